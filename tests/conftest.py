@@ -37,7 +37,7 @@ has failed.
 
 collect_ignore = ["example"]
 """
-The tests of packages that must be installed; C{tests/test_example.py} runs them.
+The tests of packages that must be installed. C{tests/test_example.py} runs them.
 """
 
 
@@ -105,7 +105,8 @@ def loggedFailures() -> Iterator[list[Failure]]:
     globalLogPublisher.addObserver(observer)
     try:
         yield observer.failures
-        # An unhandled error is logged when its Deferred is freed; most are in reference cycles.
+        # An unhandled error is logged when its Deferred is freed, and most Deferreds are in
+        # reference cycles.
         gc.collect()
     finally:
         globalLogPublisher.removeObserver(observer)

@@ -34,7 +34,7 @@ THERE = IPv4Address("TCP", SERVER, 1723)
 
 def program() -> str:
     """
-    The program that the documentation of L{pptpgw.client} shows.
+    The program in the documentation of L{pptpgw.client}.
     """
     text = (client.__doc__ or "").partition("::\n\n")[2].partition("\n\nThe packets come")[0]
     return textwrap.dedent(text) + "\n"
@@ -141,8 +141,8 @@ class Reactor(Clock):
     A clock that also opens TCP connections to the gateway.
 
     @ivar reachable: whether TCP connections open at all.
-    @ivar server: the factory of the server; None for a server that accepts connections and sends
-        nothing.
+    @ivar server: the factory of the server, or C{None} for a server that accepts connections and
+        sends nothing.
     @ivar sides: the server's ends of the connections that were opened.
     """
 
@@ -175,7 +175,7 @@ class Ports(ClientPorts):
 
 class Hearing(PacketProtocol):
     """
-    A protocol that remembers the events that it is told of.
+    A protocol that records the events that it is told of.
     """
 
     def __init__(self) -> None:

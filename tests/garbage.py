@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 # While a test runs with Twisted 24, and C{twisted.trial.unittest} is imported, pytest replaces this
 # initializer by one that also stores the traceback in an attribute that is never removed. The
-# frames in the traceback then keep those who waited for the failure. Modules are imported before
-# any test runs, so this is the original.
+# frames in the traceback then keep everything that waited for the failure. Modules are imported
+# before any test runs, so this is the original.
 _INITIALIZER = Failure.__init__
 
 

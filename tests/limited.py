@@ -43,8 +43,7 @@ JUDGING_SECONDS = 0.01
 @implementer(ICredentialsChecker)
 class Checker:
     """
-    A checker that knows users by their profiles. The password of each user is its name. Judging
-    takes a moment.
+    A checker with profiles by user name. Each user's password is the name. Judging takes a moment.
     """
 
     credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
@@ -65,8 +64,8 @@ class Checker:
 
 class Observer(SessionObserver):
     """
-    An observer that remembers the events that it is told of. Accounting for an end takes as long as
-    the test wants.
+    An observer that records the events that it is told of. The test decides when an end is
+    accounted for.
     """
 
     def __init__(self) -> None:
@@ -102,8 +101,8 @@ class World(testing.World):
     ) -> None:
         """
         @param limits: the section C{[limits]}.
-        @param clock: the reactor; None for a clock that L{run} advances.
-        @param checker: the checker of callers; None for a L{Checker}.
+        @param clock: the reactor, or C{None} for a clock that L{run} advances.
+        @param checker: the checker of callers, or C{None} for a L{Checker}.
         """
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.observer = Observer()

@@ -1,5 +1,5 @@
 """
-Octets that peers send, and the package itself never makes.
+Octets that peers send and the package never makes.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Interfaces(extensions.ModuleVisitorExt):
 
     def depart_ClassDef(self, node: ast.ClassDef) -> None:
         """
-        Judge a class by its bases.
+        Mark a class as an interface if one of its bases is one.
         """
         made = self.visitor.builder.current.contents.get(node.name)
         if isinstance(made, ZopeInterfaceClass) and any(map(isInterface, made.bases)):
@@ -114,7 +114,7 @@ class Interfaces(extensions.ModuleVisitorExt):
 
 def setup_pydoctor_extension(registrar: extensions.ExtRegistrar) -> None:
     """
-    Tell pydoctor about the extension that this module is.
+    Tell pydoctor about the extension in this module.
     """
     registrar.register_astbuilder_visitor(Interfaces)
 

@@ -24,7 +24,9 @@ class Terminal:
 
     def run(self, *command: str, **options: Any) -> subprocess.Popen[bytes]:
         """
-        Start a command whose controlling terminal this is; C{options} are those of C{Popen}.
+        Start a command whose controlling terminal this is.
+
+        @param options: those of C{Popen}.
         """
         terminal = self._theirs
         return subprocess.Popen(

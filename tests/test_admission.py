@@ -1,7 +1,7 @@
 """
-Tests of what L{pptpgw.gateway} and L{pptpgw.sessions.line} do with limits: storms of calls, users
+Tests for what L{pptpgw.gateway} and L{pptpgw.sessions.line} do with limits: storms of calls, users
 with too many sessions, guesses, sessions that end by themselves, and addresses that are given
-again. Callers and a gateway, in memory.
+again. The gateway and its callers are in memory.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ make = pytest.fixture(worlds)
 class TestStorm:
     def test_fiveHundredAtOnce(self, make: Made) -> None:
         """
-        Each is set up, or refused at once with a reason that says to call again; those that were
-        being set up take no longer than one alone; none hangs.
+        Each of 500 calls at once is set up, or is refused at once with a reason that permits
+        another try. Those that are set up take no longer than a single one, and none hangs.
         """
         world = make(maxSetups=20)
         connections = [world.connect(f"192.0.2.{number}") for number in range(10, 60)]
@@ -39,7 +39,7 @@ class TestStorm:
         world.run(0.01)
         refused = [one for one in placed if one.failure]
         assert len(refused) == 480
-        # The first address has all places, which it gives up to the others.
+        # The first address has all places, and loses them to the others.
         assert {one.failure for one in refused} == {
             "the peer refused the call: busy, cause: resource unavailable",
             "the peer disconnected the call: general error",
@@ -53,7 +53,7 @@ class TestStorm:
 
     def test_whoeverCallsAgain(self, make: Made) -> None:
         """
-        Those that are refused call again a moment later: in the end all are connected.
+        Callers that are refused and call again a moment later are all connected in the end.
         """
         world = make(maxSetups=20)
         connections = [world.connect(f"192.0.2.{number}") for number in range(10, 25)]
@@ -70,7 +70,7 @@ class TestStorm:
 
     def test_whoIsSilent(self, make: Made) -> None:
         """
-        Calls that never say a word hold their places no longer than a setup may take.
+        Calls that never send anything lose their places after the set-up time.
         """
         world = make(maxSetups=5, options={"setupTimeout": 10.0})
         world.network.lose = lambda frame: True
@@ -94,7 +94,7 @@ class TestStorm:
 
     def test_itIsToldInMeasure(self, make: Made) -> None:
         """
-        A thousand refusals make neither a thousand lines nor a thousand events, but are counted.
+        A thousand refusals are counted, and make few lines of the log and few events.
         """
         world = make(maxSessions=1)
         assert world.call(b"alice").call is not None
@@ -117,8 +117,8 @@ class TestStorm:
 class TestSessions:
     def test_inAll(self, make: Made) -> None:
         """
-        Of several that prove themselves at a time only so many sit down; a seat that is given up is
-        another's.
+        As many as there are seats are let in of several callers that authenticate at the same time.
+        A seat that becomes free is another caller's.
         """
         world = make(maxSessions=2)
         connection = world.connect()
@@ -147,7 +147,7 @@ class TestSessions:
 
     def test_replace(self, make: Made) -> None:
         """
-        The oldest makes room at once, and its one address is the newer call's.
+        The user's oldest session makes room at once, and its fixed address goes to the newer call.
         """
         world = make(maxSessionsPerUser=1, perUser="replace")
         world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
@@ -162,7 +162,7 @@ class TestSessions:
 
     def test_replaceWhoIsGone(self, make: Made) -> None:
         """
-        A client that lost its power calls again; nobody waits for the call of before to answer.
+        A user whose client has lost its power is let in without waiting for the old call to answer.
         """
         world = make(maxSessionsPerUser=1, perUser="replace")
         world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
@@ -173,7 +173,7 @@ class TestSessions:
 
     def test_replaceWhileSeveralCall(self, make: Made) -> None:
         """
-        Ten calls of one user at once: one remains, the others end, and nothing is left of them.
+        One of ten calls of one user at once remains, the others end, and nothing is left of them.
         """
         world = make(maxSessionsPerUser=1, perUser="replace")
         connection = world.connect()
@@ -193,7 +193,7 @@ class TestSessions:
 
     def test_whoGetsNoAddress(self, make: Made) -> None:
         """
-        It has no seat either.
+        A caller without an address has no seat.
         """
         world = make(maxSessionsPerUser=1)
         world.allow(Profile("alice", addresses=()))
@@ -217,7 +217,7 @@ class TestAccounts:
 
     def test_hours(self, make: Made) -> None:
         """
-        Outside of them nobody is let in, and their end is the session's.
+        Nobody is let in outside of the account's hours, and a session ends with them.
         """
         world = make()
         world.clock.advance(43200)
@@ -233,7 +233,8 @@ class TestAccounts:
 
     def test_protocols(self, make: Made) -> None:
         """
-        Only what is permitted is made: the other is rejected, and takes no address.
+        A network protocol that the account doesn't permit isn't made: its packets are rejected, and
+        it takes no address.
         """
         world = make()
         world.allow(Profile("alice", protocols=frozenset({"osi"})))
@@ -267,7 +268,7 @@ class TestEnds:
 
     def test_silence(self, make: Made) -> None:
         """
-        Echo-Requests keep a link, not a session.
+        Echo-Requests keep a link open, but don't keep its session from being idle.
         """
         world = make(idleTimeout=60.0, options={"echoInterval": 5.0})
         placed = world.call(b"alice")
@@ -297,7 +298,7 @@ class TestEnds:
 
     def test_changed(self, make: Made) -> None:
         """
-        A live session's limits are those of its profile of now.
+        The limits of a session follow changes of its profile.
         """
         world = make()
         world.call(b"alice")
@@ -310,7 +311,9 @@ class TestEnds:
 class TestGuesses:
     def guess(self, world: World, name: bytes, address: str) -> float:
         """
-        One wrong password; how long the answer took.
+        Guess one wrong password.
+
+        @return: how long the answer took.
         """
         before = world.clock.seconds()
         placed = world.place(world.connect(address), name, b"wrong")
@@ -320,7 +323,8 @@ class TestGuesses:
 
     def test_aUser(self, make: Made) -> None:
         """
-        It is locked out wherever it calls from, with the right password too; then it isn't.
+        A locked-out user is refused from every address, even with the right password, until the
+        lockout is over.
         """
         world = make(maxFailures=3, lockout=60.0)
         for _ in range(3):
@@ -345,7 +349,8 @@ class TestGuesses:
 
     def test_inTheSameTimeAndWords(self, make: Made) -> None:
         """
-        On the wire an unknown user, a wrong password and a lockout look alike, packet by packet.
+        An unknown user, a wrong password and a lockout have the same packets at the same times on
+        the wire.
         """
         seen = []
         for name in (b"alice", b"mallory"):
@@ -363,7 +368,8 @@ class TestGuesses:
 
     def test_nobodyIsLockedOutOfItsSession(self, make: Made) -> None:
         """
-        A caller who is asked again during its session proves itself, whatever others have guessed.
+        A caller that is challenged during its session may authenticate, whatever others have
+        guessed.
         """
         world = make(maxFailures=3, lockout=600.0, options={"rechallenge": 30.0})
         world.call(b"alice")
@@ -380,7 +386,8 @@ class TestPAP:
 
     def test_whereItIsOffered(self, make: Made) -> None:
         """
-        To callers of the networks that are listed; others who like it better use the next.
+        PAP is offered to callers from the listed networks. Other callers that prefer it use the
+        next method.
         """
         world = make(
             papClients=(IPv4Network("192.0.2.8/32"),),
@@ -393,7 +400,8 @@ class TestPAP:
 
     def test_nothingElse(self, make: Made) -> None:
         """
-        Where there is no other, the others are refused before they send their password.
+        Callers from other networks, where PAP is the only method, are refused before they send
+        their password.
         """
         world = make(
             papClients=(IPv4Network("192.0.2.8/32"),),
@@ -405,7 +413,7 @@ class TestPAP:
 
     def test_settingsAreShared(self, make: Made) -> None:
         """
-        Where nothing differs there is one for all.
+        Callers whose settings don't differ share one context.
         """
         gateway = make().gateway
         assert gateway.contextFor("192.0.2.8") is gateway.contextFor("192.0.2.9")
@@ -414,7 +422,8 @@ class TestPAP:
 class TestAccounting:
     def test_anAddressWaits(self, make: Made) -> None:
         """
-        Nobody else gets it until its session's end is accounted for, however full the pool is.
+        The address of an ended session goes to nobody else before its end is accounted for, even
+        when the pool is empty.
         """
         world = make()
         world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
@@ -437,7 +446,7 @@ class TestAccounting:
 
     def test_itsOwnUserWaits(self, make: Made) -> None:
         """
-        Who calls again meanwhile isn't refused, but let in when its address is free.
+        A user that calls again meanwhile isn't refused, but let in when its address is free.
         """
         world = make()
         world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
@@ -475,7 +484,7 @@ class TestAccounting:
 
     def test_whoeverHangsUpWhileItWaits(self, make: Made) -> None:
         """
-        It takes no address any more when there is one.
+        A caller that hangs up while it waits for an address takes none when there is one.
         """
         world = make()
         world.allow(Profile("alice", addresses=(IPv4Network("10.1.1.1"),)))
@@ -492,7 +501,7 @@ class TestAccounting:
 
     def test_stop(self, make: Made) -> None:
         """
-        A gateway that stops waits for accounting, but no longer than it may.
+        A gateway that stops waits for the accounting of sessions, but no longer than its limit.
         """
         for answers in (True, False):
             world = make()
@@ -514,7 +523,7 @@ class TestAccounting:
 
 def test_theEndsOfManyAreTold(make: Made) -> None:
     """
-    Causes keep their codes on their way through line and link.
+    The causes of sessions' ends keep their codes on the way through line and link.
     """
     world = make(maxSessionsPerUser=1, perUser="replace", idleTimeout=20.0)
     world.call(b"alice")

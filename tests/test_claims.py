@@ -1,6 +1,6 @@
 """
-Tests of whom the gateway lets claim what: claims within a session, claims that are taken back, and
-names that mean one user. Callers and a gateway, in memory.
+Tests for which users a caller may claim to be: claims within a session, claims that are cancelled,
+and names that mean one user. The gateway and its callers are in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def claimAgain(placed: Placed, name: bytes, password: bytes) -> None:
 
 def asked(world: World) -> list[bytes]:
     """
-    The users whom the checker is asked about from now on.
+    The users about whom the checker is asked from now on.
     """
     checker: Any = world.checker
     names: list[bytes] = []
@@ -54,8 +54,8 @@ def asked(world: World) -> list[bytes]:
 
 def answers(world: World) -> list[tuple[float, int, bytes]]:
     """
-    When the gateway answered claims from now on, with what code, and what it says but for the
-    challenge that comes next.
+    When the gateway answers claims from now on, the code of each answer, and its contents without
+    the next challenge.
     """
     found: list[tuple[float, int, bytes]] = []
     channel: Any
@@ -76,8 +76,8 @@ def answers(world: World) -> list[tuple[float, int, bytes]]:
 class TestWithinASession:
     def test_anotherUser(self, make: Made) -> None:
         """
-        A caller with an account can't tell a right password of somebody else's from a wrong one, by
-        no answer and no delay; nobody is asked, and it is counted as any guess is.
+        A caller with an account can't tell the right password of another user from a wrong one by
+        any answer or delay. The checker isn't asked, and the claim counts as a guess.
         """
         seen = []
         for name, password in ((b"alice", b"alice"), (b"alice", b"wrong"), (b"bob", b"wrong")):
@@ -95,7 +95,7 @@ class TestWithinASession:
 
     def test_guessing(self, make: Made) -> None:
         """
-        As many guesses as anybody has, and then a lockout.
+        Guesses at other users within a session are limited like any guesses, and lead to a lockout.
         """
         world = make(maxFailures=4)
         for _ in range(4):
@@ -108,8 +108,9 @@ class TestWithinASession:
 
     def test_itsOwnUser(self, make: Made) -> None:
         """
-        However the name is written; also while strangers have locked it out. Wrong guesses are
-        counted, and after one the lockout holds here too.
+        A caller may claim its own user again, however the name is written, even while strangers
+        have locked that user out. Wrong guesses are counted, and after one the lockout applies here
+        too.
         """
         world = make(maxFailures=3, lockout=600.0)
         world.allow(Profile("ALICE"))
@@ -129,7 +130,8 @@ class TestWithinASession:
 
     def test_itsOwnGuessesAreCounted(self, make: Made) -> None:
         """
-        Against the address that it calls from, whatever its right password makes forgotten.
+        Guesses within a session count against the caller's address, and the user's right password
+        doesn't reset that count.
         """
         world = make(maxFailuresPerSource=3)
         for _ in range(3):
@@ -144,8 +146,8 @@ class TestWithinASession:
 class TestTakenBack:
     def test_itIsCounted(self, make: Made) -> None:
         """
-        Claims that a stranger takes back before their verdict, by negotiating LCP anew, are put to
-        the checker one at a time, and no more often than false ones may be.
+        Claims that a stranger cancels by negotiating LCP anew are judged one at a time, and no more
+        often than wrong ones may be.
         """
         world = make(maxFailures=1000, maxFailuresPerSource=20)
         judging: list[Deferred[Any]] = []
@@ -171,7 +173,7 @@ class TestTakenBack:
 
 class TestDisplaced:
     """
-    Whoever loses its place to a newer call while it waits for its verdict.
+    Tests for callers that lose their place to a newer call while their claims are judged.
     """
 
     @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ class TestDisplaced:
         self, make: Made, passwords: tuple[bytes, ...], before: list[str], after: list[str]
     ) -> None:
         """
-        A right password isn't counted, a wrong one is. Of those that one source displaces, a second
-        one is counted as one that is taken back.
+        A displaced caller's claim counts by its verdict: a right password isn't a guess. A second
+        displaced claim of one source counts like a cancelled one.
         """
         world = make(maxFailures=1, maxSetupsPerSource=1)
         checker: Any = world.checker
@@ -213,8 +215,8 @@ class TestDisplaced:
 
     def test_byItsTunnel(self, make: Made) -> None:
         """
-        A right password isn't counted either where the tunnel has ended the call to make room, and
-        is where it has ended it for another reason.
+        A right password isn't a guess if the tunnel ended the call to make room, and is one if the
+        tunnel ended it for another reason.
         """
         for code, locked in (
             (Termination.PORT_PREEMPTED, []),
@@ -243,7 +245,8 @@ class TestNames:
     @pytest.mark.parametrize("name", ["alice", "Alice", "ALICE", "DOM\\alice", "dom\\ALICE"])
     def test_oneUserHasOneLimit(self, make: Made, name: str) -> None:
         """
-        However its name is written, where whoever judges has no other for it.
+        All spellings of a user's name share one limit of sessions, if the checker has no other user
+        of that spelling.
         """
         world = make(maxSessionsPerUser=1, perUser="replace")
         world.checker.profiles[name.encode()] = Profile(name)
@@ -254,7 +257,8 @@ class TestNames:
 
     def test_whatItHadIsWaitedFor(self, make: Made) -> None:
         """
-        The end of its session is accounted for first, as that of the same user.
+        A newer call under another spelling of the name waits for the accounting of the user's older
+        session.
         """
         world = make()
         world.observer.reports = []

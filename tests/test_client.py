@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.client}: what the protocols hear, and what connections leave behind: nothing.
+Tests for L{pptpgw.client}: what protocols are told, and that connections leave nothing behind.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def world(tmp_path: Path) -> Dialling:
 
 def errorOf(deferred: Deferred[Any]) -> BaseException:
     """
-    What it failed with.
+    The exception with which C{deferred} failed.
     """
     failures: list[Any] = []
     deferred.addErrback(failures.append)
@@ -63,7 +63,7 @@ def errorOf(deferred: Deferred[Any]) -> BaseException:
 
 def assertNothingLeft(world: Dialling, seconds: float = 15) -> None:
     """
-    No end has anything of a connection any more, in a while.
+    Assert that neither end has anything of a connection any more, after a while.
     """
     world.run(seconds, 0.05)
     assert list(world.left()) == []
@@ -71,7 +71,7 @@ def assertNothingLeft(world: Dialling, seconds: float = 15) -> None:
 
 def test_packets(world: Dialling) -> None:
     """
-    The protocol hears of its connection, of the network and of packets, and of its own hanging up.
+    The protocol is told of its connection, the network, packets and its own hanging up.
     """
     protocol = world.connected()
     assert protocol.told == ["made", "ipv4 opened"]
@@ -106,7 +106,7 @@ def test_interfaces(world: Dialling) -> None:
 @pytest.mark.parametrize("milliseconds", range(SET_UP))
 def test_cancelled(world: Dialling, milliseconds: int) -> None:
     """
-    A connection that is cancelled leaves nothing, however far it had come.
+    A connection that is cancelled leaves nothing, whatever state it has reached.
     """
     connecting = world.connect()
     world.run(milliseconds / 1000)
@@ -118,7 +118,7 @@ def test_cancelled(world: Dialling, milliseconds: int) -> None:
 
 def losing(number: int) -> Callable[[Dialling], None]:
     """
-    Lose the frames of one protocol.
+    A function that makes the network lose the frames of one protocol.
     """
 
     def lose(world: Dialling) -> None:
@@ -148,7 +148,7 @@ def silent(world: Dialling) -> None:
 )
 def test_timeout(fault: Callable[[Dialling], None], text: str, world: Dialling) -> None:
     """
-    The time covers everything, and the failure says how far it went.
+    The time-out is for the whole connection, and the failure says how far it got.
     """
     fault(world)
     connecting = world.connect(timeout=4)
@@ -170,7 +170,7 @@ def test_wrongPassword(world: Dialling) -> None:
 
 def test_noKeys(world: Dialling) -> None:
     """
-    A link that can't be encrypted as is required fails.
+    A link that can't be encrypted as required fails.
     """
     connecting = world.connect(methods=(CHAP,))
     world.run(0.5)
@@ -189,7 +189,8 @@ def test_aborted(world: Dialling) -> None:
 
 def test_abortedAtOnce(world: Dialling) -> None:
     """
-    A protocol that aborts as soon as it is connected hears of the loss after the connection.
+    A protocol that aborts as soon as it is connected is told of the connection and then of its
+    loss.
     """
 
     class Aborting(Hearing):
@@ -206,7 +207,7 @@ def test_abortedAtOnce(world: Dialling) -> None:
 
 def test_gatewayHangsUp(world: Dialling) -> None:
     """
-    The protocol is told why.
+    The protocol is told why the gateway hung up.
     """
     protocol = world.connected()
     (session,) = world.gateway.sessions
@@ -229,7 +230,7 @@ def test_gatewayDies(world: Dialling) -> None:
 
 def test_noProtocol(world: Dialling) -> None:
     """
-    A factory may refuse.
+    A factory may return no protocol, and the connection fails.
     """
     world.factory.buildProtocol = lambda addr: None
     connecting = world.connect()
@@ -240,7 +241,8 @@ def test_noProtocol(world: Dialling) -> None:
 
 def test_severalNetworks(world: Dialling) -> None:
     """
-    The first network connects the protocol; one that the gateway lacks doesn't open.
+    The protocol is connected when the first network opens, and a network that the gateway lacks
+    doesn't open.
     """
     protocol = world.connected(networks=("ipv6", "ipv4", "ipx"))
     assert protocol.told == ["made", "ipv4 opened"]
@@ -251,7 +253,7 @@ def test_severalNetworks(world: Dialling) -> None:
 
 def test_ownMaker(world: Dialling) -> None:
     """
-    A program makes its own end of a network protocol.
+    A program may make its own end of a network protocol.
     """
     made: list[IPCP] = []
 
@@ -294,7 +296,7 @@ def test_clientService(world: Dialling) -> None:
 
 def test_nothingAnswersTheHangUp(world: Dialling) -> None:
     """
-    Hanging up ends, whether the gateway answers or not.
+    Hanging up ends whether the gateway answers or not.
     """
     protocol = world.connected()
     world.network.lose = lambda frame: True
@@ -310,8 +312,8 @@ def test_nothingAnswersTheHangUp(world: Dialling) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_everyNetwork(name: str) -> None:
     """
-    Each of the network protocols has a maker by its name; all its packets reach the protocol, and
-    its limit for them is what was asked for.
+    Each network protocol has a maker by its name. All packets reach the protocol, and its MTU is
+    the one that was asked for.
     """
     packets: list[bytes] = []
     end = NETWORKS[name](packets.append, 1300)
@@ -335,7 +337,7 @@ def test_clientServiceStopsMeanwhile(world: Dialling, milliseconds: int) -> None
 
 class Sockets:
     """
-    Stands for opening and closing the raw sockets of GRE.
+    A replacement of opening and closing the raw sockets of GRE.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +348,8 @@ class Sockets:
 
 def test_sharedPorts(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The raw sockets are open from the first connection to the last one's end, and can open again.
+    The raw sockets are open from the first connection to the end of the last, and can be opened
+    again.
     """
     sockets = Sockets(monkeypatch)
     ports = SharedPorts(Clock())
@@ -362,7 +365,7 @@ def test_sharedPorts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_notPermitted(world: Dialling, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where raw sockets aren't permitted the connection fails at once, and says what to do.
+    A connection fails at once where raw sockets aren't permitted, and the error says what to do.
     """
 
     def refuse(port: GREPort) -> None:
@@ -377,7 +380,7 @@ def test_notPermitted(world: Dialling, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_readme() -> None:
     """
-    README.md shows the same program as the module's documentation; C{tests/integration} runs it.
+    README.md shows the same program as the module's documentation. C{tests/integration} runs it.
     """
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     assert f"```python\n{program()}```\n" in readme
@@ -385,7 +388,7 @@ def test_readme() -> None:
 
 def test_silentProtocol() -> None:
     """
-    The base class takes everything that it may be told.
+    The base class has every method that may be called.
     """
     protocol = PacketProtocol()
     protocol.networkOpened("ipv4")

@@ -53,7 +53,7 @@ def test_fromString(world: Dialling, secret: Path) -> None:
 
 def test_fromStringConnects(world: Dialling, secret: Path) -> None:
     """
-    The endpoint of a description, with an address and port that are its own, connects.
+    The endpoint of a string with an address and a port connects.
     """
     text = f"pptp:{SERVER}:1723:user=alice:password-file={secret}"
     endpoint: Any = clientFromString(world.reactor, text)
@@ -85,7 +85,7 @@ def test_wrongDescription(text: str, fault: str, secret: Path) -> None:
 
 def test_exposedPassword(secret: Path) -> None:
     """
-    A file that others may read isn't used.
+    A password file that others may read is refused.
     """
     secret.chmod(0o640)
     with pytest.raises(ConfigurationError) as raised:

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.clock}; tests/lab/test_clock.py sets the machine's clock under a gateway.
+Tests for L{pptpgw.clock}. tests/lab/test_clock.py sets the machine's clock under a gateway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ reactor: Any = installed
 
 def test_aReactor() -> None:
     """
-    It is the reactor in all but its clock.
+    The steady clock passes everything on to the reactor except time.
     """
     made = steady(reactor)
     assert made.seconds is monotonic
@@ -38,18 +38,17 @@ def test_aReactor() -> None:
 
 def test_oneIsToldForAll() -> None:
     """
-    Whoever asks for a steady clock, a store for one, has the gateway's, which hears that the
-    machine's clock was set.
+    Everything that asks for a steady clock, such as a store, gets the gateway's, which is told when
+    the machine's clock is set.
     """
     assert steady(reactor) is steady(reactor)
 
 
 class Machine:
     """
-    A machine whose clock can be set: what really passes, and a reactor that goes by the time of
-    day.
+    A machine whose clock can be set, with a reactor that uses the time of day.
 
-    @ivar passed: the seconds since the beginning.
+    @ivar passed: the seconds that have really passed since the beginning.
     """
 
     def __init__(self) -> None:
@@ -69,7 +68,7 @@ class Machine:
 @pytest.mark.parametrize("step", [-300.0, 300.0])
 def test_theClockIsSet(step: float) -> None:
     """
-    A timer that is pending then comes when it would have, and so do those that are made afterwards.
+    Pending and new timers run on time after the machine's clock was set.
     """
     machine = Machine()
     fired: list[float] = []
@@ -85,7 +84,7 @@ def test_theClockIsSet(step: float) -> None:
 
 def test_aTimerThatFails(loggedFailures: list[Failure]) -> None:
     """
-    The others come all the same, and it is logged.
+    An exception of a timer is logged, and the other timers run.
     """
     machine = Machine()
     fired: list[int] = []
@@ -100,7 +99,8 @@ def test_aTimerThatFails(loggedFailures: list[Failure]) -> None:
 
 def test_manyAtOnce() -> None:
     """
-    Each turn of the reactor has a few of them, in order, and others have their turns in between.
+    A few of many timers run in each turn of the reactor, in order, so that others have their turns
+    in between.
     """
     reactor = Ticking()
     made = Steady(reactor, reactor.seconds)
@@ -122,8 +122,8 @@ def test_manyAtOnce() -> None:
 
 def test_whatIsOutdatedDoesNotPileUp() -> None:
     """
-    A timer that is cancelled, or moved to an earlier time, leaves an entry for a while. What is
-    outdated is removed a little at a time, and timers are called as usual meanwhile.
+    The entries of timers that were cancelled, or moved to an earlier time, are removed a few at a
+    time, and timers run as usual meanwhile.
     """
     machine = Machine()
     fired: list[int] = []
@@ -167,8 +167,8 @@ STEPS = st.lists(
 @given(STEPS)
 def test_asAnyClock(steps: list[tuple[str, Any]]) -> None:
     """
-    Whatever is asked of it, it does as a clock that nobody sets; what is called may ask for more.
-    Timers that are due in one moment may come in any order.
+    The steady clock does the same as a clock that is never set, also when timers make further ones.
+    Timers that are due at the same time may run in any order.
     """
     machine, other = Machine(), Clock()
     fired: tuple[list[Any], list[Any]] = ([], [])
@@ -208,7 +208,7 @@ def test_asAnyClock(steps: list[tuple[str, Any]]) -> None:
 
 def test_aClockOfItsOwn() -> None:
     """
-    What isn't the time of day is left alone, as the clocks of tests.
+    A clock that isn't the time of day, such as that of a test, is used as it is.
     """
     clock = Clock()
     assert steady(clock) is clock
@@ -216,7 +216,7 @@ def test_aClockOfItsOwn() -> None:
 
 def test_theGateway() -> None:
     """
-    All of the gateway has the steady clock.
+    All parts of the gateway have the steady clock.
     """
     service = GatewayService(reactor, Configuration(), Portal(SubscriberRealm(), []))
     assert service.gateway.context.clock.seconds is monotonic

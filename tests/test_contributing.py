@@ -1,5 +1,5 @@
 """
-The worked diffs of CONTRIBUTING.md work.
+Tests that the worked diffs of CONTRIBUTING.md work.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 
 def hunks(name: str) -> list[str]:
     """
-    The lines that each diff of a new file adds to it.
+    The lines that each diff of a new file adds.
     """
     found = re.findall(rf"^ {re.escape(name)}\n((?:\+.*\n)+)", GUIDE, re.MULTILINE)
     assert found, f"{name} isn't in the guide"
@@ -46,16 +46,16 @@ def hunks(name: str) -> list[str]:
 
 def text(name: str) -> str:
     """
-    All those lines.
+    All lines that the diffs add.
     """
     return "\n".join(hunks(name))
 
 
 def added(name: str) -> dict[str, Any]:
     """
-    What they define.
+    The names that the added lines define.
     """
-    # Of this module: dataclasses look for the module that they stand in.
+    # The name of this module, as dataclasses look for the module that defines them.
     names: dict[str, Any] = {"__name__": __name__}
     exec(compile(text(name), name, "exec"), names)
     return names
@@ -63,7 +63,7 @@ def added(name: str) -> dict[str, Any]:
 
 def test_networkProtocol() -> None:
     """
-    The network protocol opens with one like it, and says where its packets go.
+    The network protocol opens with a peer of its kind, and says where its packets go.
     """
     made = added("pptpgwquote.py")
     factory = made["QuoteFactory"]()
@@ -103,7 +103,7 @@ def test_everyKindOfPluginIsNamed() -> None:
 
 def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The declared protocol answers options as it says, and the object gets and sends its packets.
+    The declared protocol answers options as declared, and the object gets and sends its packets.
     """
     for name in ("yourpackage", "yourpackage.controller"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
@@ -122,7 +122,7 @@ def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_authenticationProtocol() -> None:
     """
-    The authentication protocol convinces a checker of Twisted's with the right password alone.
+    The authentication protocol proves the right password to a checker of Twisted's, and no other.
     """
     method = added("yourpackage/sha256.py")["CHAP_SHA256"]
     verifyObject(IAuthenticationProtocol, method)

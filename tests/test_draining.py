@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.draining}, with a gateway and its callers in memory.
+Tests for L{pptpgw.draining}, with a gateway and its callers in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pptpgw.testing import World, resultOf
 @implementer(IServiceObserver)
 class Observer(SessionObserver):
     """
-    Notes the drains that it is told of, and the causes of sessions' ends.
+    An observer that records the drains and the causes of sessions' ends that it is told of.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Drained(World):
         """
         Begin a drain.
 
-        @return: gets the result of the drain.
+        @return: a list that gets the result of the drain.
         """
         results: list[bool] = []
         waits: Deferred[bool] = self.draining.begin(deadline, stop)
@@ -75,7 +75,8 @@ def world(tmp_path: object) -> Drained:
 
 def test_aNewCallIsRefusedAndTheOldOneGoesOn(world: Drained, log: list[str]) -> None:
     """
-    PPTP's answer is that the line is busy, which clients dial again or elsewhere.
+    A new call during a drain is refused as busy, so that clients dial again or elsewhere, and the
+    old call goes on.
     """
     ended = world.begin()
     placed = world.placeCall(world.connect())
@@ -115,7 +116,8 @@ def test_withoutAStopTheGatewayStays(world: Drained) -> None:
 
 def test_anEmptyGatewayStopsInALaterTurn(world: Drained) -> None:
     """
-    So that an operator who asks for it gets an answer.
+    A gateway without callers stops in a later turn of the reactor, so that the operator who asked
+    for the drain still gets an answer.
     """
     world.call.hangUp("enough")
     world.run(10)
@@ -127,7 +129,8 @@ def test_anEmptyGatewayStopsInALaterTurn(world: Drained) -> None:
 
 def test_theDeadlineEndsWhatIsLeft(world: Drained, log: list[str]) -> None:
     """
-    In order: the peer is told, and the session's cause says why.
+    The calls that are left at the deadline are ended in order: the peer is told, and the session's
+    cause names the drain.
     """
     ended = world.begin(60.0, True)
     world.run(58, 1.0)
@@ -141,7 +144,7 @@ def test_theDeadlineEndsWhatIsLeft(world: Drained, log: list[str]) -> None:
 
 def test_undrained(world: Drained) -> None:
     """
-    Calls are taken again, the deadline doesn't count any more, and nothing stops.
+    A cancelled drain has no deadline any more: calls are taken again, and the gateway doesn't stop.
     """
     ended = world.begin(60.0, True)
     world.draining.end()
@@ -157,7 +160,7 @@ def test_undrained(world: Drained) -> None:
 
 def test_drainedAgain(world: Drained) -> None:
     """
-    A second drain has a deadline of its own, and both who wait are answered.
+    A second drain has a deadline of its own, and both that wait are answered.
     """
     first = world.begin(60.0, True)
     second = world.begin(3600.0)

@@ -1,6 +1,6 @@
 """
-The packages of a third party's in C{tests/example}, installed by pip.
-C{tests/integration/test_example.py} has them in the whole program.
+Tests for the third party's packages in C{tests/example}, installed by pip.
+C{tests/integration/test_example.py} runs them in the whole program.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def test_theyAreSmall() -> None:
 
 def test_theirOwnTests(example: Path, tmp_path: Path) -> None:
     """
-    Each package has tests that need L{pptpgw.testing} alone, as its author would have them.
+    The tests of each package pass. They need L{pptpgw.testing} alone, as its author would have
+    them.
     """
     files = [str(file) for file in SOURCE.rglob("test_*.py")]
     assert len(files) == 3
@@ -122,7 +123,7 @@ def test_itIsListed(
 
 def eap(chosen: Configuration) -> EAPProtocol:
     """
-    What a configuration makes of EAP, where checkers judge passwords.
+    EAP as a configuration makes it, where checkers judge passwords.
     """
     environment = Environment.of(Clock(), chosen)
     return EAP.configured(environment.settings(EAP), environment, PASSWORDS)
@@ -130,7 +131,7 @@ def eap(chosen: Configuration) -> EAPProtocol:
 
 class TestMethod:
     """
-    Its EAP method.
+    Tests for the package's EAP method.
     """
 
     def test_itIsConfigured(self, quotes: Any) -> None:
@@ -147,7 +148,7 @@ class TestMethod:
 
     def test_twoOfOneType(self, quotes: Any, site: Site) -> None:
         """
-        The Type alone tells methods apart, so two that have the same are an error.
+        Two methods of the same Type are an error, as only the Type tells methods apart.
         """
         text = (
             "from pptpgwgtc import GTC, Settings\n"

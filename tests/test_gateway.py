@@ -1,6 +1,6 @@
 """
-Tests of L{pptpgw.gateway} and L{pptpgw.client}: callers and a gateway, from the control connection
-to packets, in memory.
+Tests for L{pptpgw.gateway} and L{pptpgw.client}: callers and a gateway in memory, from the control
+connection to packets.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ gate * secret 10.77.0.1
 
 class Observer(SessionObserver):
     """
-    Notes what it is told.
+    An observer that records what it is told.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Observer(SessionObserver):
 
 class Broken(Observer):
     """
-    Raises whatever it is told.
+    An observer that raises.
     """
 
     def sessionStarted(self, session: object) -> None:
@@ -152,7 +152,7 @@ def ipv4(call: ClientCall) -> IPCP:
 
 def failureOf(deferred: Deferred[ClientCall]) -> str:
     """
-    Why it wasn't.
+    The cause for which C{deferred} failed.
     """
     causes: list[str] = []
     deferred.addErrback(
@@ -176,7 +176,7 @@ def secrets(tmp_path: object) -> FilePath[str]:
 @pytest.fixture
 def world(secrets: FilePath[str]) -> Iterator[World]:
     """
-    A gateway whose log is kept, and after which no timer is left.
+    A gateway whose log is kept. No timer may be left at the end.
     """
     world = World(secrets)
 
@@ -225,7 +225,7 @@ def test_call(world: World) -> None:
 
 def test_severalCallsOnOneConnection(world: World) -> None:
     """
-    Two calls on one control connection have addresses of their own; one's end leaves the other.
+    Two calls on one control connection have their own addresses, and one survives the other's end.
     """
     connection = world.connect()
     first = resultOf(world.call(connection))
@@ -240,7 +240,7 @@ def test_severalCallsOnOneConnection(world: World) -> None:
 
 def test_connectionLost(world: World) -> None:
     """
-    A bare end of the TCP connection ends its calls at once.
+    The loss of the TCP connection ends its calls at once.
     """
     connection = world.connect()
     resultOf(world.call(connection))
@@ -252,7 +252,7 @@ def test_connectionLost(world: World) -> None:
 
 def test_ownAddress(world: World) -> None:
     """
-    A user's line names the address, or the one that is free among several.
+    A user gets the address on its line of the secrets file, or the free one of several.
     """
     connection = world.connect()
     assert ipv4(resultOf(world.call(connection, b"bob", b"builder"))).localAddress == "10.77.9.9"
@@ -266,7 +266,8 @@ def test_ownAddress(world: World) -> None:
 
 def test_networksOfAddresses(world: World) -> None:
     """
-    A line may name a network, or all but some; the gateway's own address is nobody's.
+    A line may name a network, or all addresses but some. The gateway's own address is given to
+    nobody.
     """
     connection = world.connect()
     for name, address in ((b"dave", "192.0.2.9"), (b"dave", "192.0.2.10"), (b"erin", "10.77.0.11")):
@@ -279,7 +280,7 @@ def test_networksOfAddresses(world: World) -> None:
 
 def test_noAddressAllowed(world: World) -> None:
     """
-    A user whose line permits no address isn't let in.
+    A user whose line permits no address is refused.
     """
     failed = world.call(world.connect(), b"nobody", b"secret")
     world.run(10, 0.01)
@@ -289,7 +290,7 @@ def test_noAddressAllowed(world: World) -> None:
 
 class SlowPool(AddressPool):
     """
-    A pool that takes its time to take an address back.
+    A pool that takes its time to release an address.
     """
 
     def __init__(self) -> None:
@@ -307,7 +308,7 @@ def test_stopWaitsForThePool(
     world: World, outcome: str, loggedFailures: list[Failure], log: list[str]
 ) -> None:
     """
-    Until it has taken everything back, or can't, but not for ever.
+    A stop waits until the pool has released everything, or can't, but not for ever.
     """
     pool = SlowPool()
     (ipv4,) = world.networks.values()
@@ -333,7 +334,7 @@ def test_stopWaitsForThePool(
 
 def test_aPoolIsToldWhoCalls(world: World) -> None:
     """
-    The caller that a pool is told of has the identifier of the session to be.
+    The caller that the pool is told of has the identifier of the session to be.
     """
     told: list[tuple[str, Caller]] = []
     allocate = world.pool.allocate
@@ -352,7 +353,8 @@ def test_aPoolIsToldWhoCalls(world: World) -> None:
 
 def test_poolUsedUp(world: World) -> None:
     """
-    The fourth caller of three addresses is told so; the address of one that left is given again.
+    The fourth caller of a pool with three addresses is refused, and an address is given again after
+    its session.
     """
     connection = world.connect()
     calls = [resultOf(world.call(connection)) for _ in range(3)]
@@ -368,7 +370,7 @@ def test_poolUsedUp(world: World) -> None:
 
 def test_sessionFor(world: World) -> None:
     """
-    Whoever asks from an address in a tunnel is known by it, as long as the session lasts.
+    A session is found by its caller's address as long as the session lasts.
     """
     connection = world.connect()
     call = resultOf(world.call(connection))
@@ -389,8 +391,8 @@ def test_sessionFor(world: World) -> None:
 
 def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
     """
-    A network that fails turns the caller away, and what others gave is given back; one that has
-    nothing for the caller is no hindrance.
+    A network that fails makes the gateway refuse the caller, and everything that others gave is
+    given back. A network that has nothing for the caller is no hindrance.
     """
 
     @implementer(INetwork)
@@ -424,7 +426,7 @@ def test_aNetworkThatFails(world: World, loggedFailures: list[Failure]) -> None:
 
 def test_wrongPassword(world: World) -> None:
     """
-    A wrong password and an unknown user fail alike, and leave nothing behind.
+    A wrong password and an unknown user fail alike and leave nothing behind.
     """
     connection = world.connect()
     causes = []
@@ -439,7 +441,8 @@ def test_wrongPassword(world: World) -> None:
 
 def test_refusalsAreLogged(world: World) -> None:
     """
-    The log says who was refused, how and why; a name can't forge a line of it, nor fill it.
+    The log has the name, the method and the reason of a refusal. A name can neither forge a line
+    nor fill the log.
     """
     connection = world.connect()
     world.call(connection, b"alice", b"wrong").addErrback(lambda failure: None)
@@ -454,7 +457,7 @@ def test_refusalsAreLogged(world: World) -> None:
 
 def test_linesCarryTheSession(world: World) -> None:
     """
-    From a call's first line to its last each begins with the identifier of its session.
+    Every line about a call begins with the identifier of its session.
     """
     connection = world.connect()
     calling = resultOf(world.call(connection))
@@ -468,8 +471,8 @@ def test_linesCarryTheSession(world: World) -> None:
 
 def test_aStormOfCalls(world: World) -> None:
     """
-    What one caller can have written to the log is limited, and counted: 64 KiB of calls that begin
-    and end, refused ones among them.
+    The number of log lines that one caller can cause is limited, and omitted lines are counted. The
+    caller makes 64 KiB of calls that begin and end, some of them refused.
     """
     placed = b"".join(
         encode(OutgoingCallRequest(callID=one)) + encode(CallClearRequest(callID=one))
@@ -505,8 +508,8 @@ def test_aStormOfCalls(world: World) -> None:
 
 def test_encryptionThatWasOnIsNotGoneWithout(secrets: FilePath[str], log: list[str]) -> None:
     """
-    The session of a caller that negotiates LCP anew, and then CCP no more, ends with the reason
-    where encryption is only preferred: it would carry nothing.
+    The session of a caller that negotiates LCP anew and then no CCP ends with the reason, where
+    encryption is only preferred, as its channel would carry nothing.
     """
     world = World(secrets, encryption="prefer")
     call = resultOf(world.call(world.connect(), encryption="prefer"))
@@ -523,8 +526,8 @@ def test_encryptionThatWasOnIsNotGoneWithout(secrets: FilePath[str], log: list[s
 @pytest.mark.parametrize("end", ["hang up", "negotiate anew", "wait"])
 def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
     """
-    A caller that hangs up, or negotiates LCP anew, before there is a verdict was refused by nobody;
-    one that waits for it in vain is, with the reason.
+    A caller that hangs up or negotiates LCP anew before the verdict isn't reported as refused. One
+    that waits for the verdict in vain is, with the reason.
     """
     judging: list[Deferred[Any]] = []
 
@@ -553,7 +556,7 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
 
 def test_interfaces(world: World) -> None:
     """
-    The gateway takes calls, and its lines own them.
+    The gateway and its lines provide their interfaces.
     """
     assert verifyObject(ICallTaker, world.gateway)
     resultOf(world.call(world.connect()))
@@ -563,7 +566,7 @@ def test_interfaces(world: World) -> None:
 
 def test_noGRE(world: World) -> None:
     """
-    A call whose GRE never arrives is missed aloud, and at last ended with that as its cause.
+    A call whose GRE packets never arrive causes a warning, and ends with that as its cause.
     """
     connection = world.connect()
     world.network.lose = lambda frame: True
@@ -579,7 +582,7 @@ def test_noGRE(world: World) -> None:
 
 def test_stop(world: World) -> None:
     """
-    Stopping ends every call in order, within the time, and takes no more.
+    C{stop} ends every call in order, within its time, and takes no new calls.
     """
     connection = world.connect()
     calls = [resultOf(world.call(connection)) for _ in range(3)]
@@ -599,7 +602,7 @@ def test_stop(world: World) -> None:
 
 def test_stopDoesNotWaitForTheDead(world: World) -> None:
     """
-    A caller that is gone can't hold up the stop for longer than it was given.
+    A caller that is gone doesn't delay the stop beyond its limit.
     """
     resultOf(world.call(world.connect()))
     world.network.lose = lambda frame: True
@@ -613,7 +616,7 @@ def test_stopDoesNotWaitForTheDead(world: World) -> None:
 
 def test_stopWithoutCallers(world: World) -> None:
     """
-    With nobody there, stopping is done at once.
+    C{stop} is done at once when there are no callers.
     """
     stopped: list[None] = []
     world.gateway.stop(2).addCallback(stopped.append)
@@ -622,8 +625,8 @@ def test_stopWithoutCallers(world: World) -> None:
 
 def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     """
-    An observer that raises is logged, and harms neither the session nor the other observers. What
-    it logs itself carries the session's identifier too.
+    An observer's exception is logged, and harms neither the session nor other observers. What the
+    observer logs has the session's identifier too.
     """
     world.gateway.sessions.removeObserver(world.observer)
     for observer in (Broken(), world.observer):
@@ -639,7 +642,7 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
 
 def test_anObserverThatIsOutOfOrder(world: World) -> None:
     """
-    No call is taken while an observer has lost what it needs, even one that was added later.
+    No call is taken while an observer has lost what it needs, even if it was added later.
     """
 
     @implementer(IHealth)
@@ -658,7 +661,8 @@ def test_anObserverThatIsOutOfOrder(world: World) -> None:
 @pytest.mark.parametrize("way", ["hang up", "cut"])
 def test_anObserverThatEndsASessionAtItsStart(world: World, way: str) -> None:
     """
-    The session ends as any other: observers hear of it, and everything is given back.
+    A session that an observer ends at its start ends like any other: observers are told, and
+    everything is given back.
     """
 
     class Ending(SessionObserver):
@@ -679,7 +683,7 @@ def test_anObserverThatEndsASessionAtItsStart(world: World, way: str) -> None:
 
 def test_passwordsAreNotLogged(world: World) -> None:
     """
-    No line of the log, and no repr, has a password.
+    No line of the log, and no representation, shows a password.
     """
     connection = world.connect()
     call = resultOf(world.call(connection))
@@ -689,7 +693,7 @@ def test_passwordsAreNotLogged(world: World) -> None:
 
 def test_rechallenge(secrets: FilePath[str]) -> None:
     """
-    A caller that is challenged again keeps its session and its address.
+    A caller that is challenged during its session keeps its session and its address.
     """
     world = World(secrets, rechallenge=30)
     call = resultOf(world.call(world.connect()))
@@ -701,7 +705,7 @@ def test_rechallenge(secrets: FilePath[str]) -> None:
 
 def test_hangUpSession(world: World) -> None:
     """
-    A session can be ended from outside, with a cause.
+    A program can end a session with a cause.
     """
     call = resultOf(world.call(world.connect()))
     (session,) = world.gateway.sessions

@@ -1,5 +1,5 @@
 """
-The rules on who may import what, walked over the syntax trees of all modules.
+Tests for the rules on which modules may import which, with the syntax trees of all modules.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MODULES = sorted((ROOT / "pptpgw").rglob("*.py"))
 
 FAMILIES = {"tunnels", "networks"}
 """
-Rooms with a folder for each protocol. They never import each other, nor does one protocol import
-its sibling.
+Rooms with a folder for each protocol. They never import each other, and no protocol imports another
+of its room.
 """
 
 TOP = {
@@ -34,46 +34,46 @@ TOP = {
     "testing",
 }
 """
-What stands above all rooms: no room imports it.
+Modules above all rooms. No room imports them.
 """
 
 SYSTEM = {"socket", "os", "fcntl", "ctypes", "select", "subprocess", "signal"}
 """
-What only ports and the data path may import: system calls are theirs.
+Modules with system calls, which only ports and the data path may import.
 """
 
 MAY_CALL_THE_SYSTEM = {"ports", "datapath"}
 
 LOGS_ITSELF = {"pptpgw.sessions.audit"}
 """
-The audit's events go to its own observer, which writes JSON.
+Modules that log by other means. The audit's events go to its own observer, which writes JSON.
 """
 
 
 def parts(module: str) -> list[str]:
     """
-    C{ppp} and C{lcp} for C{pptpgw.ppp.lcp}; nothing for C{pptpgw} itself.
+    C{ppp} and C{lcp} for C{pptpgw.ppp.lcp}, and nothing for C{pptpgw} itself.
     """
     return module.split(".")[1:]
 
 
 def room(module: str) -> str:
     """
-    C{ppp} for C{pptpgw.ppp.lcp}; empty for C{pptpgw} itself.
+    C{ppp} for C{pptpgw.ppp.lcp}, and nothing for C{pptpgw} itself.
     """
     return module.partition(".")[2].partition(".")[0]
 
 
 def isWire(module: str) -> bool:
     """
-    Whether the module turns octets into values and back.
+    Whether the module converts between octets and values.
     """
     return "wire" in parts(module)
 
 
 def callsTheSystem(module: str) -> bool:
     """
-    Whether the module may: it is a port, or of the data path.
+    Whether the module may make system calls: it is a port, or belongs to the data path.
     """
     return room(module) in MAY_CALL_THE_SYSTEM or (
         room(module) in FAMILIES and "port" in parts(module)
@@ -91,7 +91,7 @@ def nameOf(path: Path) -> str:
 
 def imports(tree: ast.AST) -> Iterator[str]:
     """
-    Every module, or name within one, that C{tree} imports, wherever in it.
+    Every module, or name in one, that C{tree} imports anywhere.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -117,7 +117,7 @@ def topLevel(tree: ast.Module) -> Iterator[str]:
 
 def againstTheRooms(name: str, imported: str) -> str:
     """
-    What is wrong with an import of something of pptpgw, in words; empty if nothing is.
+    The reason why a room may not import a module of pptpgw, or nothing if it may.
     """
     own, other = room(name), room(imported)
     its = "".join(parts(imported)[1:2])
@@ -143,14 +143,14 @@ def againstTheRooms(name: str, imported: str) -> str:
 
 def isFamilyMember(family: str, name: str) -> bool:
     """
-    Whether C{name} is the folder of one protocol, rather than something that all have in common.
+    Whether C{name} is the folder of one protocol, and not something that all protocols share.
     """
     return name not in ("", "wire") and (ROOT / "pptpgw" / family / name).is_dir()
 
 
 def faults(name: str, source: str) -> list[str]:
     """
-    What module C{name} imports against the rules.
+    The imports of module C{name} that break the rules.
     """
     tree = ast.parse(source)
     found = []
@@ -172,7 +172,7 @@ def faults(name: str, source: str) -> list[str]:
 
 def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
     """
-    Which modules each module imports: at its top, in a function, or for its types alone.
+    The imports of each module: at its top, in functions, and for types alone.
     """
     edges: dict[str, set[str]] = {}
     for name, source in sources.items():
@@ -187,7 +187,7 @@ def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
 
 def circles(sources: Mapping[str, str]) -> list[set[str]]:
     """
-    The modules that import each other in a circle, those of each circle together (Tarjan).
+    The circles of modules that import each other (Tarjan's algorithm).
     """
     edges = graph(sources)
     order: dict[str, int] = {}
@@ -224,7 +224,7 @@ def test_aModuleImportsByTheRules(path: Path) -> None:
 
 def test_noModuleNeedsAFrameworkOfTests() -> None:
     """
-    Authors of plugins use L{pptpgw.testing} with whatever they like.
+    L{pptpgw.testing} needs no framework for tests, so that authors of plugins can use any.
     """
     imported = {one for path in MODULES for one in imports(ast.parse(path.read_text()))}
     frameworks = "pytest", "hypothesis", "unittest", "twisted.trial"
@@ -280,7 +280,7 @@ def test_noModulesImportInACircle() -> None:
 )
 def test_theRulesTellGoodFromBad(name: str, source: str, clean: bool) -> None:
     """
-    The judgement itself is right: a rule that finds nothing could be a rule that sees nothing.
+    The rules find the faults in wrong imports and none in right ones.
     """
     assert (faults(name, source) == []) is clean
 
@@ -329,7 +329,7 @@ def test_aCircleIsFound(second: str, found: Iterable[set[str]]) -> None:
 
 def test_twistedIsNoPackageHere() -> None:
     """
-    A C{twisted/__init__.py} in the checkout would hide Twisted itself.
+    There is no C{twisted/__init__.py} in the checkout, as it would hide Twisted itself.
     """
     assert list((ROOT / "twisted").rglob("__init__.py")) == []
 

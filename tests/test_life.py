@@ -1,5 +1,5 @@
 """
-Plugins of a third party's that have a section of the configuration and a life as services: an
+Tests for a third party's plugins that have a section of the configuration and are services: an
 observer, an address pool and a checker, installed and chosen as users do it.
 """
 
@@ -238,7 +238,7 @@ class House:
     """
     A gateway with these plugins, as C{--config} and C{--auth} name them.
 
-    @ivar plugins: the plugins' objects, by what they are.
+    @ivar plugins: the plugins' objects, by their kinds.
     """
 
     def __init__(
@@ -310,8 +310,8 @@ def test_theyLiveWithTheGateway(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     """
-    They are started in the order checker, pool, observer, and stopped in reverse, each once the one
-    before is stopped; again if the gateway is started again.
+    The plugins are started in the order checker, pool, observer, and stopped in reverse, each when
+    the one before has stopped. They are started again with the gateway.
     """
     house = House(site, tmp_path, monkeypatch)
     order = ["checker", "pool", "observer"]
@@ -359,7 +359,7 @@ def test_oneThatFailsOrHangsKeepsNoOtherFromStopping(
 
 def test_oneThatDoesNotStart(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What was opened before it is closed again.
+    Everything that was started before a plugin that fails to start is stopped again.
     """
     house = House(site, tmp_path, monkeypatch)
 
@@ -376,7 +376,7 @@ def test_oneThatDoesNotStart(site: Site, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_methodsOfEAP(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A method of EAP has its section, the environment and a life too.
+    An EAP method may have a section, gets the environment, and is started and stopped.
     """
     site.install("card", {"card.py": METHOD}, "card = card:plugin", "pptpgw.eap")
     text = TEXT.replace('["pap"]', '["eap"]')
@@ -395,7 +395,7 @@ def test_oneThatTheProgramStarts(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A plugin that has a parent already is left to it.
+    A plugin that already has a parent service is started and stopped by that alone.
     """
     house = House(site, tmp_path, monkeypatch)
     diary = type(house.plugins["observer"])("", None, None)
@@ -411,7 +411,7 @@ def test_oneThatTheProgramStarts(
 
 def test_faultsOfSections(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The keys of each are judged like ours.
+    The keys of plugins' sections are checked like the gateway's own.
     """
     House(site, tmp_path, monkeypatch)
     for text, why in (
@@ -444,7 +444,7 @@ def test_sectionsOfNobodyThatIsChosen(
 
 def test_twoOfOneName(site: Site) -> None:
     """
-    A section belongs to one plugin.
+    Two plugins of one name can't share a section.
     """
     site.install("common", {"common.py": COMMON})
     site.install("diary", {"diary.py": OBSERVER}, "diary = diary:plugin")

@@ -46,7 +46,7 @@ SHOWN = r"eve\x1b[2J\r\n\x00\u2028\u202e\x85\ud800 is alice"
 @implementer(ILogObserver)
 class Observer:
     """
-    Keeps what is logged.
+    A log observer that keeps events.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Observer:
 
 def logged(emit: Callable[[Logger], None]) -> LogEvent:
     """
-    The event that C{emit} has a logger make.
+    The event that C{emit} makes a logger emit.
     """
     observer = Observer()
     emit(Logger("pptpgw.test", observer=observer))
@@ -68,14 +68,14 @@ def logged(emit: Callable[[Logger], None]) -> LogEvent:
 
 def classic(event: LogEvent) -> str:
     """
-    As C{twistd} writes it.
+    The event's line as C{twistd} writes it.
     """
     return formatEventAsClassicLogText(event) or ""
 
 
 def inJSON(event: LogEvent) -> str:
     """
-    As somebody shows it who has read it from JSON.
+    The event's line as a program shows it that has read it from JSON.
     """
     found = json.loads(eventAsJSON(event))
     return f"{found['who']} {found['log_format']}"
@@ -83,7 +83,7 @@ def inJSON(event: LogEvent) -> str:
 
 def fromJSON(event: LogEvent) -> str:
     """
-    As Twisted shows it that has read it from JSON.
+    The event's line as Twisted shows it after reading it from JSON.
     """
     (found,) = eventsFromJSONLogFile(io.StringIO("\x1e" + eventAsJSON(event) + "\n"))
     return formatEvent(found)
@@ -91,14 +91,14 @@ def fromJSON(event: LogEvent) -> str:
 
 def asLegacy(event: LogEvent) -> str:
     """
-    As observers of the old kind write it.
+    The event's line as legacy observers write it.
     """
     return legacy.textFromEventDict({**event, "message": (), "isError": 0}) or formatEvent(event)
 
 
 def toFile(event: LogEvent) -> str:
     """
-    As an observer does that adds nothing.
+    The event's line as a plain file observer writes it.
     """
     file = io.StringIO()
     FileLogObserver(file, lambda event: formatEvent(event) + "\n")(event)
@@ -132,7 +132,7 @@ def test_figuresStay() -> None:
 @given(st.text(st.characters(codec=None)))
 def test_anyText(text: str) -> None:
     """
-    A text that was escaped is a line, and stays as it is when it is escaped again.
+    An escaped text is one line, and doesn't change when it is escaped again.
     """
     found = Escaped(text)
     assert f"x{found}".isprintable() and f"x{found!r}".isprintable()
@@ -141,7 +141,7 @@ def test_anyText(text: str) -> None:
 
 def test_tracebacks() -> None:
     """
-    A traceback keeps its lines, and what is in them is escaped.
+    A traceback keeps its lines, and their contents are escaped.
     """
 
     def emit(log: Logger) -> None:
@@ -156,7 +156,8 @@ def test_tracebacks() -> None:
 
 def test_session() -> None:
     """
-    A line begins with the session that it concerns, by name or by what surrounds it.
+    A line begins with the identifier of its session, which is given by C{session=} or by the
+    context.
     """
     event = logged(lambda log: log.info("{user} opens", session="b7", user="alice"))
     assert (formatEvent(event), event["session"]) == ("[b7] alice opens", "b7")
@@ -170,7 +171,7 @@ def test_session() -> None:
 
 def test_othersLogAsBefore() -> None:
     """
-    Twisted's loggers, and so those of the application around us, aren't touched.
+    Loggers of Twisted, and thus those of an application around the gateway, aren't changed.
     """
     observer = Observer()
     globalLogPublisher.addObserver(observer)
@@ -188,7 +189,7 @@ class TestQuota:
 
     def test_oneSource(self, log: list[str]) -> None:
         """
-        A source has its lines; others' don't suffer.
+        One source has a limited number of lines, and other sources aren't affected.
         """
         clock, counters, quota = self.quota()
         allowed = sum(quota.allows("calls", "192.0.2.1") for _ in range(100))
@@ -206,7 +207,7 @@ class TestQuota:
 
     def test_manySources(self, log: list[str]) -> None:
         """
-        All together have so many, and a table of sources doesn't grow.
+        All sources together have a limited number of lines, and the table of sources doesn't grow.
         """
         clock, _, quota = self.quota()
         allowed = sum(quota.allows("calls", str(one)) for one in range(2 * SOURCES))

@@ -1,6 +1,7 @@
 """
-Callers behind the address of the default route's interface: the whole gateway and our own client,
-in network namespaces of this machine, whose kernel has what the lab's lacks for it.
+Tests for masquerading callers behind the address of the default route's interface: the whole
+gateway and our own client, in network namespaces of this machine, whose kernel has what the lab's
+lacks for it.
 
 Run as a program (C{python -m tests.test_masquerade GATEWAY ADDRESS}), this is the caller: it pings
 ADDRESS through the gateway.
@@ -36,7 +37,7 @@ GATEWAY, OUTSIDE = "192.0.2.1", "203.0.113.9"
 
 class World:
     """
-    A caller's host, the gateway, and a host outside that knows nothing of the callers' addresses.
+    A caller's host, the gateway, and a host outside that has no route to the callers' addresses.
     """
 
     def __init__(self, stack: ExitStack) -> None:
@@ -67,7 +68,7 @@ class World:
 
     def pings(self) -> bool:
         """
-        Whether a caller reaches the host outside.
+        Whether a caller's ping reaches the host outside.
         """
         done = subprocess.run(
             self.caller.command(sys.executable, "-m", "tests.test_masquerade", GATEWAY, OUTSIDE),
@@ -81,7 +82,7 @@ class World:
 
     def kernel(self) -> tuple[str, str]:
         """
-        The rules of nftables in the gateway's namespace, and whether it forwards.
+        The nftables rules in the gateway's namespace, and whether it forwards.
         """
         return (
             self.gateway.run("nft", "list", "ruleset"),
@@ -118,7 +119,7 @@ def test_aCallerReachesTheWorldIfAndOnlyIfItIsMasqueraded(
 
 def test_theTableIsGone(world: World, tmp_path: Path) -> None:
     """
-    Somebody loads other rules while the gateway runs: it stops in order all the same.
+    A gateway stops in order after other rules have replaced its own.
     """
     before = world.kernel()
     gateway = Gateway(world.gateway, tmp_path, {"network": {"masquerade": True}})
@@ -132,7 +133,8 @@ def test_theTableIsGone(world: World, tmp_path: Path) -> None:
 
 def test_afterKill(world: World, tmp_path: Path) -> None:
     """
-    A run that is killed leaves the table and forwarding; the next one puts back what was before it.
+    The run after one that was killed, which left its table and forwarding, restores what was before
+    both.
     """
     before = world.kernel()
     masquerade = {"network": {"masquerade": True}}

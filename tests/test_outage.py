@@ -1,6 +1,6 @@
 """
-Tests of what callers hear, and what the log says, while nobody can judge or serve them. Callers and
-a gateway, in memory.
+Tests for what callers are told, and what is logged, while nobody can judge or serve them. The
+gateway and its callers are in memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def hung(credentials: Any) -> Deferred[Any]:
 @contextmanager
 def judging(world: World, judge: Callable[[Any], Deferred[Any]]) -> Iterator[None]:
     """
-    Have the checker do this instead.
+    Replace the checker's judgement by C{judge}.
     """
     checker: Any = world.checker
     checker.requestAvatarId = judge
@@ -54,7 +54,7 @@ def outages(world: World) -> list[str]:
 
 def authenticated(world: World) -> list[bytes]:
     """
-    The packets of authentication that the gateway sent, as far as they say what it is.
+    The packets of authentication that the gateway sent, without their random parts.
     """
     channels = world.dataPath.channels
     return [bytes(one[:1]) for each in channels for number, one in each.sent if number == ppp.CHAP]
@@ -68,8 +68,8 @@ def test_callersHearIt(
     loggedFailures: list[Failure],
 ) -> None:
     """
-    Whoever is to judge is away, broken or hangs: the link ends with a text and the call with 'no
-    resources'. Nobody hears that a password is wrong, and it is counted as no guess.
+    When the checker is away, raises or hangs, the link ends with a text and the call with 'no
+    resources'. No caller is told that a password is wrong, and no guess is counted.
     """
     notices: list[CallDisconnectNotify] = []
     send = ControlConnection.send
@@ -92,19 +92,19 @@ def test_callersHearIt(
             CauseCode.RESOURCE_UNAVAILABLE,
         )
     }
-    # Challenges alone.
+    # Only Challenges.
     assert set(authenticated(world)) == {b"\x01"}
     assert not world.observer.lockouts
     assert world.call(b"alice").call is not None
-    # Once, however many calls there were.
+    # One failure, however many calls there were.
     assert len(loggedFailures) == (judge is broken)
     loggedFailures.clear()
 
 
 def test_theLogTellsOnce(make: Made) -> None:
     """
-    When it begins and why, when it is over, and how many claims it touched. One that is over for a
-    moment only isn't over.
+    The log reports the beginning of an outage with its reason, and its end with the number of
+    claims that it affected. A short interruption of an outage isn't its end.
     """
     world = make()
     with judging(world, away):
@@ -131,7 +131,8 @@ def test_theLogTellsOnce(make: Made) -> None:
 
 def test_sessionsAreKept(make: Made) -> None:
     """
-    Those whose callers are asked again meanwhile go on; once they can be judged, they are.
+    Sessions whose callers are challenged during an outage go on, and are judged when that is
+    possible.
     """
     world = make(options={"rechallenge": 30.0})
     for number in range(20, 40):
@@ -146,7 +147,7 @@ def test_sessionsAreKept(make: Made) -> None:
 
 def test_nothingIsLeftToGive(make: Made) -> None:
     """
-    A caller is told no different where a network has nothing for it; that is no outage.
+    A caller for whom a network has nothing gets the same answer, and that isn't an outage.
     """
     world = make()
     network = world.gateway.context.networks["ipv4"]
@@ -164,7 +165,7 @@ def test_nothingIsLeftToGive(make: Made) -> None:
 
 def test_stop(make: Made) -> None:
     """
-    A gateway that stops says how it was, and leaves no timer.
+    A gateway that stops during an outage reports the state, and leaves no timer.
     """
     world = make()
     with judging(world, away):

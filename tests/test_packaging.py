@@ -46,7 +46,7 @@ TWISTD = next(path for path in TWISTED.files or () if path.name == "twistd")
 
 def test_everythingNeededHasALowestVersion() -> None:
     """
-    C{make floors} tries these.
+    Every dependency has a lowest version, which C{make floors} tests.
     """
     needed = {name for name, _, version in (one.partition("==") for one in floors()) if version}
     assert {"twisted", "service-identity", "pyopenssl", "cryptography", "psycopg"} <= needed
@@ -54,8 +54,8 @@ def test_everythingNeededHasALowestVersion() -> None:
 
 class Environment:
     """
-    A virtual environment with Twisted in its own site-packages, as after C{pip install twisted};
-    what Twisted stands on, and setuptools, are those of the environment that runs the tests.
+    A virtual environment with Twisted in its own site-packages, as after C{pip install twisted}.
+    Twisted's dependencies and setuptools are those of the environment that runs the tests.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class Environment:
 
     def files(self, name: str) -> set[Path]:
         """
-        Every file below C{name} in site-packages, but for what Python and twistd themselves cache.
+        Every file below C{name} in site-packages, without the caches of Python and twistd.
         """
         return {
             path
@@ -86,7 +86,7 @@ class Environment:
 
     def run(self, *command: str, **environment: str) -> str:
         """
-        What C{python COMMAND} prints; the folder it runs in is no checkout.
+        The output of C{python COMMAND}, run in a folder that isn't a checkout.
         """
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         done = subprocess.run(
@@ -118,13 +118,13 @@ class Environment:
 
     def install(self, *what: str, **environment: str) -> None:
         """
-        C{pip install WHAT} with what is at hand.
+        Run C{pip install WHAT} without an index.
         """
         self.pip("install", "--no-build-isolation", "--no-deps", *what, **environment)
 
     def twistd(self, *arguments: str) -> str:
         """
-        What the twistd script prints.
+        The output of the twistd script.
         """
         return self.run(str(TWISTED.locate_file(TWISTD)), *arguments)
 
@@ -138,7 +138,7 @@ class Environment:
 
     def offersPlugins(self) -> bool:
         """
-        Whether the gateway has plugins of its own of each kind that it can't be without.
+        Whether the gateway's plugins of each necessary kind are found.
         """
         words = self.twistd("pptpgw", "--help-plugins").split()
         return {"ipv4", "mschapv2", "ranges", "python", "chap-secrets"} <= set(words)
@@ -166,7 +166,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def unpack(archive: Path, tmp_path: Path) -> Callable[[], Path]:
     """
-    Give a fresh copy of what is in the sdist.
+    Unpack a fresh copy of the sdist's contents.
     """
 
     def unpacked() -> Path:

@@ -42,7 +42,8 @@ def test_linksLeadToWhatIsInstalled(name: str, link: str | None) -> None:
 
 def test_whatIsWarnedOf(tmp_path: Path) -> None:
     """
-    A link that leads nowhere fails C{make docs}; an interface that extends one of Twisted is one.
+    A link to nothing makes C{make docs} fail, and a class that extends an interface of Twisted's
+    counts as an interface.
     """
     (tmp_path / "thing.py").write_text(
         '"""L{os.write}, L{os.wriite}."""\n'

@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.service} that need no privileges; the rest stands in tests/integration.
+Tests for L{pptpgw.service} that need no privileges. The others are in tests/integration.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from pptpgw.tunnels.pptp.tunnel import GREPorts, ISharedGRE
 
 def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A primitive that is missing is named before anything is opened.
+    A missing cryptographic primitive is named before anything is opened.
     """
     monkeypatch.setattr(mschap, "selfTest", lambda: ("MD4", "DES"))
     gateway = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
@@ -52,7 +52,7 @@ def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_whatManagementSees() -> None:
     """
-    The service provides all of its interface, before it runs too.
+    The service provides L{IGatewayService}, also before it runs.
     """
     service = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
     verifyObject(IGatewayService, service)
@@ -76,7 +76,7 @@ def test_twoInOneParent() -> None:
 
 class TestUsers:
     """
-    Who judges callers.
+    Tests for the checkers of callers.
     """
 
     def secrets(self, folder: Path, name: str, text: str) -> ChapSecretsChecker:
@@ -88,7 +88,7 @@ class TestUsers:
     @pytest.mark.parametrize("given", ["checkers", "a portal"])
     def test_checkersAreTheConfigurations(self, tmp_path: Path, given: str) -> None:
         """
-        Those of the gateway that C{[link] name} calls, whoever made them.
+        The checkers use C{[link] name} as the name of the gateway, whoever made them.
         """
         checker = self.secrets(tmp_path, "secrets", "alice gate open-sesame *")
         users: dict[str, Portal | list[ICredentialsChecker]] = {
@@ -112,7 +112,8 @@ class TestUsers:
     @pytest.mark.parametrize("isPortal", [False, True])
     def test_textOfTheCommandLine(self, isPortal: bool) -> None:
         """
-        Names and passwords that Twisted's C{memory:} has as text are those that callers send.
+        The names and passwords of Twisted's C{memory:} checker, which are text, are compared with
+        the octets that callers send.
         """
         checkers = [makeChecker("memory:zo\xeb:caf\xe9")]
         users = Portal(SubscriberRealm(), checkers) if isPortal else checkers
@@ -121,7 +122,7 @@ class TestUsers:
 
     def test_aPortalIsAskedAsItIs(self, tmp_path: Path) -> None:
         """
-        Its checkers for other credentials are configured too, and those that lie within another
+        A portal's checkers for other credentials are configured too, and those inside another
         checker aren't.
         """
         within = self.secrets(tmp_path, "within", "alice * one *")
@@ -141,7 +142,7 @@ class TestUsers:
 
 def subscriber(service: GatewayService, name: bytes, password: bytes) -> str | None:
     """
-    Whom a claim by PAP is granted to.
+    The user to whom a claim by PAP is granted.
     """
     names: list[str | None] = []
     judged = service.gateway.context.authenticate(Claim(PAP, name, 1, b"", password))
@@ -151,7 +152,7 @@ def subscriber(service: GatewayService, name: bytes, password: bytes) -> str | N
 
 def test_observersAreVerified() -> None:
     """
-    One that can't be told everything is found when it is added, not when a caller is refused.
+    An observer without all methods is refused when it is added.
     """
 
     class Lacking:
@@ -167,7 +168,7 @@ def test_observersAreVerified() -> None:
 
 def test_linkSettings() -> None:
     """
-    Every key of the section reaches the link.
+    Every key of the section reaches the link's settings.
     """
     settings = linkSettings(
         Environment.of(
@@ -199,7 +200,8 @@ def test_linkSettings() -> None:
 
 def test_networkFactories() -> None:
     """
-    Declared protocols are served besides those named; one that is named and declared, as declared.
+    Declared protocols are served besides those that the configuration names. One that is declared
+    and named is served as declared.
     """
     configuration = parse(
         """
@@ -226,7 +228,7 @@ def test_networkFactories() -> None:
 
 def test_aDeclarationCalledAsAPlugin() -> None:
     """
-    A declaration can't take the name of a network protocol that is programmed.
+    A declaration can't have the name of a network protocol that is a plugin.
     """
     configuration = parse(
         '[[network.generic]]\nname = "ipv4"\ncontrol = 0x80c3\ndata = 0x00c3', "test"
@@ -242,7 +244,7 @@ def test_aDeclarationCalledAsAPlugin() -> None:
 @implementer(ISharedGRE)
 class Sharing:
     """
-    A tunnel that shares its GRE ports, and is none of ours.
+    A tunnel of a third party's that shares its GRE ports.
     """
 
     port = 1724
@@ -253,7 +255,7 @@ class Sharing:
 
 class TestClientEndpoint:
     """
-    The gateway calls itself.
+    Tests for a gateway that calls itself.
     """
 
     def service(self, text: str = "") -> GatewayService:

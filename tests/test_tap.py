@@ -1,5 +1,5 @@
 """
-The command line: what plugins it finds, what it lists of them, and what it says of typing errors.
+Tests for the command line: the plugins that it finds and lists, and its errors.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def options(*arguments: str) -> Options:
 
 def complaint(*arguments: str) -> str:
     """
-    What is said of a command line that is wrong.
+    The error about a wrong command line.
     """
     with pytest.raises(usage.UsageError) as error:
         options(*arguments)
@@ -105,7 +105,7 @@ def complaint(*arguments: str) -> str:
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[list[str]], str]:
     """
-    What a command line that ends well prints: the words of each line, and the standard error.
+    The output of a command line that succeeds: the words of each line, and the standard error.
     """
     with pytest.raises(SystemExit) as ended:
         usage.Options.parseOptions(Options(), arguments)
@@ -116,7 +116,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[lis
 
 def pigeon(site: Site) -> None:
     """
-    Install a network protocol of somebody else's.
+    Install a network protocol of a third party's.
     """
     site.install("rfc1149", {"pigeon.py": NETWORK}, "carrier-pigeon = pigeon:plugin", NETWORKS)
 
@@ -160,7 +160,8 @@ class TestCapture:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        The file alone; its path is that of where the command was given.
+        C{--capture} replaces the configuration's file alone. A relative path is relative to the
+        folder of the command.
         """
         monkeypatch.chdir(tmp_path)
         configuration = tmp_path / "pptpgw.toml"
@@ -245,7 +246,7 @@ class TestCheckers:
 
     def test_aTypingError(self, site: Site, tmp_path: Path) -> None:
         """
-        The error says where the name stands, and names nothing else.
+        The error about a wrong checker's name says where the name stands, and nothing else.
         """
         self.install(site)
         assert complaint("--auth", "chap-secret:x") == (
@@ -263,7 +264,7 @@ class TestCheckers:
 
     def configured(self, folder: Path, checkers: str, *arguments: str) -> Options:
         """
-        The options of a file with these checkers, C{--auth} or not.
+        The options with a file that has these checkers, with or without C{--auth}.
         """
         path = folder / "pptpgw.toml"
         path.write_text(f"[auth]\ncheckers = {checkers}\n")
@@ -273,7 +274,7 @@ class TestCheckers:
 
     def test_theConfigurations(self, site: Site, tmp_path: Path) -> None:
         """
-        Without C{--auth} they are those of the file, in its order, each with its argument.
+        Without C{--auth} the checkers are those of the file, in order, each with its argument.
         """
         self.install(site)
         made = self.configured(tmp_path, '["one:bob:secret", "eap", "memory:a:b"]')
@@ -283,7 +284,7 @@ class TestCheckers:
 
     def test_theCommandLineReplacesThem(self, site: Site, tmp_path: Path) -> None:
         """
-        Those of the file aren't even made, and are none of the differences that a reload names.
+        With C{--auth} the file's checkers aren't made, and a reload doesn't name them as changed.
         """
         self.install(site)
         made = self.configured(tmp_path, '["one:bob"]', "--auth", "memory:a:b", "--auth", "eap")
@@ -322,14 +323,14 @@ class TestCheckers:
 
     def test_theConfigurationsAreConfigured(self, tmp_path: Path) -> None:
         """
-        C{--check-config} finds that the configuration isn't enough for one of them.
+        C{--check-config} finds a configuration that isn't sufficient for one of its checkers.
         """
         with pytest.raises(SystemExit, match="the configuration names no server"):
             self.configured(tmp_path, '["radius"]', "--check-config")
 
     def test_noneAtAll(self, tmp_path: Path) -> None:
         """
-        An empty list is none.
+        An empty list of checkers is an error.
         """
         with pytest.raises(usage.UsageError, match=r"nobody could log in: .* or \[auth\] checkers"):
             self.configured(tmp_path, "[]")
@@ -384,7 +385,7 @@ class TestConfiguration:
     )
     def test_aPluginThatIsNotThere(self, tmp_path: Path, text: str, said: str) -> None:
         """
-        C{--check-config} knows, as the start does.
+        C{--check-config} reports a missing plugin, as a start does.
         """
         path = tmp_path / "pptpgw.toml"
         path.write_text(text)

@@ -1,5 +1,5 @@
 """
-Tests of how L{pptpgw.log} makes the texts of peers fit for a log.
+Tests for how L{pptpgw.log} makes peers' texts fit for a log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pptpgw.log import LONGEST, escape, readable
 
 def test_readable() -> None:
     """
-    What can't be printed is a question mark; what is too long is cut.
+    Unprintable characters become question marks, and long texts are cut.
     """
     assert readable(b"a\x1b[31m\xff b") == "a?[31m? b"
     assert readable("Zürich ".encode()) == "Zürich"
@@ -22,7 +22,7 @@ def test_readable() -> None:
 @given(st.binary(max_size=200))
 def test_anyOctets(octets: bytes) -> None:
     """
-    Whatever the octets, one line comes of it.
+    Any octets become one line.
     """
     text = readable(octets)
     assert (text == "" or text.isprintable()) and len(text) <= LONGEST
@@ -30,7 +30,7 @@ def test_anyOctets(octets: bytes) -> None:
 
 def test_escape() -> None:
     """
-    What can be printed stays as it is.
+    Printable characters aren't escaped.
     """
     assert escape("CORP\\carol äß") == "CORP\\carol äß"
     assert escape("a\0b\nc\x85\u2028\ud800\u202e") == "a\\x00b\\nc\\x85\\u2028\\ud800\\u202e"
@@ -39,7 +39,7 @@ def test_escape() -> None:
 @given(st.text(st.characters(codec=None)))
 def test_anyTextIsEscaped(text: str) -> None:
     """
-    Whatever the text, one line comes of it, that any encoding of Unicode has.
+    Any text becomes one line that every encoding of Unicode has.
     """
     found = escape(text)
     assert found == "" or found.isprintable()

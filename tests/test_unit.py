@@ -1,5 +1,5 @@
 """
-Tests of C{tap/pptpgw.service}.
+Tests for C{tap/pptpgw.service}.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ UNIT = Path(__file__).parents[1] / "tap" / "pptpgw.service"
 
 def test_systemdTakesIt(tmp_path: Path) -> None:
     """
-    Every word is one that systemd knows.
+    systemd knows every word in the unit.
     """
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze, of the package systemd")
-    # The program is there after the installation alone.
+    # The program exists only after an installation.
     path = tmp_path / UNIT.name
     path.write_text(UNIT.read_text().replace("/opt/pptpgw/bin/twistd", "/bin/true"))
     done = subprocess.run(
@@ -28,7 +28,7 @@ def test_systemdTakesIt(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    # It has something to say of other units too.
+    # systemd-analyze reports faults of other units too.
     assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
     assert done.returncode == 0, done.stderr
 

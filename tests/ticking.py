@@ -11,8 +11,8 @@ from pptpgw.timing.slices import PAUSE
 
 class Ticking(Clock):
     """
-    A clock that advances by nearly a thousandth of a second whenever it is read, so that a slice
-    has time for a few steps.
+    A clock that advances by nearly a millisecond whenever it is read, so that a slice has time for
+    a few steps.
     """
 
     def seconds(self) -> float:
@@ -24,8 +24,9 @@ class Ticking(Clock):
 
     def turn(self) -> bool:
         """
-        Run one turn of the reactor, after the pause between two slices. Return whether anything was
-        due.
+        Run one turn of the reactor, after the pause between two slices.
+
+        @return: whether anything was due.
         """
         self.rightNow += PAUSE
         due = [call for call in self.calls if call.getTime() <= self.rightNow]
@@ -38,7 +39,9 @@ class Ticking(Clock):
 
     def finish(self) -> int:
         """
-        Run turns until nothing is due, and return how many there were.
+        Run turns until nothing is due.
+
+        @return: how many there were.
         """
         turns = 0
         while self.turn():

@@ -1,7 +1,7 @@
 """
 An authentication protocol as another package would have it, for tests of the plugin interface.
 
-The authenticator asks the peer for its name, then sends a challenge: two round trips, before a
+The authenticator asks the peer for its name and then sends a challenge: two round trips before a
 Success or a Failure.
 """
 
@@ -58,7 +58,7 @@ def keys(password: bytes, challenge: bytes, isServer: bool) -> StartKeys:
 @implementer(IAuthenticatorExchange)
 class WhisperAuthenticator(AuthenticatorExchange):
     """
-    The authenticator's end: asks for the name, and sends a challenge.
+    The authenticator's end, which asks for the name and sends a challenge.
     """
 
     _claimed = b""
@@ -94,7 +94,7 @@ class WhisperAuthenticator(AuthenticatorExchange):
 @implementer(IExchange)
 class WhisperPeer(Exchange):
     """
-    The peer's end: answers with the name, and with a proof.
+    The peer's end, which answers with the name and with a proof.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """
-What it costs to judge callers: set-ups with the embedded store and through RADIUS, 1,000 calls that
-arrive at once, and the accounting spool.
+Measures what it costs to judge callers: set-ups with the embedded store and through RADIUS, 1,000
+calls that arrive at once, and the accounting spool.
 
 The processes, namespaces and set-ups are those of L{tests.bench.sessions}, but for the checker:
 
@@ -63,7 +63,7 @@ KINDS = ("accounts", "radius")
 
 def cpus() -> tuple[int, int]:
     """
-    The caller's CPU and the server's.
+    The CPU of the caller and that of the server.
     """
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[0], allowed[-1]
@@ -71,7 +71,7 @@ def cpus() -> tuple[int, int]:
 
 def configuration(folder: Path, more: str = "") -> Path:
     """
-    The server's file: the defaults, but for the size of the pool.
+    The server's configuration: the defaults except for the size of the pool.
     """
     path = folder / "pptpgw.toml"
     path.touch(0o600)
@@ -84,7 +84,7 @@ def configuration(folder: Path, more: str = "") -> Path:
 
 def serve(kind: str, folder: Path) -> None:
     """
-    The server process, with its files in C{folder}.
+    Run the server process, with its files in C{folder}.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
@@ -152,9 +152,10 @@ def serve(kind: str, folder: Path) -> None:
 
 def call() -> None:
     """
-    The caller process: C{open COUNT CONCURRENCY} answers with the seconds that each set-up took;
-    C{storm COUNT}, all of them at once, with the seconds until each call's end and why it was
-    refused, empty where it wasn't; C{close} with how many sessions it hung up.
+    Run the caller process. It answers C{open COUNT CONCURRENCY} with the seconds that each set-up
+    took, C{storm COUNT}, which places all calls at once, with the seconds until each call's end and
+    the reason of its refusal (empty for none), and C{close} with the number of sessions that it
+    hung up.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
@@ -236,7 +237,7 @@ def running(kind: str) -> Iterator[Both]:
                 both.close()
             yield both
         finally:
-            # The end of its input ends each.
+            # Each process ends at the end of its input.
             for process in processes:
                 assert process.stdin is not None
                 process.stdin.close()
@@ -267,7 +268,7 @@ def setUps(kind: str, count: int, runs: int, concurrency: int) -> None:
 
 def storm(kind: str, count: int) -> None:
     """
-    Measure how C{count} calls fare that arrive at once.
+    Measure the results of C{count} calls that arrive at once.
     """
     with running(kind) as both:
         begin, began = both.cpu(), time.monotonic()
@@ -295,7 +296,7 @@ def storm(kind: str, count: int) -> None:
 
 def spool(count: int) -> None:
     """
-    Measure how fast records are kept, sent and answered, and read again.
+    Measure how fast records are stored, sent and answered, and read again.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
@@ -316,7 +317,9 @@ def spool(count: int) -> None:
     async def filled(queue: Queue, one: Spool, left: int) -> float:
         """
         Put the records, C{SPOOL_AT_ONCE} in each turn, and wait until all but C{left} are answered
-        and the disk has everything; the seconds that it took.
+        and everything is on the disk.
+
+        @return: the seconds that this took.
         """
         began = time.monotonic()
         for number in range(count):

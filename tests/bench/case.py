@@ -1,5 +1,6 @@
 """
-The network protocols of L{tests.bench.packets}: the way of each one's packets through the server.
+The network protocols of L{tests.bench.packets}, with the way of each one's packets through the
+server.
 
  - C{in}: from the peer to the kernel, which forwards them.
  - C{out}: from the kernel to the peer.
@@ -50,13 +51,13 @@ BEYOND6 = "2001:db8:2::2"
 NEIGHBOUR = "lladdr 02:00:00:00:00:01"
 LARGEST = 1450
 """
-Octets of a packet, at most.
+The most octets that a packet has.
 """
 
 
 def datagram(source: str, destination: str, size: int) -> bytes:
     """
-    An IPv4 packet of C{size} octets that holds a UDP datagram without a checksum.
+    An IPv4 packet of C{size} octets with a UDP datagram that has no checksum.
     """
 
     def header(value: int) -> bytes:
@@ -73,7 +74,7 @@ def datagram(source: str, destination: str, size: int) -> bytes:
 
 def datagram6(source: str, destination: str, size: int) -> bytes:
     """
-    The same in IPv6.
+    An IPv6 packet of C{size} octets with a UDP datagram.
     """
     addresses = IPv6Address(source).packed + IPv6Address(destination).packed
     header = struct.pack("!IHBB", 0x60000000, size - 40, 17, 64)
@@ -83,7 +84,7 @@ def datagram6(source: str, destination: str, size: int) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Server:
     """
-    What a case is opened on: the calls of two sessions.
+    The server in which a case is opened, with the calls of two sessions.
     """
 
     environment: Environment
@@ -94,7 +95,7 @@ class Server:
 @implementer(INetworkLink)
 class End:
     """
-    One end of a negotiation in this process; the packets of the gateway's end are the call's.
+    One end of a negotiation in this process. The gateway's end has the packets of its call.
     """
 
     peerMRU = LARGEST
@@ -128,7 +129,9 @@ class End:
 
 def join(made: Deferred[Any], peer: NetworkProtocol, server: Server, channel: Channel) -> Any:
     """
-    Open the gateway's end of a protocol on C{channel}, with C{peer} for the other; the former.
+    Open the gateway's end of a protocol on C{channel}, with C{peer} as the other end.
+
+    @return: the gateway's end.
     """
     protocols: list[NetworkProtocol] = []
     made.addCallback(protocols.append)
@@ -152,10 +155,10 @@ class Case(ABC):
     """
     A network protocol.
 
-    @cvar name: what it is called in the table.
+    @cvar name: its name in the table.
     @cvar modes: the ways that are measured.
-    @cvar address: where datagrams are sent to, that are to go out.
-    @cvar headers: what such a datagram has around its payload in a packet, in octets.
+    @cvar address: the destination of datagrams that go out.
+    @cvar headers: the octets in a packet around the payload of such a datagram.
     """
 
     name: str
@@ -166,19 +169,20 @@ class Case(ABC):
     @abstractmethod
     def open(self, server: Server) -> None:
         """
-        Open what the packets need.
+        Open everything that the packets need.
         """
 
     @abstractmethod
     def packet(self, size: int) -> tuple[int, bytes]:
         """
-        A packet of C{size} octets from the first session's peer, after its protocol number.
+        The protocol number and the octets of a packet of C{size} octets from the first session's
+        peer.
         """
 
 
 class IPv4Case(Case):
     """
-    The kernel routes.
+    IPv4, which the kernel routes.
     """
 
     name = "IPv4"
@@ -195,7 +199,7 @@ class IPv4Case(Case):
 
 class IPv6Case(Case):
     """
-    So it does with IPv6.
+    IPv6, which the kernel routes.
     """
 
     name = "IPv6"
@@ -219,7 +223,7 @@ class IPv6Case(Case):
 
 class EthernetCase(Case):
     """
-    The switch, and a TAP device, behind which the kernel routes IPv4.
+    The Ethernet switch and a TAP device, behind which the kernel routes IPv4.
     """
 
     name = "Ethernet"
@@ -238,7 +242,7 @@ class EthernetCase(Case):
         peer = BCP(BridgeSettings(receive=lambda frame: None, mtu=LARGEST))
         made = network.makeProtocol(Profile("bench"), CALLER)
         session: BridgedSession = join(made, peer, server, server.first)
-        # Where the station is the switch learns from a frame of its own.
+        # The switch learns the place of the station from a frame of its own.
         session.frameReceived(self._frame(bytes(46)))
 
     def _frame(self, payload: bytes) -> bytes:
@@ -256,7 +260,7 @@ class EthernetCase(Case):
 
 class MPLSCase(Case):
     """
-    The label switch.
+    The MPLS label switch.
     """
 
     name = "MPLS"

@@ -1,5 +1,5 @@
 """
-How late the loop of the server process is while thousands of sessions come and go.
+Measures how late the reactor of the server process is while thousands of sessions come and go.
 
 Server process, caller process and set-ups are those of L{tests.bench.sessions}. A timer of the
 server process is due every five milliseconds; how much later it comes is how long packets, timers
@@ -55,7 +55,7 @@ Seconds that one phase may take.
 
 class Ticks:
     """
-    A timer that notes how late it is.
+    A timer that records how late it is.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -65,7 +65,7 @@ class Ticks:
 
     def begin(self) -> None:
         """
-        Forget what was.
+        Forget the earlier ticks.
         """
         self._late: list[float] = []
         self._busy: list[float] = []
@@ -74,7 +74,7 @@ class Ticks:
 
     def report(self) -> dict[str, float]:
         """
-        What was since, in milliseconds.
+        The lateness since L{begin}, in milliseconds.
         """
         found = {"ticks": float(len(self._late))}
         for name, values in (("late", self._late), ("busy", self._busy)):
@@ -96,7 +96,7 @@ class Ticks:
 
 def serve(folder: Path) -> None:
     """
-    The server process, as the command line makes it, with its files in C{folder}.
+    Run the server process as the command line does, with its files in C{folder}.
     """
     from twisted.internet import reactor
     from twisted.internet.base import ReactorBase
@@ -142,7 +142,7 @@ def serve(folder: Path) -> None:
                 session.hangUp("by order")
             await gone(0)
         elif words[0] == "vanish":
-            # Until L{Stage.vanish} has it go on.
+            # The process stands still until L{Stage.vanish} lets it go on.
             os.kill(os.getpid(), signal.SIGSTOP)
             ticks.begin()
             await gone(0)
@@ -156,7 +156,7 @@ def serve(folder: Path) -> None:
 
 def configure(folder: Path, users: int, pool: bool = True) -> None:
     """
-    The server's files; every other user has an address of its own.
+    Write the server's files. Every other user has an address of its own.
     """
     if users:
         secrets = folder / "chap-secrets"
@@ -180,7 +180,7 @@ def configure(folder: Path, users: int, pool: bool = True) -> None:
 
 class Stage(sessions.Both):
     """
-    A server process, and a caller process that can be another one.
+    A server process, and a caller process that can be replaced.
     """
 
     def __init__(self, near: str, far: str, folder: Path, users: int) -> None:
@@ -197,14 +197,14 @@ class Stage(sessions.Both):
 
     def server(self, command: str) -> Any:
         """
-        Have the server process do something.
+        Send a command to the server process.
         """
         return self.ask(self._server, command)
 
     def vanish(self) -> Any:
         """
-        Kill the caller process while the server process stands still, so that this learns of all
-        ends at once; the next callers come from a new one.
+        Kill the caller process while the server process stands still, so that the server learns of
+        all ends at once. The next callers are in a new process.
         """
         pid = self._server.pid
         assert self._server.stdin is not None and self._server.stdout is not None
@@ -220,7 +220,7 @@ class Stage(sessions.Both):
 
     def end(self) -> None:
         """
-        End both.
+        End both processes.
         """
         for process in (self._server, self._caller):
             process.kill()
@@ -232,7 +232,7 @@ def stage(users: int) -> Iterator[Stage]:
     """
     Both processes, with files for C{users} users.
     """
-    # In memory: a disk that others use holds up who writes a log there.
+    # The files are in memory, as others who use a disk delay the writing of logs to it.
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=shared) as folder, namespaces() as (near, far):
         configure(Path(folder), users)
@@ -281,7 +281,8 @@ def main() -> None:
         setUps("set-ups")
         phase("a pool removed by a reload", "reload")
         phase("hang-ups by the server", "hangUp")
-        # The control connections are there still, and would all be idle for too long in one moment.
+        # The control connections still exist, and would all be idle for too long at the same
+        # moment.
         made.close()
         setUps("set-ups again")
         show("all callers gone together", made.vanish())

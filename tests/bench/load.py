@@ -1,5 +1,5 @@
 """
-The load of L{tests.bench.packets}: processes that send as fast as the server takes it.
+The load of L{tests.bench.packets}: processes that send as fast as the server receives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAUSE = 0.0005
 
 def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
     """
-    The peer: GRE with this packet, as fast as it is acknowledged.
+    Run the peer, which sends GRE with this packet as fast as it is acknowledged.
     """
     from pptpgw.datapath.mppe import Encryptor
 
@@ -34,12 +34,12 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
     field = protocol.to_bytes(2 if protocol > 0xFF else 1, "big")
     encryptor = Encryptor(KEY, 128)
     header = struct.Struct("!IHHI").pack
-    # MPPE has a protocol number and a header of its own before the packet's.
+    # MPPE has a protocol number and a header of its own before that of the packet.
     length = len(field) + len(packet) + (3 if encrypted else 0)
     sequence, acknowledged = 0, 0
     while True:
         while sequence - acknowledged > AHEAD - BURST:
-            # Let the server have the CPU, rather than be woken by every acknowledgement.
+            # Let the server have the CPU, and don't wake at every acknowledgement.
             time.sleep(PAUSE)
             with suppress(BlockingIOError):
                 while True:
@@ -57,7 +57,8 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
 
 def sendUDP(address: str, octets: int) -> None:
     """
-    Whoever is behind the gateway: datagrams for the peer, too many.
+    Run the host behind the gateway, which sends more datagrams to the peer than the server can
+    take.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     udp = socket.socket(family, socket.SOCK_DGRAM)

@@ -26,10 +26,10 @@ def run(*commands: str) -> None:
 @contextmanager
 def namespaces(beyond: bool = False) -> Iterator[tuple[str, str]]:
     """
-    Their names; in the first L{SERVER}, in the second L{PEER}.
+    The names of two namespaces. The first has the address L{SERVER} and the second L{PEER}.
 
-    @param beyond: whether the first forwards, and a second pair, L{GATE} and L{BEYOND}, leads to
-        what is behind it.
+    @param beyond: whether the first forwards, and a second pair, L{GATE} and L{BEYOND}, leads to a
+        network behind it.
     """
     near, far = f"bench-{os.getpid()}-a", f"bench-{os.getpid()}-b"
     try:
@@ -60,7 +60,7 @@ def namespaces(beyond: bool = False) -> Iterator[tuple[str, str]]:
 
 def drop(namespace: str, device: str) -> None:
     """
-    Drop IP as it comes into the namespace by this device.
+    Drop IP packets that enter the namespace by this device.
     """
     rules = (
         f"table netdev bench {{ chain arrive {{ type filter hook ingress device {device} "

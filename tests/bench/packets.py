@@ -1,5 +1,6 @@
 """
-What a packet costs the server process: CPU time, and from it Gb/s and packets/s a core.
+Measures what a packet costs the server process: CPU time, and from it Gb/s and packets/s for each
+core.
 
 The server process, with the real GRE port, TUN port, data path and networks and channels opened
 directly, runs in a network namespace of its own, the peer at the other end of a veth pair in
@@ -50,7 +51,7 @@ TARGETS = {
     ("out", False, 64): ("k/s", 110.0),
 }
 """
-Those of IPv4.
+The targets for IPv4.
 """
 
 Key = tuple[str, bool, int]
@@ -58,7 +59,7 @@ Key = tuple[str, bool, int]
 
 def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> None:
     """
-    The server process: say what to send, measure itself for C{seconds} and print the result.
+    Run the server process: print what to send to it, measure for C{seconds} and print the result.
     """
     from twisted.internet.epollreactor import EPollReactor
     from zope.interface import implementer
@@ -140,7 +141,9 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
 
 def run(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> float:
     """
-    One run: microseconds of CPU time a packet.
+    Run once.
+
+    @return: the microseconds of CPU time for each packet.
     """
 
     def start(namespace: str, *arguments: object) -> subprocess.Popen[str]:
@@ -165,7 +168,8 @@ def run(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> flo
                     process.wait()
     if discards:
         print(f"  discards: {discards}")
-    # What the server took must have got beyond it, or the figure is of something else.
+    # The packets that the server received must have passed it, or the figure is that of something
+    # else.
     if mode != "out" and arrived < packets * 0.99:
         raise RuntimeError(f"{arrived} of {packets} packets got beyond the server")
     return float(cpu / packets * 1e6)
@@ -173,7 +177,9 @@ def run(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> flo
 
 def measure(name: str, key: Key, options: argparse.Namespace) -> tuple[str, float]:
     """
-    Several runs: the median with its range, as text, and by itself.
+    Run several times.
+
+    @return: the median with its range, as text, and the median alone.
     """
     costs = sorted(run(name, *key, options.seconds) for _ in range(options.runs))
     cost = statistics.median(costs)
@@ -182,7 +188,7 @@ def measure(name: str, key: Key, options: argparse.Namespace) -> tuple[str, floa
 
 def title(name: str, key: Key) -> str:
     """
-    A row's name.
+    The name of a row.
     """
     mode, encrypted, size = key
     return f"{name} {mode} {'MPPE-128' if encrypted else 'plain'} {size}"
@@ -190,7 +196,9 @@ def title(name: str, key: Key) -> str:
 
 def protocol(options: argparse.Namespace) -> dict[Key, float]:
     """
-    Measure IPv4, and print its ratios to the targets; what each case costs.
+    Measure IPv4, and print its ratios to the targets.
+
+    @return: the cost of each case.
     """
     found = {}
     print(f"{'case':28}{'us a packet':>22}{'k/s a core':>12}{'Gb/s a core':>13}  of target")
@@ -213,7 +221,7 @@ def protocol(options: argparse.Namespace) -> dict[Key, float]:
 
 def protocols(options: argparse.Namespace, ipv4: dict[Key, float]) -> None:
     """
-    Measure the others, and print their ratios to IPv4 of the same run.
+    Measure the other protocols, and print their ratios to IPv4 in the same run.
     """
     from tests.bench.case import CASES
 

@@ -1,5 +1,6 @@
 """
-What a session costs the server process: CPU time to set it up, memory while it is idle.
+Measures what a session costs the server process: CPU time to set it up, and memory while it is
+idle.
 
 The server process is the whole gateway as C{twistd} runs it, with its real ports and its settings
 of the garbage collector, a chap-secrets file, MPPE required and the log in a file, in a network
@@ -51,7 +52,7 @@ Seconds that one command to the caller may take.
 
 SETTLE = 1.5
 """
-Seconds until the acknowledgements of a set-up are sent and its timers are over.
+Seconds after which the acknowledgements of a set-up are sent and its timers are over.
 """
 
 WARM_UP = 50
@@ -107,7 +108,7 @@ def memory() -> int:
 
 def serve(folder: Path) -> None:
     """
-    The server process, with its files in C{folder}.
+    Run the server process, with its files in C{folder}.
     """
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -147,8 +148,8 @@ def serve(folder: Path) -> None:
 
 def call() -> None:
     """
-    The caller process: C{open COUNT CONCURRENCY} answers with the seconds that each set-up took,
-    C{close} with how many sessions it hung up.
+    Run the caller process. It answers C{open COUNT CONCURRENCY} with the seconds that each set-up
+    took, and C{close} with the number of sessions that it hung up.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
@@ -198,7 +199,7 @@ def call() -> None:
 
 def configure(folder: Path) -> None:
     """
-    The server's files: the defaults, but for limits and the size of the pool.
+    Write the server's files: the defaults except for limits and the size of the pool.
     """
     secrets = folder / "chap-secrets"
     secrets.touch(0o600)
@@ -224,35 +225,38 @@ class Both:
 
     def cpu(self) -> float:
         """
-        The CPU time of the server process up to now, in seconds.
+        The CPU time of the server process so far, in seconds.
         """
         seconds: float = self.ask(self._server, "cpu")
         return seconds
 
     def memory(self) -> int:
         """
-        Its resident memory, in octets.
+        The resident memory of the server process, in octets.
         """
         octets: int = self.ask(self._server, "memory")
         return octets
 
     def sessions(self) -> int:
         """
-        How many sessions it has.
+        How many sessions the server process has.
         """
         count: int = self.ask(self._server, "sessions")
         return count
 
     def figures(self) -> dict[str, int]:
         """
-        Its resident memory in octets, its open files, and what its reactor is to do later.
+        The server process's resident memory in octets, open files, and pending calls of its
+        reactor.
         """
         figures: dict[str, int] = self.ask(self._server, "figures")
         return figures
 
     def open(self, count: int, concurrency: int = 1) -> list[float]:
         """
-        Set up C{count} sessions more, C{concurrency} at a time; the seconds that each took.
+        Set up C{count} more sessions, C{concurrency} at a time.
+
+        @return: the seconds that each took.
         """
         before = self.sessions()
         took: list[float] = self.ask(self._caller, f"open {count} {concurrency}")
@@ -262,7 +266,9 @@ class Both:
 
     def close(self) -> int:
         """
-        Hang up every session; how many there were.
+        Hang up every session.
+
+        @return: how many there were.
         """
         count: int = self.ask(self._caller, "close")
         if self.sessions():
@@ -271,14 +277,16 @@ class Both:
 
     def storm(self, count: int) -> list[tuple[float, str]]:
         """
-        Place C{count} calls at once; the seconds until each was up or refused, and why it was.
+        Place C{count} calls at once.
+
+        @return: the seconds until each was set up or refused, and the reasons of the refusals.
         """
         ends: list[tuple[float, str]] = self.ask(self._caller, f"storm {count}")
         return ends
 
     def ask(self, process: subprocess.Popen[str], command: str) -> Any:
         """
-        Have one of the processes answer a command.
+        Send a command to one of the processes, and return its answer.
         """
         assert process.stdin is not None and process.stdout is not None
         print(command, file=process.stdin, flush=True)
@@ -305,7 +313,7 @@ def running() -> Iterator[Both]:
             processes.append(start(near, "--serve", folder))
             processes.append(start(far, "--call"))
             both = Both(*processes)
-            # The server answers once it listens.
+            # The server answers when it listens.
             both.sessions()
             for _ in range(WARM_UP):
                 both.open(1)
@@ -319,7 +327,7 @@ def running() -> Iterator[Both]:
 
 def show(what: str, values: list[float], unit: str, target: float = 0.0) -> None:
     """
-    Print a median with its range, and its ratio to the target where it has one.
+    Print a median with its range, and its ratio to the target if there is one.
     """
     middle = statistics.median(values)
     spread = f"{middle:.2f} ({min(values):.2f}-{max(values):.2f})"
@@ -382,7 +390,7 @@ def main() -> None:
         sys.exit("network namespaces are made by root only")
     from pptpgw.datapath.mppe import implementation
 
-    # Whatever else runs takes from caches and from the other half of a core.
+    # Other programs take from the caches and from the other half of a core.
     print(f"MPPE: {implementation}; load average before: {os.getloadavg()[0]:.1f}")
     setUps(count, options.runs, 1, MILLISECONDS)
     setUps(count, options.runs, 8, MILLISECONDS)

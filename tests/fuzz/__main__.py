@@ -1,9 +1,9 @@
 """
-A campaign: every kind of target fuzzed for a while, from the saved inputs on.
+A campaign: fuzzes every kind of target for a while, beginning with the saved inputs.
 
-C{python -m tests.fuzz --seconds 60}, or C{make fuzz SECONDS=60}. A finding is printed with what
-caused it, and with the commands that run it again and that save it, as the test that it is from
-then on. C{--keep} saves inputs that reached something new.
+Run it as C{python -m tests.fuzz --seconds 60}, or C{make fuzz SECONDS=60}. A finding is printed
+with the input that caused it, and with the commands that run it again and that save it, which makes
+it a test. C{--keep} saves inputs that reach new code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KINDS = (*targets.KINDS, LIVE)
 
 KEPT_OCTETS = 500
 """
-Octets of inputs that C{--keep} leaves in the file of a target; findings stay beside them.
+Octets of inputs that C{--keep} leaves in the file of a target. Findings are kept besides.
 """
 
 INPUT_SECONDS = 20
@@ -36,7 +36,7 @@ LIMIT_MEGABYTES = 2048
 
 _COMMAND = (sys.executable, "-m", "tests.fuzz.fuzzed")
 _ENDINGS = ("crash-", "leak-", "oom-", "timeout-")
-# Where libFuzzer or a sanitizer begins to say what is wrong.
+# The place at which libFuzzer or a sanitizer begins to report a fault.
 _BEGINNING = re.compile(r"^ === Uncaught Python|^==\d+==|: runtime error:", re.M)
 _CALLS = re.compile(r"(\d+) calls")
 _RUNS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
@@ -46,10 +46,10 @@ _SHOWN_LINES = 40
 
 class Result(NamedTuple):
     """
-    What became of one kind.
+    The result of one kind.
 
-    @ivar findings: the input of each finding with its target's name.
-    @ivar said: what the process said about it.
+    @ivar findings: the name of the target and the input of each finding.
+    @ivar said: the output of the process about it.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Result(NamedTuple):
 
 def unpack(kind: str, folder: Path) -> None:
     """
-    Write the saved inputs of a kind into C{folder}, a file each, as libFuzzer wants them.
+    Write the saved inputs of a kind into C{folder}, one to a file, as libFuzzer wants them.
     """
     folder.mkdir()
     for place, name in enumerate(targets.targetsOf(kind)):
@@ -71,7 +71,7 @@ def unpack(kind: str, folder: Path) -> None:
 
 def of(kind: str, octets: bytes) -> tuple[str, bytes]:
     """
-    The target's name, and the input, in an input of libFuzzer's.
+    The name of the target and its input, from an input of libFuzzer's.
     """
     names = tuple(targets.targetsOf(kind))
     return names[octets[0] % len(names)], octets[1:]
@@ -105,7 +105,7 @@ def fuzz(kind: str, seconds: float, folder: Path, native: Path) -> Result:
 
 def attack(seconds: float) -> Result:
     """
-    Fuzz a gateway that runs.
+    Fuzz a running gateway.
     """
     failed, said = _run([sys.executable, "-m", "tests.fuzz.live", str(seconds)], {})
     done = _CALLS.search(said)
@@ -114,7 +114,9 @@ def attack(seconds: float) -> Result:
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[bool, str]:
     """
-    Whether a command failed, and what it said.
+    Run a command.
+
+    @return: whether it failed, and its output.
     """
     ran = subprocess.run(
         command,
@@ -130,7 +132,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[bool, 
 
 def report(result: Result) -> None:
     """
-    Print what became of one kind.
+    Print the result of one kind.
     """
     print(f"{result.kind}: {result.runs} inputs, {len(result.findings)} findings", flush=True)
     if not result.failed and not result.findings:
@@ -147,7 +149,7 @@ def report(result: Result) -> None:
 
 def reached(target: Target, octets: bytes) -> set[tuple[str, int, int]]:
     """
-    The steps from line to line in pptpgw that an input leads to.
+    The steps from line to line in pptpgw that an input causes.
     """
     steps: set[tuple[str, int, int]] = set()
     before = 0
@@ -170,14 +172,14 @@ def reached(target: Target, octets: bytes) -> set[tuple[str, int, int]]:
 
 def keep(kind: str, folder: Path) -> None:
     """
-    Save the smallest inputs that each reach what those before it don't.
+    Save the smallest inputs that each reach something that those before it don't.
     """
     found: dict[str, list[bytes]] = {name: [] for name in targets.targetsOf(kind)}
     for path in folder.iterdir():
         name, octets = of(kind, path.read_bytes())
         found[name].append(octets)
     for name, target in targets.targetsOf(kind).items():
-        # The first time that anything is done it does more than later.
+        # The first run of any code does more than later ones.
         target(b"")
         kept = targets.saved(kind, name)
         seen = {step for octets in kept for step in reached(target, octets)}
@@ -194,7 +196,7 @@ def keep(kind: str, folder: Path) -> None:
 
 def findsFaults(folder: Path, native: Path) -> bool:
     """
-    Whether what is planted is found, and told of.
+    Whether the planted faults are found and reported.
     """
     sound = True
     for octets, said in FAULTS.items():
@@ -209,7 +211,7 @@ def findsFaults(folder: Path, native: Path) -> bool:
 
 def campaign(kinds: Sequence[str], seconds: float, jobs: int, keeping: bool) -> bool:
     """
-    Fuzz these kinds, so many at a time, in so many seconds altogether.
+    Fuzz these kinds, C{jobs} at a time, in C{seconds} altogether.
 
     @return: whether nothing was found.
     """
@@ -237,7 +239,9 @@ def campaign(kinds: Sequence[str], seconds: float, jobs: int, keeping: bool) -> 
 
 def reproduce(kind: str, name: str, octets: bytes) -> int:
     """
-    Run one input again, as it was run; give how the process ended.
+    Run one input again as it was run.
+
+    @return: the exit status of the process.
     """
     with tempfile.TemporaryDirectory(prefix="pptpgw-fuzz.") as temporary:
         folder = Path(temporary)
@@ -253,7 +257,7 @@ def reproduce(kind: str, name: str, octets: bytes) -> int:
 
 def main(arguments: Iterable[str] | None = None) -> int:
     """
-    The command line.
+    Run the command line.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long it takes altogether")

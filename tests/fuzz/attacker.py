@@ -1,9 +1,9 @@
 """
 The attackers of L{tests.fuzz.live}, as a program: C{python -m tests.fuzz.attacker SECONDS SEED}.
 
-They are clients of ours whose control messages and GRE packets are altered, doubled and made up
-before they leave, more of them or fewer from one call to the next: so some get through each phase.
-At the end it is said how many calls there were.
+The attackers are clients of ours. Their control messages and GRE packets are altered, doubled and
+made up before they leave, to a degree that differs from call to call, so that some calls get
+through each phase. At the end the program prints how many calls there were.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _METHODS = ((MSCHAPV2,), (MSCHAP,), (CHAP,), (PAP,))
 
 class Mutator:
     """
-    Alters octets as a seeded source of random numbers has it.
+    Alters octets by random numbers with a seed.
 
     @ivar share: how many of a hundred packets are altered.
     """
@@ -58,7 +58,7 @@ class Mutator:
 
     def packets(self, packet: bytes) -> list[bytes]:
         """
-        What leaves in place of a packet.
+        The packets that are sent in place of one.
         """
         chance = self.random.random
         if chance() * 100 >= self.share:
@@ -118,7 +118,7 @@ class AlteringPort(GREPort):
 
 class AlteringTransport:
     """
-    A transport of a control connection, which alters what is written.
+    A transport of a control connection that alters what is written.
     """
 
     def __init__(self, transport: Any, mutator: Mutator) -> None:
@@ -127,7 +127,7 @@ class AlteringTransport:
 
     def write(self, octets: bytes) -> None:
         """
-        Write C{octets}, or what becomes of them.
+        Write C{octets}, altered or not.
         """
         for one in self._mutator.packets(octets):
             self._transport.write(one)
@@ -138,10 +138,10 @@ class AlteringTransport:
 
 class Attackers:
     """
-    Several at once, for a while.
+    Several attackers at once, for a limited time.
 
-    @ivar calls: how many connections there were whose handshake got through.
-    @ivar loggedIn: on how many of them a call got through authentication.
+    @ivar calls: the number of connections whose handshake succeeded.
+    @ivar loggedIn: on how many of them a call was authenticated.
     """
 
     def __init__(self, reactor: Any, seconds: float, seed: str) -> None:
@@ -175,7 +175,8 @@ class Attackers:
 
     async def _babble(self) -> None:
         """
-        Connect, and send what is no handshake, or a handshake and what doesn't belong behind it.
+        Connect, and send something that isn't a handshake, or a handshake and something that must
+        not follow it.
         """
         endpoint = TCP4ClientEndpoint(self._reactor, GATEWAY, 1723, bindAddress=(ADDRESS, 0))
         connected: Any = await connectProtocol(endpoint, Protocol())
@@ -187,7 +188,7 @@ class Attackers:
 
     async def _call(self) -> None:
         """
-        One connection and a call on it, from its beginning to whatever end.
+        Connect, and place a call that runs until it ends.
         """
         choose = self._mutator.random.choice
         endpoint = ControlClient(
@@ -231,7 +232,9 @@ class Attackers:
 
 def main(seconds: float, seed: str) -> None:
     """
-    Attack; the exit status tells whether that went well.
+    Attack.
+
+    @return: the exit status.
     """
     task.react(lambda reactor: Attackers(reactor, seconds, seed).run())
 

@@ -1,9 +1,9 @@
 """
-Fuzzing of the authentication exchanges, at either end: PAP, CHAP in its three kinds, and EAP with
+Fuzzing of the authentication exchanges at either end: PAP, the three kinds of CHAP, and EAP with
 its methods.
 
-Nothing that arrives is raised or logged as a failure, nobody is let in whom nobody has vouched for,
-and a stopped exchange leaves nothing behind.
+Nothing that arrives may raise or be logged as a failure, nobody may be let in without a grant of
+the judge, and a stopped exchange must leave nothing behind.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.ppp.test_eaptls import judge as judgeName
 
 STEPS = 48
 """
-Things that happen, at most.
+The most steps of an input.
 """
 
 LONGEST = 1020
 """
-Octets of a packet of EAP, which every link takes (RFC 3748 section 3.1).
+Octets of the longest EAP packet, which every link takes (RFC 3748 section 3.1).
 """
 
 _ENDS = ("authenticated", "refused")
@@ -48,7 +48,7 @@ _ENDS = ("authenticated", "refused")
 @cache
 def _tls() -> tuple[TLSMethod, TLSMethod]:
     """
-    TLS as the gateway has it, and as a caller has it.
+    TLS contexts of the gateway and of a caller.
     """
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
@@ -63,7 +63,7 @@ def _tls() -> tuple[TLSMethod, TLSMethod]:
 
 class _Judge:
     """
-    Whoever judges claims: at once, later or never, as the input has it.
+    A judge that answers at once, later or never, as the input decides.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -87,7 +87,7 @@ class _Judge:
 
     def verdict(self, kind: int) -> Deferred[Grant]:
         """
-        What is said of a claim.
+        The verdict on a claim.
         """
         if kind & 0x30 == 0x30:
             self.vouched += 1
@@ -98,7 +98,7 @@ class _Judge:
 
     def decide(self) -> None:
         """
-        Say something of the claim that waits longest.
+        Give the verdict on the claim that has waited longest.
         """
         if self.waiting:
             waiting = self.waiting.pop(0)
@@ -174,14 +174,14 @@ def peer(protocol: IAuthenticationProtocol) -> Target:
 
 def _packet(reader: Reader, sent: list[bytes], kind: int) -> bytes:
     """
-    A packet: of any octets, or with a header that fits what was sent last.
+    A packet of any octets, or with a header that fits the packet that was sent last.
     """
     if kind < 0x60:
         return reader.chunk()
     code, data = reader.number() & 7, reader.chunk()
     identifier = sent[-1][1] if sent and kind < 0xE0 else reader.number()
     if sent and kind & 1:
-        # The same type of EAP, or the same length of a value.
+        # The same type of EAP, or a value of the same length.
         data = sent[-1][4:5] + data
     return bytes((code, identifier)) + (4 + len(data)).to_bytes(2, "big") + data
 
@@ -209,7 +209,7 @@ class _Altered(Pipe):
 
 def _between(octets: bytes) -> None:
     """
-    A conversation by certificates or passwords whose packets are altered on the way.
+    An exchange by certificates or passwords whose packets are altered on their way.
     """
     reader = Reader(octets)
     with unfailing():

@@ -1,6 +1,6 @@
 """
-The C extensions, built for fuzzing: with AddressSanitizer and UndefinedBehaviorSanitizer, and so
-that libFuzzer sees what an input reaches.
+The C extensions, built for fuzzing: with AddressSanitizer and UndefinedBehaviorSanitizer, and with
+the coverage that libFuzzer needs.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def build(folder: Path) -> None:
 
 def environment(folder: Path) -> dict[str, str]:
     """
-    What a process needs in its environment to run them: atheris has the runtime of the sanitizers
-    as a library, with libFuzzer in it, which has to be there before Python is.
+    The environment that a process needs to run the extensions. atheris has the runtime of the
+    sanitizers as a library, with libFuzzer in it, and that must be loaded before Python.
     """
     import atheris
 
     runtime = Path(atheris.__file__).parents[1] / "asan_with_fuzzer.so"
     return {
         "LD_PRELOAD": str(runtime),
-        # Python frees little of what it has at its end, and handles a refusal of memory.
+        # Python frees little of its memory at its end, and handles a failed allocation.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "PPTPGW_NATIVE": str(folder),
     }

@@ -1,8 +1,8 @@
 """
 Fuzzing of the control connection, in either role and from each of its states.
 
-Whatever arrives, nothing is raised and no table grows beyond its limit; when the TCP connection is
-lost every call ends, and nothing is left.
+Nothing that arrives may raise, and no table may exceed its limit. When the TCP connection is lost
+every call must end, and nothing may be left.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _run(bench: Bench, reader: Reader) -> None:
 
 def _message(bench: Bench, reader: Reader) -> bytes:
     """
-    A message of the right size, mostly, which names a call that there is, mostly.
+    A message that usually has the right size and names an existing call.
     """
     kind = reader.choose(MESSAGES).messageType
     form = reader.number()
@@ -87,7 +87,8 @@ def _message(bench: Bench, reader: Reader) -> bytes:
     if living and form & 2:
         call = living[(form >> 4) % len(living)]
         ids = call.localCallID.to_bytes(2, "big"), (call.peerCallID & 0xFFFF).to_bytes(2, "big")
-        # The call id of the sender comes first, in replies that of the receiver behind it.
+        # The call id of the sender comes first, and in replies it is followed by that of the
+        # receiver.
         body = ids[form >> 2 & 1] + (ids[form >> 3 & 1] if form & 8 else body[2:4]) + body[4:]
     header = (_HEADER + len(body)).to_bytes(2, "big") + CONTROL_MESSAGE.to_bytes(2, "big")
     return header + MAGIC_COOKIE.to_bytes(4, "big") + kind.to_bytes(2, "big") + bytes(2) + body
@@ -95,7 +96,7 @@ def _message(bench: Bench, reader: Reader) -> bytes:
 
 def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) -> None:
     """
-    What this end does.
+    Let this end do something.
     """
     kind = reader.number() % 5
     living = list(bench.connection.calls.values())

@@ -1,8 +1,8 @@
 """
-Fuzzing of everything that makes values of octets from the network, and has no state.
+Fuzzing of all decoders of octets from the network, which have no state.
 
-A decoder raises L{Malformed} and nothing else; what it made, and can be encoded, is the same after
-it was.
+A decoder may raise L{Malformed} and nothing else. A decoded value that can be encoded must be
+decoded to the same again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FILTER = Filter(
 
 def decoder(decode: Callable[[bytes], V], encode: Callable[[V], bytes] | None = None) -> Target:
     """
-    The target for a decoder, and for the encoder of what it makes.
+    The target for a decoder and the encoder of its values.
     """
 
     def target(octets: bytes) -> None:
@@ -72,13 +72,13 @@ def encoded(value: Any) -> bytes:
 
 def _frame(octets: bytes) -> None:
     """
-    A PPP frame, by each way to compress its fields.
+    A PPP frame, with each way of compressing its fields.
     """
     try:
         protocol, information = ppp.decodeFrame(octets)
     except Malformed:
         return
-    # RFC 1661 sections 2 and 6.5: no protocol has these numbers.
+    # No protocol has these numbers (RFC 1661 sections 2 and 6.5).
     if protocol & 0x100 or protocol == 0xFF:
         return
     for acfc in (False, True):
@@ -89,7 +89,7 @@ def _frame(octets: bytes) -> None:
 
 def _stream(octets: bytes) -> None:
     """
-    The TCP stream of a control connection: however it is cut, the messages are the same.
+    The TCP stream of a control connection. It must give the same messages however it is cut.
     """
     reader = Reader(octets)
     sizes = [1 + reader.number() for _ in range(4)]
@@ -114,8 +114,8 @@ def _stream(octets: bytes) -> None:
 
 def _line(octets: bytes) -> None:
     """
-    The octets of a line: however they are cut, the frames are the same, and so are the reasons to
-    discard others; a frame that was found is found again.
+    The octets of a line. They must give the same frames, and the same reasons for discarding
+    others, however they are cut. A decoded frame must be decoded to the same again.
     """
     reader = Reader(octets)
     sizes = [1 + reader.number() for _ in range(4)]
@@ -142,7 +142,7 @@ def _line(octets: bytes) -> None:
 
 def _bridged(octets: bytes) -> None:
     """
-    A bridged frame, by each way to send it.
+    A bridged frame, with each way of sending it.
     """
     try:
         frame = wire.decode(octets)
@@ -155,7 +155,7 @@ def _bridged(octets: bytes) -> None:
 
 def _bpdu(octets: bytes) -> None:
     """
-    A BPDU, without and with the frame that it has on a LAN.
+    A BPDU, with and without the frame that it has on a LAN.
     """
     try:
         frame = wire.decodeBPDU(octets, bytes(6))
@@ -196,7 +196,7 @@ def _datagram(octets: bytes) -> None:
 
 def _labels(octets: bytes) -> None:
     """
-    A label stack: the quick look at its top agrees with the whole one.
+    A label stack. C{topLabel} must agree with the whole decoder.
     """
     try:
         entries, packet = mpls.decode(octets)
@@ -209,7 +209,7 @@ def _labels(octets: bytes) -> None:
 
 def _networks(octets: bytes) -> None:
     """
-    The networks that a NetBIOS broadcast has come through.
+    The networks in a NetBIOS broadcast.
     """
     decoder(lambda data: ipx.decodeNetworks(data[1:], data[0]))(octets or b"\0")
 
@@ -236,7 +236,7 @@ def _readable(octets: bytes) -> None:
 
 def _ipv4(octets: bytes) -> None:
     """
-    What the data path does to IPv4 packets of at least a header.
+    The functions of the data path for IPv4, with packets of at least a header.
     """
     reader = Reader(octets)
     mtu = reader.number(2)
@@ -252,7 +252,7 @@ def _ipv4(octets: bytes) -> None:
 
 def _ipv6(octets: bytes) -> None:
     """
-    What the data path does to IPv6 packets of at least a header.
+    The functions of the data path for IPv6, with packets of at least a header.
     """
     reader = Reader(octets)
     mtu = reader.number(2)
@@ -265,7 +265,7 @@ def _ipv6(octets: bytes) -> None:
 
 def _filtered(octets: bytes) -> None:
     """
-    A packet of any octets, judged by a filter.
+    A packet of any octets that a filter judges.
     """
     _FILTER.permits(octets)
 

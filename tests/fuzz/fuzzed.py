@@ -22,7 +22,7 @@ from tests.fuzz.targets import targetsOf
 
 def loadExtensions(folder: Path) -> None:
     """
-    Import the C extensions from C{folder}, ahead of whoever would import the installed ones.
+    Import the C extensions from C{folder}, before anything else imports the installed ones.
     """
     for name in EXTENSIONS:
         specification = importlib.util.spec_from_file_location(name, folder / fileOf(name))

@@ -1,8 +1,8 @@
 """
-Fuzzing of the whole gateway by what callers send through GRE, in each phase of their link.
+Fuzzing of the whole gateway with what callers send through GRE, in each phase of their links.
 
-Nothing fails, no table grows beyond its limit, and when the call is cut everything that it had is
-given back.
+Nothing may fail and no table may exceed its limit. When the call is cut everything that it had must
+be given back.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from tests.hostile.world import World
 
 STEPS = 64
 """
-Things that a caller does, at most.
+The most steps of a caller.
 """
 
 CALLERS = 50_000
 """
-Inputs that one gateway serves: each caller has an address of its own.
+Inputs that one gateway serves. Each caller has an address of its own.
 """
 
-# Longer than any timer of a call that is gone.
+# Longer than any timer of an ended call.
 _REST_SECONDS = 80
-# What is known of the LAN; it is forgotten when a frame comes after its time.
+# Longer than stations of the LAN are known, so that they are forgotten when a frame comes.
 _LAN = ("Port.addresses", "Switch._where")
 
 _NUMBERS = (ppp.LCP, ppp.PAP, ppp.CHAP, ppp.EAP, ppp.CCP, *CONTROLS)
 _PACKETS = (*(one for _, data in CONTROLS.values() for one in data), ppp.MPPE)
 
-# RIP, SAP, NetBIOS and another one of IPX.
+# RIP, SAP, NetBIOS and another type of IPX packet.
 _SOCKETS = (0x453, 0x452, 0x455, 0x4000)
 
 _worlds: dict[str, tuple[World, dict[str, int]]] = {}
@@ -45,8 +45,8 @@ _worlds: dict[str, tuple[World, dict[str, int]]] = {}
 
 def _world(encryption: str) -> tuple[World, dict[str, int]]:
     """
-    The gateway for this kind of encryption, which serves one input after the other, and how full
-    its tables are without callers.
+    The gateway for this kind of encryption, which serves one input after another, and the sizes of
+    its tables without callers.
     """
     if encryption in _worlds and _worlds[encryption][0].callers > CALLERS:
         close()
@@ -58,7 +58,7 @@ def _world(encryption: str) -> tuple[World, dict[str, int]]:
 
 def close() -> None:
     """
-    Stop the gateways; the next input makes new ones.
+    Stop the gateways. The next input makes new ones.
     """
     while _worlds:
         _worlds.popitem()[1][0].stop()
@@ -89,7 +89,7 @@ def link(begin: Callable[[World], Caller], encryption: str = "require") -> Targe
                 if before.get(name) != after.get(name)
             }
         except BaseException:
-            # The next input begins in a world that is sound.
+            # The next input must begin with a sound gateway.
             close()
             raise
 
@@ -102,7 +102,7 @@ def _run(world: World, caller: Caller, reader: Reader) -> None:
             break
         kind = reader.number()
         if kind < 0x60:
-            # A control packet with a length that is right.
+            # A control packet with the right length.
             number, code = reader.choose(_NUMBERS), reader.number()
             caller.say(number, ppp.encodePacket(code & 0x0F, reader.number(), reader.chunk()))
         elif kind < 0x80:
@@ -110,14 +110,14 @@ def _run(world: World, caller: Caller, reader: Reader) -> None:
         elif kind < 0x90:
             caller.say(reader.number(2), reader.chunk())
         elif kind < 0xC0:
-            # Encrypted, where that is on.
+            # Encrypted, if encryption is on.
             caller.send(reader.choose(_PACKETS), reader.chunk())
         elif kind < 0xC8:
             caller.send(*_meaningful(reader))
         elif kind < 0xD0:
             caller.say(reader.choose(_PACKETS), reader.chunk())
         elif kind < 0xE0:
-            # GRE by hand.
+            # A GRE packet that isn't our own channel's.
             gateway = world.wire.ports[caller.pac.localAddress]
             gateway.arrived(caller.address, _tunnelled(caller, reader))
         elif kind < 0xE4:
@@ -134,7 +134,7 @@ def _run(world: World, caller: Caller, reader: Reader) -> None:
 
 def _meaningful(reader: Reader) -> tuple[int, bytes]:
     """
-    A packet whose checksums are right, and its number.
+    A packet with right checksums, and its protocol number.
     """
     kind = reader.number() % 4
     if kind == 0:
@@ -151,7 +151,7 @@ def _meaningful(reader: Reader) -> tuple[int, bytes]:
 
 def _routed(caller: Caller, reader: Reader) -> bytes:
     """
-    A packet that leads to the caller, with the rest of its header as the input has it.
+    A packet that is routed to the caller. The input decides the rest of its header.
     """
     session = caller.line.session
     networks = [one for each in session.networks.values() for one in each] if session else []
@@ -166,7 +166,7 @@ def _routed(caller: Caller, reader: Reader) -> bytes:
 
 def _tunnelled(caller: Caller, reader: Reader) -> bytes:
     """
-    A GRE packet for the call, with numbers and octets of the input's.
+    A GRE packet for the call, with the input's numbers and octets.
     """
     flags = reader.choose((0x3001880B, 0x3081880B, 0x2081880B))
     numbers = reader.number(4).to_bytes(4, "big")
@@ -180,7 +180,7 @@ def _tunnelled(caller: Caller, reader: Reader) -> bytes:
 
 def _deaf(world: World, phase: Phase) -> Caller:
     """
-    A call that hears nothing any more, and so answers nothing, from this phase on.
+    A call whose client gets no more packets, and so doesn't answer, from this phase on.
     """
     caller = Caller(world, b"mallory", raw())
     while not caller.isThere() or caller.line.link.phase is not phase:
@@ -191,21 +191,21 @@ def _deaf(world: World, phase: Phase) -> Caller:
 
 def _established(world: World) -> Caller:
     """
-    A call before anything was said on it.
+    A call on which nothing was sent yet.
     """
     return _deaf(world, Phase.ESTABLISH)
 
 
 def _authenticating(world: World) -> Caller:
     """
-    A call that is asked who it is.
+    A call whose client is being challenged.
     """
     return _deaf(world, Phase.AUTHENTICATE)
 
 
 def _network(world: World) -> Caller:
     """
-    A call that has logged in, and whose network protocols are up to the input.
+    An authenticated call whose network protocols the input negotiates.
     """
     return Hostile(world).caller
 

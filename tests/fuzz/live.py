@@ -1,11 +1,10 @@
 """
-Fuzzing of a gateway that runs: over TCP and GRE, through every phase, in namespaces of its own.
+Fuzzing of a running gateway over TCP and GRE, in every phase, in namespaces of its own.
 
-L{tests.fuzz.attacker} attacks, and all the while an honest client must get its calls. At the end
-the gateway has logged no failure, holds nothing of the attackers', and stops in order.
+L{tests.fuzz.attacker} attacks, and an honest client must get its calls all the while. At the end
+the gateway must have logged no failure, hold nothing of the attackers' and stop in order.
 
-Run as root: C{python -m tests.fuzz.live SECONDS [SEED]}; within C{make fuzz} it is one of the
-kinds.
+Run it as root: C{python -m tests.fuzz.live SECONDS [SEED]}. In C{make fuzz} it is one of the kinds.
 """
 
 from __future__ import annotations
@@ -23,12 +22,13 @@ from tests.integration.world import ALICE, ROOT, Client, Served, World
 
 SETTLE_SECONDS = 150.0
 """
-What a call that lost its peer may take to be noticed: echoes, or a set-up that isn't finished.
+Seconds within which the loss of a call's peer is noticed, by echoes or by the end of the set-up
+time.
 """
 
 OWN_TIMERS = 4
 """
-Timers that the gateway itself may have more than before.
+The number of timers that the gateway may have more than before.
 """
 
 SECTIONS: dict[str, dict[str, object]] = {
@@ -53,7 +53,9 @@ _SHOWN_LINES = 60
 
 def fuzz(seconds: float, seed: str = "") -> list[str]:
     """
-    Attack a gateway for so long; give what was wrong.
+    Attack a gateway for C{seconds}.
+
+    @return: what was wrong.
     """
     seed = seed or str(time.time_ns())
     print(f"live: seed {seed}", flush=True)
@@ -103,7 +105,7 @@ def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str
     finally:
         honest.kill()
     try:
-        # Not SIGINT, which what runs in the background may ignore.
+        # SIGTERM, as a program in the background may ignore SIGINT.
         if served.interrupt(signal.SIGTERM) != 0:
             wrong.append("the gateway didn't stop in order")
     except AssertionError:

@@ -1,6 +1,6 @@
 """
-Fuzzing of the C extensions, under the sanitizers where L{tests.fuzz} runs it: they do what their
-twins in Python do, and keep no reference.
+Fuzzing of the C extensions, under the sanitizers where L{tests.fuzz} runs it. They must do the same
+as their twins in Python, and keep no reference.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from tests.fuzz.reader import Reader, Target
 
 _PEER, _CALL_ID = 0xC6336401, 7
 _IP = bytes.fromhex("4500 0000 0000 0000 402f 0000") + _PEER.to_bytes(4, "big") + bytes(4)
-# Distances of coherency counts that mean something else than those beside them.
+# Distances of coherency counts at which the meaning changes.
 _JUMPS = (1, 2, 255, 256, 257, 2047, 2048, 2049, 4094, 4095)
 _PREFIX, _PROTOCOL = b"\xff\x03\x00\xfd", b"\x00\x21"
 
 
 def _bothWays(name: str, compiled: Any, python: Any, *arguments: Any) -> Any:
     """
-    What a method of both twins gives, or the kind of what it raises.
+    Call a method of both twins, whose results or exceptions must be equal, and return the result or
+    the class of the exception.
     """
     results: list[Any] = []
     for one in (compiled, python):
@@ -39,7 +40,7 @@ def _bothWays(name: str, compiled: Any, python: Any, *arguments: Any) -> Any:
 
 def _mppePackets(octets: bytes) -> None:
     """
-    Both directions of MPPE: packets that arrive, that get lost, that were altered or made up.
+    MPPE in both directions, with packets that arrive, are lost, were altered or are made up.
     """
     reader = Reader(octets)
     bits = reader.choose((128, 56, 40))
@@ -64,12 +65,12 @@ def _mppePackets(octets: bytes) -> None:
             packet = b"\x45" + reader.chunk()
             frame = _bothWays("encrypt", *sending, _PREFIX, _PROTOCOL, packet)[len(_PREFIX) :]
         if kind == 3:
-            # Lost.
+            # The packet is lost.
             continue
         if kind == 4:
             frame = reader.take(2) + frame[2:]
         if kind == 5 and len(frame) > 1:
-            # As if all before it were lost.
+            # The packet arrives as if all before it were lost.
             count = int.from_bytes(frame[:2], "big")
             _bothWays("skip", *receiving, (count - receiving[0].count - 1) % 4096)
         if kind == 6:
@@ -84,7 +85,7 @@ def _mppePackets(octets: bytes) -> None:
 
 def _mppeArguments(octets: bytes) -> None:
     """
-    What nobody calls MPPE with.
+    Arguments with which nobody calls MPPE.
     """
     reader = Reader(octets)
     key, bits = reader.chunk(), reader.choose((0, 40, 56, 128, -1, 2**31 - 1))
@@ -111,7 +112,7 @@ def _mppeArguments(octets: bytes) -> None:
 
 class _Sockets:
     """
-    A socket for each twin, and what sends to both.
+    A socket for each twin, and one that sends to both.
     """
 
     def __init__(self) -> None:
@@ -152,7 +153,7 @@ def _packet(reader: Reader) -> bytes:
 
 def _greReceive(octets: bytes) -> None:
     """
-    Packets that were received.
+    Received packets.
     """
     reader = Reader(octets)
 
@@ -172,7 +173,7 @@ def _greReceive(octets: bytes) -> None:
 
 def _greSend(octets: bytes) -> None:
     """
-    What sends packets, with addresses and packets of any form.
+    The sender of packets, with addresses and packets of any form.
     """
     reader = Reader(octets)
     source, destination = reader.take(reader.choose((4, 4, 3, 5))), reader.take(4)
@@ -203,7 +204,7 @@ def _tunWrite(octets: bytes) -> None:
 
 def _fails(call: Any, argument: object, kind: type[Exception]) -> None:
     """
-    C{call} raises this kind of exception.
+    Assert that C{call} raises this kind of exception.
     """
     try:
         call(argument)

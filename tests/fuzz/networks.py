@@ -1,8 +1,8 @@
 """
-Fuzzing of servers within networks: DHCPv6 for a session, and IPX for DOSBoxes, by UDP.
+Fuzzing of servers within networks: DHCPv6 for a session, and IPX for DOSBox over UDP.
 
-What they lend and whom they let in stays within its limits; their end returns all of it. Every
-answer of DHCPv6 can be read and is no longer than it may be.
+What they lend, and the clients that they let in, must stay within the limits, and everything must
+be given back at their end. Every answer of DHCPv6 must be readable and not too long.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.networks.ipx import test_dosbox as dosbox
 
 MESSAGES = 32
 """
-Messages of an input, at most.
+The most messages of an input.
 """
 
 _NETWORKS = (0, 0x77000000, 0x12345678)
@@ -52,7 +52,7 @@ _PLACES = tuple(
 
 def _message(reader: Reader) -> bytes:
     """
-    A message of a client: of any octets, or with options that make sense.
+    A message of a client: of any octets, or with valid options.
     """
     kind = reader.number()
     if kind >= 0xE0:
@@ -78,7 +78,7 @@ def _message(reader: Reader) -> bytes:
 
 def _association(reader: Reader) -> DHCPv6Option:
     """
-    An association, of which each kind may hold what the server has lent, or would never lend.
+    An association, of which each kind may have leases that the server has lent or never would.
     """
     kind = reader.number()
     number, times = reader.number() & 7, (reader.number(4), reader.number(4))

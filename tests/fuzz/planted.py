@@ -1,5 +1,5 @@
 """
-Faults that a campaign must find before it is believed: one in Python, and in C one for each
+Faults that a campaign must find before its results count: one in Python, and one in C for each
 sanitizer.
 """
 
@@ -18,7 +18,7 @@ FAULTS = {
     b"\2": "runtime error: signed integer overflow",
 }
 """
-Inputs, and what is said of them.
+Inputs, and the reports that they must cause.
 """
 
 

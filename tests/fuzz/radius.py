@@ -1,8 +1,8 @@
 """
-Fuzzing of RADIUS: what servers answer, what dynamic authorization is asked for, and records.
+Fuzzing of RADIUS: servers' answers, requests for dynamic authorization, and records.
 
-Packets that nobody signed are malformed or not sure. Of those that somebody did who knows the
-secret, every attribute may be anything: it is obeyed, passed over, or turns the caller down.
+An unsigned packet must be malformed or not trusted. A packet that was signed with the secret may
+have any attributes: each must be applied or ignored, or make the gateway refuse the caller.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NAMES = tuple(sorted(dictionary().attributes))
 _VENDOR_SPECIFIC = 26
 _MESSAGE_AUTHENTICATOR = 80
 _LONGEST = 253
-# Seconds by which a claim is judged, or nobody could judge it.
+# Seconds in which a claim must be judged, or reported as an outage.
 _PATIENCE = 60
 
 
@@ -60,7 +60,7 @@ def _attributes(reader: Reader) -> bytes:
         name = reader.number(2)
         value = reader.chunk()
         if name >= 0xF000:
-            # As they are, with lengths that may lie.
+            # Unchanged, with lengths that may be wrong.
             found += value
             continue
         key = dictionary().attrindex.GetForward(_NAMES[name % len(_NAMES)])
@@ -78,7 +78,7 @@ def _attributes(reader: Reader) -> bytes:
 
 def _signed(code: int, attributes: bytes, request: bytes, sign: bool = True) -> bytes:
     """
-    The reply to C{request} with these attributes, made by who knows the secret.
+    The signed reply to C{request} with these attributes.
     """
     signature = bytes((_MESSAGE_AUTHENTICATOR, 18)) + bytes(16) if sign else b""
     length = HEADER_OCTETS + len(signature) + len(attributes)
@@ -92,7 +92,7 @@ def _signed(code: int, attributes: bytes, request: bytes, sign: bool = True) -> 
 
 def _reply(octets: bytes) -> None:
     """
-    A datagram as it is, and with the Response Authenticator that makes it a reply.
+    A datagram, unchanged and with the Response Authenticator that makes it a reply.
     """
     request = RADIUSRequest(ACCESS_REQUEST, RELAXED, SECRET)
     request.add("User-Name", "vera")
@@ -104,7 +104,7 @@ def _reply(octets: bytes) -> None:
 
 def _caller(octets: bytes) -> None:
     """
-    A caller whose claim a server judges, with answers of any attributes.
+    A caller whose claim is judged by a server, whose answers have any attributes.
     """
     reader = Reader(octets)
     kind = reader.number()
@@ -130,7 +130,7 @@ def _caller(octets: bytes) -> None:
 
 async def _judged(world: World, credentials: Any) -> None:
     """
-    The verdict, which is one of the gateway's own words.
+    The verdict, which must be one of the gateway's own classes.
     """
     try:
         await world.checker.requestAvatarId(credentials)
@@ -140,7 +140,7 @@ async def _judged(world: World, credentials: Any) -> None:
 
 def _attribute(octets: bytes) -> None:
     """
-    One attribute, read by its type and by whoever obeys it.
+    One attribute, which is read by its type and by the code that applies it.
     """
     reader = Reader(octets)
     name, value = _NAMES[reader.number() % len(_NAMES)], reader.rest()
@@ -163,7 +163,7 @@ def _rates(octets: bytes) -> None:
 
 def _dynamic(octets: bytes) -> None:
     """
-    Requests to change or end sessions, by somebody who knows the secret.
+    Signed requests to change or end sessions.
     """
     reader = Reader(octets)
     world = authorized.World(timestamps=False)
@@ -182,7 +182,7 @@ def _dynamic(octets: bytes) -> None:
 
 def _stream(octets: bytes) -> None:
     """
-    What comes over TLS from a server, cut anyhow; every request has one end.
+    A server's stream over TLS, cut at any places. Every request must have exactly one result.
     """
     reader = Reader(octets)
     world = streamed.World(limit=4)
@@ -214,7 +214,7 @@ def _record(octets: bytes) -> None:
 
 def _name(octets: bytes) -> None:
     """
-    The name that a server has for a user.
+    The name that a server gives a user.
     """
     request = RADIUSRequest(ACCESS_REQUEST, RELAXED, SECRET)
     asked = request.encode(7)

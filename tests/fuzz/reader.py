@@ -1,5 +1,5 @@
 """
-What takes an input apart, for targets that need more than octets.
+Readers of inputs, for targets that need more than octets.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Target = Callable[[bytes], None]
 """
-What is fuzzed: called with the octets of an input, and raises where something is wrong.
+A target: called with the octets of an input, it raises an exception if something is wrong.
 """
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 class Reader:
     """
-    Reads the octets of an input from the first to the last; behind the last one they are all zero.
+    Reads the octets of an input in order. After the last one they are all zero.
     """
 
     def __init__(self, octets: bytes) -> None:
@@ -33,7 +33,7 @@ class Reader:
 
     def take(self, size: int) -> bytes:
         """
-        The next octets, at most so many.
+        The next octets, at most C{size}.
         """
         taken = self._octets[self._at : self._at + size]
         self._at += size
@@ -47,18 +47,18 @@ class Reader:
 
     def chunk(self) -> bytes:
         """
-        Octets with their length in one octet ahead of them.
+        Octets whose length is in one octet before them.
         """
         return self.take(self.number())
 
     def rest(self) -> bytes:
         """
-        All that is left.
+        All octets that are left.
         """
         return self.take(len(self._octets))
 
     def choose(self, among: Sequence[T]) -> T:
         """
-        One of these.
+        One of the values in C{among}.
         """
         return among[self.number() % len(among)]

@@ -1,7 +1,7 @@
 """
 Fuzzing of what operators write: the configuration, users and their secrets, filters and hours.
 
-What can't be used is a L{ConfigurationError}, or a C{ValueError} where only a word is looked at.
+An invalid text must raise L{ConfigurationError}, or C{ValueError} where only a word is judged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _configuration(octets: bytes) -> None:
 
 def _secrets(octets: bytes) -> None:
     """
-    A chap-secrets file, and who is found in it.
+    A chap-secrets file, and the secrets that are found in it.
     """
     try:
         found = chapsecrets.parse(octets, "chap-secrets")

@@ -1,8 +1,8 @@
 """
-A soak: one set-up after the other on a gateway that runs, and how its memory, its open files and
-its timers grow with them.
+A soak: sets up one session after another on a running gateway, and measures how its memory, its
+open files and its timers grow.
 
-Run as root: C{python -m tests.fuzz.soak COUNT}, or C{make soak COUNT=20000}.
+Run it as root: C{python -m tests.fuzz.soak COUNT}, or C{make soak COUNT=20000}.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ BATCH = 200
 CONCURRENCY = 4
 LIMITS = {"memory": 256.0, "files": 0.005, "timers": 0.005}
 """
-How much a set-up may add in the second half, at most: octets of resident memory, files, timers.
-Call ids rest for a minute after their call, and so fill their table in the first half.
+The most that a set-up may add in the second half: octets of resident memory, files, timers. Call
+ids rest for a minute after their call, and so fill their table in the first half.
 """
 
 
 def slope(figures: Sequence[tuple[int, int]]) -> float:
     """
-    How much a set-up adds to a figure, by the second half of what was measured.
+    How much a set-up adds to a figure, measured in the second half.
     """
     half = figures[len(figures) // 2 :]
     return linear_regression([at for at, _ in half], [figure for _, figure in half]).slope
@@ -33,7 +33,9 @@ def slope(figures: Sequence[tuple[int, int]]) -> float:
 
 def soak(count: int) -> bool:
     """
-    Set up so many sessions; whether nothing grew beyond its limit.
+    Set up C{count} sessions.
+
+    @return: whether nothing grew beyond its limit.
     """
     measured: dict[str, list[tuple[int, int]]] = {name: [] for name in LIMITS}
     with running() as both:

@@ -1,5 +1,5 @@
 """
-What holds for every target that has state.
+Checks for every target that has state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.hostile.world import Failures
 @contextmanager
 def unfailing() -> Iterator[None]:
     """
-    Nothing that happens within is logged as a failure.
+    Assert that nothing is logged as a failure in this block.
     """
     observer = Failures()
     globalLogPublisher.addObserver(observer)
@@ -29,7 +29,7 @@ def unfailing() -> Iterator[None]:
 
 def runOut(clock: Clock, seconds: float = 600, step: float = 1.0) -> None:
     """
-    Let C{clock} run until nothing is to come any more, which it is within C{seconds}.
+    Let C{clock} run until no timer is left, which must be within C{seconds}.
     """
     passed = 0.0
     while clock.getDelayedCalls():

@@ -1,8 +1,8 @@
 """
 The targets of every kind, and their saved inputs.
 
-Inputs are kept a file a target, C{corpus/KIND/TARGET.hex}: an input a line, in hexadecimal digits.
-What stands behind C{#} is for people: what a finding was, for one.
+The inputs of a target are in the file C{corpus/KIND/TARGET.hex}: one in each line, in hexadecimal
+digits. A text after C{#} is for readers, for example what a finding was.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ KINDS = (
     "tunnel",
 )
 """
-The modules with targets: each is fuzzed by a process of its own, whose inputs begin with an octet
-that says which of the targets they are for.
+The modules with targets. A process of its own fuzzes each, and the first octet of its inputs
+chooses the target.
 """
 
 

@@ -1,5 +1,5 @@
 """
-Tests of what runs a campaign, as far as they go without atheris.
+Tests for the code that runs a campaign, as far as it works without atheris.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TestReader:
 class TestInputs:
     def test_whatIsSavedIsRead(self, corpus: Path) -> None:
         """
-        Once, the short ones first, and without what stands there for people.
+        Saved inputs are read once each, the shortest first, and without the texts for readers.
         """
         targets.add("decoders", "arp", [b"ab", b""])
         targets.add("decoders", "arp", [b"\x00", b"ab"])
@@ -60,7 +60,8 @@ class TestInputs:
 
     def test_whatReachesMoreIsKept(self, corpus: Path, tmp_path: Path) -> None:
         """
-        The shorter of two that reach the same, and no more octets than are allowed.
+        Of two inputs that reach the same the shorter is kept, and no more octets are kept than
+        permitted.
         """
         inputs = tmp_path / "inputs"
         inputs.mkdir()
@@ -74,7 +75,7 @@ class TestInputs:
 
 def test_slope() -> None:
     """
-    What grows at first, and then no more, doesn't grow.
+    The slope is zero if a figure grows at first and then stops growing.
     """
     flat = [(at, min(at, 50)) for at in range(0, 110, 10)]
     assert slope(flat) == 0

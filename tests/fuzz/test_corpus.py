@@ -1,5 +1,5 @@
 """
-Every saved input, as a test: what fuzzing found once stays found.
+Tests that run every saved input.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Octets of all files together.
 @pytest.fixture(scope="module", autouse=True)
 def gateways() -> Iterator[None]:
     """
-    Those that serve one input after the other are stopped at the end.
+    The gateways that serve one input after another are stopped at the end.
     """
     yield
     link.close()
@@ -42,7 +42,7 @@ def every() -> Iterator[tuple[str, str, Target]]:
 )
 def test_savedInputs(kind: str, name: str, target: Target) -> None:
     """
-    None is found to be wrong.
+    No saved input finds a fault.
     """
     inputs = saved(kind, name)
     assert inputs, f"nothing is saved: python -m tests.fuzz --keep {kind}"
@@ -52,13 +52,13 @@ def test_savedInputs(kind: str, name: str, target: Target) -> None:
         except Exception as problem:
             problem.add_note(f"python -m tests.fuzz --reproduce {kind} {name} {octets.hex()}")
             raise
-    # What is in cycles is freed while the test can still fail for it.
+    # Free objects in cycles while a failure can still fail the test.
     gc.collect()
 
 
 def test_filesAreOfTargets() -> None:
     """
-    No file is left of a target that is gone, and all are small.
+    Every file belongs to a target, and all files together are small.
     """
     files = {path for path in CORPUS.rglob("*") if path.is_file()}
     assert files == {pathOf(kind, name) for kind, name, _ in every()}

@@ -1,8 +1,8 @@
 """
 Fuzzing of one call's data path: GRE numbers, gaps and MPPE, with frames that others forge.
 
-Nothing is raised, no more than may be is held, and when the peer's own packets arrive again they
-are carried before long, unless the end of the call was asked for.
+Nothing may raise, and no more than permitted may be held. When the peer's own packets arrive again
+they must soon be carried, unless the end of the call was asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.fuzz.state import runOut, unfailing
 
 STEPS = 64
 """
-Things that happen, at most.
+The most steps of an input.
 """
 
 _ROUNDS = 40
@@ -72,7 +72,7 @@ def _run(peer: Peer, reader: Reader) -> None:
 
 def _near(reader: Reader, number: int, kind: int) -> int:
     """
-    A number near C{number}, ahead or behind, or any.
+    A number near C{number}, before or after it, or any number.
     """
     distance = reader.number((1, 0, 2, 4)[kind & 3])
     return number - distance if kind & 64 else number + distance
@@ -80,7 +80,7 @@ def _near(reader: Reader, number: int, kind: int) -> int:
 
 def _carries(peer: Peer) -> bool:
     """
-    Whether a round of packets comes through whole after some.
+    Whether a complete round of packets is delivered after a few attempts.
     """
     for _ in range(_ROUNDS):
         if all(peer.send(_PACKETS)):

@@ -51,8 +51,8 @@ def test_threeCallersAtOnce(ipv6: Network, startGateway: StartGateway) -> None:
 
 def test_whatTheRouterSays(ipv6: Network, startGateway: StartGateway) -> None:
     """
-    The router answers a solicitation as another program, rdisc6, reads it, and limits its answers
-    to a flood.
+    rdisc6 reads the router's advertisement as the gateway means it, and the sender of a packet
+    that is too large for the caller is sent Packet Too Big.
     """
     given = {"dns": ["2001:db8::53", "2001:db8::54"], "search": ["lab.example"]}
     startGateway(network=NETWORK, ipv6=given)
