@@ -337,7 +337,7 @@ class TestCheckers:
 
     def test_theyHadAnotherName(self, site: Site) -> None:
         """
-        C{portal()} is what services are made of still.
+        C{portal()} still gives what services are made of, under its earlier name.
         """
         self.install(site)
         made = options("--auth", "one:bob:secret", "--auth", "eap")
