@@ -11,7 +11,7 @@ import tty
 from collections.abc import Sequence
 from pathlib import Path
 
-from pptpgw.ppp.wire.ppp import encodeFrame
+from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL
 from pptpgw.tunnels.hdlc.wire import FLAG, encode
 from tests.lab.peers import Process
 
@@ -41,7 +41,9 @@ class Printer:
         """
         Return pppd's text of a frame; None if pppd doesn't get it.
         """
-        os.write(self._end, FLAG + encode(encodeFrame(*frame)))
+        protocol, information = frame
+        octets = ADDRESS_CONTROL + protocol.to_bytes(2, "big") + information
+        os.write(self._end, FLAG + encode(octets))
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             running = self._process.running

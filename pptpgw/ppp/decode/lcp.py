@@ -49,7 +49,7 @@ WORDS = Words(
         1: number("mru"),
         2: hexadecimal("asyncmap"),
         3: _authentication,
-        4: named("quality", {ppp.LQR.to_bytes(2, "big"): "lqr"}, 2),
+        4: named("quality", {b"\xc0\x25": "lqr"}, 2),
         5: hexadecimal("magic"),
         7: flag("pcomp"),
         8: flag("accomp"),
