@@ -6,7 +6,7 @@ of callers. They open nothing. L{pptpgw.service.GatewayService} holds the parts.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -41,22 +41,18 @@ from pptpgw.interfaces import (
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
-from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
-from pptpgw.ports.queue import Queue
 from pptpgw.ports.shaper import Shaper
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.radius.accounting import Accounting
-from pptpgw.radius.build import makeAccounting, makeClient, makeQueue
+from pptpgw.radius.build import makeClient
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.dynamic import DynamicService
-from pptpgw.sessions.auditfile import AuditFile
+from pptpgw.reporting import Reporting
 from pptpgw.sessions.gate import Filters
-from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
 from pptpgw.sessions.reservation import Reservation
 from pptpgw.store.interface import IStore, IStoreOwner
-from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages
+from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages, lives, withLife
 from pptpgw.tunnels.environment import TunnelEnvironment
 
 
@@ -87,32 +83,6 @@ class GatewayParts:
     preparable: Sequence[IPreparable]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reporting:
-    """
-    The observers that record or report sessions, and their services.
-
-    @ivar observers: the observers.
-    @ivar files: services that must run as long as there are sessions.
-    @ivar queues: the queues of what is to be sent or written.
-    @ivar queues: the queues of records that are to be sent or written.
-    @ivar reports: services that stop after the last session, when its end has been accounted for.
-    """
-
-    observers: list[ISessionObserver] = field(default_factory=list)
-    files: list[IService] = field(default_factory=list)
-    reports: list[IService] = field(default_factory=list)
-    queues: list[Queue] = field(default_factory=list)
-
-    def addQueue(self, name: str, queue: Queue, owner: Accounting | Ledger) -> None:
-        """
-        Have C{owner} open its queue once the process has given up its privileges, so that the file
-        belongs to the user that the gateway runs as, and close it.
-        """
-        self.queues.append(queue)
-        self.files.append(Part(f"the queue of {name}", start=owner.open, stop=owner.close))
-
-
 def build(
     reactor: Any,
     configuration: Configuration,
@@ -137,9 +107,10 @@ def build(
     networks = makeNetworks(environment)
     observers, chosen = tuple(observers), tuple(makeObservers(environment))
     shaper = Shaper(reactor, dataPath.interface)
-    reporting = _Reporting()
-    _addAccounting(reporting, reactor, configuration, radius, counters)
-    _addRecords(reporting, reactor, configuration, environment.store)
+    reporting = Reporting(reactor, configuration)
+    reporting.addAccounting(radius, counters)
+    reporting.addRecords(environment.store)
+    reporting.addScripts()
     settings = linkSettings(environment, portal.listCredentialsInterfaces())
     gateway = Gateway(
         reactor,
@@ -230,39 +201,6 @@ def build(
         services,
         preparable,
     )
-
-
-def withLife(part: Part, reactor: Any, plugin: object) -> IService:
-    """
-    Return C{part} together with C{plugin}, if the plugin is a service itself. The plugin is started
-    before C{part} and stopped after it.
-    """
-    if not _isAlone(plugin):
-        return part
-    stages = Stages(reactor, str(part.name))
-    IService(plugin).setServiceParent(stages)
-    IService(part).setServiceParent(stages)
-    return stages
-
-
-def lives(reactor: Any, what: str, plugins: Iterable[object]) -> Iterator[IService]:
-    """
-    Iterate over the services among C{plugins}.
-
-    @param what: the kind of plugin, which becomes part of the services' names.
-    """
-    alone = filter(_isAlone, plugins)
-    for number, one in enumerate(alone, 1):
-        stages = Stages(reactor, f"{what} {number}")
-        IService(one).setServiceParent(stages)
-        yield stages
-
-
-def _isAlone(plugin: object) -> bool:
-    """
-    Return whether a plugin is a service that nobody else starts and stops.
-    """
-    return IService.providedBy(plugin) and IService(plugin).parent is None
 
 
 def configureCheckers(
@@ -394,65 +332,6 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         name: factory.makeTunnel(environment.settings(factory), given)
         for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items()
     }
-
-
-def _addAccounting(
-    reporting: _Reporting,
-    reactor: Any,
-    configuration: Configuration,
-    radius: RADIUSClient | None,
-    counters: Counters,
-) -> None:
-    queue = makeQueue(reactor, configuration)
-    accounting = makeAccounting(reactor, configuration, radius, counters, queue)
-    if accounting is not None:
-        reporting.observers.append(accounting)
-        reporting.addQueue("records for RADIUS servers", queue, accounting)
-        reporting.reports.append(
-            Part("RADIUS accounting", start=accounting.start, stop=accounting.stop)
-        )
-
-
-def _addRecords(
-    reporting: _Reporting, reactor: Any, configuration: Configuration, store: IStore | None
-) -> None:
-    audit, hooks = configuration.audit, configuration.hooks
-    file = AuditFile(reactor, audit.file, store is not None) if audit.file else None
-    if file is not None:
-        reporting.observers.append(file.audit)
-        reporting.files.append(file)
-    if store is not None:
-        queue = Queue(reactor, "[audit] spool", audit.spool, QUEUE_OCTETS)
-        ledger = Ledger(
-            reactor,
-            store,
-            queue,
-            configuration.link.name,
-            audit.interim,
-            brokenOff=file.endEarlier if file is not None else lambda records: None,
-        )
-        reporting.observers.append(ledger)
-        reporting.addQueue("rows for the store", queue, ledger)
-        reporting.reports.append(
-            Part("sessions in the store", start=ledger.start, stop=ledger.stop)
-        )
-    scripts = {
-        "auth-up": hooks.authUp,
-        "auth-down": hooks.authDown,
-        "ip-up": hooks.ipUp,
-        "ip-down": hooks.ipDown,
-        "ipv6-up": hooks.ipv6Up,
-        "ipv6-down": hooks.ipv6Down,
-    }
-    if any(scripts.values()):
-        interface = configuration.network.interface
-        runner = Hooks(reactor, scripts, interface, hooks.deadline, hooks.processes)
-        reporting.observers.append(runner)
-        reporting.reports.append(
-            Part(
-                "scripts", runner.start, stop=runner.stop, stopSeconds=hooks.deadline + STOP_SECONDS
-            )
-        )
 
 
 def _store(reactor: Any, configuration: Configuration) -> IStore | None:

@@ -29,6 +29,7 @@ TOP = {
     "demo",
     "draining",
     "gateway",
+    "reporting",
     "service",
     "tap",
     "testing",

@@ -5,7 +5,7 @@ reverse, each within a deadline, and one that fails to stop keeps no other from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import IService, MultiService, Service
@@ -210,3 +210,36 @@ def stopPart(clock: IReactorTime, service: IService) -> Deferred[None]:
     if seconds is not None:
         stopped.addTimeout(seconds, clock)
     return stopped.addCallbacks(lambda _: None, failed)
+
+
+def withLife(part: Part, reactor: Any, plugin: object) -> IService:
+    """
+    Return C{part} together with C{plugin}, if the plugin is a service itself. The plugin is started
+    before C{part} and stopped after it.
+    """
+    if not _isAlone(plugin):
+        return part
+    stages = Stages(reactor, str(part.name))
+    IService(plugin).setServiceParent(stages)
+    IService(part).setServiceParent(stages)
+    return stages
+
+
+def lives(reactor: Any, what: str, plugins: Iterable[object]) -> Iterator[IService]:
+    """
+    Iterate over the services among C{plugins}.
+
+    @param what: the kind of plugin, which becomes part of the services' names.
+    """
+    alone = filter(_isAlone, plugins)
+    for number, one in enumerate(alone, 1):
+        stages = Stages(reactor, f"{what} {number}")
+        IService(one).setServiceParent(stages)
+        yield stages
+
+
+def _isAlone(plugin: object) -> bool:
+    """
+    Return whether a plugin is a service that nobody else starts and stops.
+    """
+    return IService.providedBy(plugin) and IService(plugin).parent is None
