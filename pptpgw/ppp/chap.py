@@ -25,7 +25,6 @@ The differences between the variants are in L{pptpgw.ppp.algorithm}.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -46,8 +45,9 @@ from pptpgw.ppp.exchange import (
     TRANSMISSIONS,
     Authenticate,
     AuthenticatorExchange,
-    Exchange,
+    PeerExchange,
     RandomOctets,
+    Send,
 )
 from pptpgw.ppp.wire import chap
 
@@ -98,7 +98,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         method: IAuthenticationProtocol,
         algorithm: Algorithm,
         name: bytes,
@@ -236,7 +236,7 @@ class CHAPAuthenticator(AuthenticatorExchange):
 
 
 @implementer(IExchange)
-class CHAPPeer(Exchange):
+class CHAPPeer(PeerExchange):
     """
     The peer's end of CHAP.
 
@@ -249,17 +249,14 @@ class CHAPPeer(Exchange):
         "_algorithm",
         "_answer",
         "_asked",
-        "_name",
-        "_password",
         "_proven",
-        "_results",
         "_transmissions",
     )
 
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         algorithm: Algorithm,
         name: bytes,
         password: bytes,
@@ -269,11 +266,8 @@ class CHAPPeer(Exchange):
         @param name: our name, with or without a Windows domain and a backslash before it.
         @param password: the password in UTF-8.
         """
-        Exchange.__init__(self, clock, send)
+        PeerExchange.__init__(self, clock, send, name, password, results)
         self._algorithm = algorithm
-        self._name = name
-        self._password = password
-        self._results = results
         # The Challenge that was answered last, and the answer.
         self._asked: chap.Challenge | None = None
         self._answer: Answer | None = None
@@ -342,10 +336,6 @@ class CHAPPeer(Exchange):
             self._proven = True
             self._disarm()
             self._results.proven(answer.keys())
-
-    def _refused(self, reason: str) -> None:
-        self.stop()
-        self._results.refused(reason)
 
 
 def explain(message: bytes) -> str:

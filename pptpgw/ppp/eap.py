@@ -28,7 +28,7 @@ that the coroutine waits for is cancelled.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -54,6 +54,7 @@ from pptpgw.ppp.exchange import (
     Authenticate,
     Exchange,
     RandomOctets,
+    Send,
 )
 from pptpgw.ppp.wire import eap
 from pptpgw.sessions.cause import Cause, Termination
@@ -119,7 +120,7 @@ class EAPAuthenticator(Exchange):
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         protocol: IAuthenticationProtocol,
         methods: Sequence[IEAPMethod],
         name: bytes,
@@ -387,6 +388,3 @@ class EAPAuthenticator(Exchange):
             self._armSoon(self._rechallenge, self.start)
             return
         self._verdicts.refused(reason)
-
-    def _broken(self, failure: Failure) -> None:
-        self._log.failure("what was told a verdict failed", failure)

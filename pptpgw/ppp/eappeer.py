@@ -27,7 +27,7 @@ from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import IEAPMethod, IEAPPeer, IExchange, IKeys, IPeerResults
 from pptpgw.log import Logger
 from pptpgw.ppp.eap import ROUNDS
-from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, Exchange
+from pptpgw.ppp.exchange import RESTART_SECONDS, TRANSMISSIONS, PeerExchange, Send
 from pptpgw.ppp.wire import eap
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class MethodPeer:
 
 
 @implementer(IExchange)
-class EAPPeer(Exchange):
+class EAPPeer(PeerExchange):
     """
     The peer's end of EAP on one link.
     """
@@ -69,11 +69,8 @@ class EAPPeer(Exchange):
         "_conversation",
         "_method",
         "_methods",
-        "_name",
-        "_password",
         "_proven",
         "_requests",
-        "_results",
     )
 
     _log = Logger()
@@ -81,7 +78,7 @@ class EAPPeer(Exchange):
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         methods: Sequence[IEAPMethod],
         name: bytes,
         password: bytes,
@@ -90,11 +87,8 @@ class EAPPeer(Exchange):
         """
         @param methods: the methods that we have, in order of preference.
         """
-        Exchange.__init__(self, clock, send)
+        PeerExchange.__init__(self, clock, send, name, password, results)
         self._methods = {one.number: one for one in methods if one.number is not None}
-        self._name = name
-        self._password = password
-        self._results = results
         # The Request that was answered last, and the answer.
         self._asked = b""
         self._answer = b""
@@ -192,7 +186,3 @@ class EAPPeer(Exchange):
 
     def _await(self) -> None:
         self._arm(RESTART_SECONDS * TRANSMISSIONS, self._refused, "the authenticator is silent")
-
-    def _refused(self, reason: str) -> None:
-        self.stop()
-        self._results.refused(reason)

@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.error import Refused, Unavailable
-from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IVerdicts
+from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IPeerResults, IVerdicts
 from pptpgw.log import Logger
 from pptpgw.ppp import automaton
 from pptpgw.sessions.cause import Cause, Termination
@@ -85,6 +85,8 @@ class Exchange:
 
     __slots__ = ("_claimedAt", "_clock", "_send", "_stopped", "_timer", "discards")
 
+    _log = Logger()
+
     def __init__(self, clock: IReactorTime, send: Send) -> None:
         self.discards = 0
         self._clock = clock
@@ -120,6 +122,38 @@ class Exchange:
     def _disarm(self) -> None:
         self._timer = cancelled(self._timer)
 
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("what was told a verdict failed", failure)
+
+
+class PeerExchange(Exchange):
+    """
+    The peer's end: what it proves, and who is told the result.
+    """
+
+    __slots__ = ("_name", "_password", "_results")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Send,
+        name: bytes,
+        password: bytes,
+        results: IPeerResults,
+    ) -> None:
+        """
+        @param name: our name.
+        @param password: our password in UTF-8.
+        """
+        Exchange.__init__(self, clock, send)
+        self._name = name
+        self._password = password
+        self._results = results
+
+    def _refused(self, reason: str) -> None:
+        self.stop()
+        self._results.refused(reason)
+
 
 class AuthenticatorExchange(Exchange):
     """
@@ -137,8 +171,6 @@ class AuthenticatorExchange(Exchange):
         "_tries",
         "_verdicts",
     )
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -301,6 +333,3 @@ class AuthenticatorExchange(Exchange):
         self._over = True
         self._deny(False)
         self._verdicts.refused(reason)
-
-    def _broken(self, failure: Failure) -> None:
-        self._log.failure("what was told a verdict failed", failure)

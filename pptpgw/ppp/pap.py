@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -34,7 +33,8 @@ from pptpgw.ppp.exchange import (
     TRANSMISSIONS,
     Authenticate,
     AuthenticatorExchange,
-    Exchange,
+    PeerExchange,
+    Send,
 )
 from pptpgw.ppp.wire import pap
 
@@ -53,7 +53,7 @@ class PAPAuthenticator(AuthenticatorExchange):
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         method: IAuthenticationProtocol,
         authenticate: Authenticate,
         verdicts: IVerdicts,
@@ -123,17 +123,17 @@ class PAPAuthenticator(AuthenticatorExchange):
 
 
 @implementer(IExchange)
-class PAPPeer(Exchange):
+class PAPPeer(PeerExchange):
     """
     The peer's end of PAP.
     """
 
-    __slots__ = ("_first", "_name", "_password", "_results", "_transmissions")
+    __slots__ = ("_first", "_transmissions")
 
     def __init__(
         self,
         clock: IReactorTime,
-        send: Callable[[bytes], None],
+        send: Send,
         name: bytes,
         password: bytes,
         results: IPeerResults,
@@ -142,10 +142,7 @@ class PAPPeer(Exchange):
         @param name: our name, at most 255 octets.
         @param password: the password in clear, at most 255 octets.
         """
-        Exchange.__init__(self, clock, send)
-        self._name = name
-        self._password = password
-        self._results = results
+        PeerExchange.__init__(self, clock, send, name, password, results)
         self._first = secrets.randbelow(0x100)
         self._transmissions = 0
 
@@ -182,7 +179,3 @@ class PAPPeer(Exchange):
         else:
             said = ascii(reply.message[:100].decode("utf-8", "replace"))
             self._refused(f"the authenticator does not believe us: {said}")
-
-    def _refused(self, reason: str) -> None:
-        self.stop()
-        self._results.refused(reason)
