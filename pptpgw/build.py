@@ -22,7 +22,6 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import strongestFirst
 from pptpgw.counting.counters import Counters
-from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IConfigurable,
@@ -31,6 +30,7 @@ from pptpgw.interfaces import (
     IDataPathFactory,
     IHealth,
     INetwork,
+    INetworkDeclarer,
     INetworkFactory,
     IPreparable,
     ISessionObserver,
@@ -38,8 +38,6 @@ from pptpgw.interfaces import (
     ITunnel,
     ITunnelFactory,
 )
-from pptpgw.networks.generic.catalogue import shipped
-from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
@@ -268,24 +266,15 @@ def makeDataPath(environment: Environment) -> IDataPath:
     return factory.makeDataPath(argument, environment.settings(factory), environment)
 
 
-def networkFactories(configuration: Configuration) -> dict[str, INetworkFactory]:
+def networkFactories(environment: Environment) -> dict[str, INetworkFactory]:
     """
-    Find the factories of the networks that C{configuration} names and declares, by name.
+    Find the factories of the networks that the configuration names and declares, by name.
 
-    @raise ConfigurationError: a plugin isn't installed, or a declaration has the name of a plugin.
+    @raise ConfigurationError: a plugin isn't installed, or a declaration can't be used.
     """
-    network = configuration.network
-    factories = plugin.choose(INetworkFactory, network.protocols)
-    # Looking for plugins takes time, so it is done only if needed.
-    installed = plugin.installed(INetworkFactory) if network.generic else {}
-    for declaration in network.generic:
-        name = declaration.name
-        if name not in shipped() and name in installed:
-            raise ConfigurationError(
-                f'[[network.generic]] name = "{name}": must not be that of a network protocol '
-                "that is installed"
-            )
-        factories[name] = GenericFactory(declaration)
+    factories = plugin.choose(INetworkFactory, environment.configuration.network.protocols)
+    for declarer in plugin.installed(INetworkDeclarer).values():
+        factories.update(declarer.factories(environment.settings(declarer)))
     return factories
 
 
@@ -295,7 +284,7 @@ def makeNetworks(environment: Environment) -> dict[str, INetwork]:
     """
     return {
         name: factory.makeNetwork(environment.settings(factory), environment)
-        for name, factory in networkFactories(environment.configuration).items()
+        for name, factory in networkFactories(environment).items()
     }
 
 

@@ -31,6 +31,7 @@ from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import (
     Drain,
     IGatewayService,
+    ISessionFiles,
     ISessionObserver,
     ITunnel,
     Reloaded,
@@ -316,12 +317,13 @@ class GatewayService(Stages):
                 )
 
     def _allowDescriptors(self) -> None:
-        network, connections = (
-            self.configuration.network,
-            self.configuration.listen.maxConnections,
+        connections = self.configuration.listen.maxConnections
+        perSession = sum(
+            ISessionFiles(one).filesPerSession
+            for one in self.networks.values()
+            if ISessionFiles.providedBy(one)
         )
-        sockets = sum(one.to.scheme in ("unix", "udp") for one in network.generic)
-        files = connections * (1 + sockets) + _OTHER_FILES
+        files = connections * (1 + perSession) + _OTHER_FILES
         limit = allowDescriptors(files)
         if limit < files:
             self._log.warn(

@@ -25,7 +25,7 @@ from pptpgw.interfaces import (
     INetworkFactory,
     INetworkProtocol,
 )
-from pptpgw.networks.generic.plugin import GenericNetwork
+from pptpgw.networks.generic.plugin import GenericNetwork, declarer
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import DrivenLink, ExchangePair, makeEnvironment, makeProtocol
 from tests.auth.test_authenticator import authenticator
@@ -110,7 +110,7 @@ def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules["yourpackage.controller"]
     monkeypatch.setattr(sys.modules["yourpackage"], "controller", module, raising=False)
     vars(module).update(added("yourpackage/controller.py"))
-    (declaration,) = parse(text("pptpgw.toml"), "pptpgw.toml").network.generic
+    (declaration,) = parse(text("pptpgw.toml"), "pptpgw.toml").section(declarer).generic
     network = GenericNetwork(declaration, makeEnvironment())
     network.start()
     link = session(network)

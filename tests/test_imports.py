@@ -124,8 +124,8 @@ def againstTheRooms(name: str, imported: str) -> str:
     its = "".join(parts(imported)[1:2])
     if isWire(name) and not isWire(imported) and other != "error":
         return "wire modules know the standard library, error and each other alone"
-    if own == "ppp" and other in FAMILIES:
-        return "PPP knows neither tunnels nor networks"
+    if own in ("ppp", "config") and other in FAMILIES:
+        return f"{own} knows neither tunnels nor networks"
     if own not in FAMILIES | TOP and other == "tunnels" and isFamilyMember(other, its):
         return "only tunnels, and what stands above all rooms, know a tunnel"
     if own in FAMILIES and other in FAMILIES - {own}:
@@ -249,6 +249,9 @@ def test_noModulesImportInACircle() -> None:
         ("pptpgw.ppp.wire.ppp", "def f():\n    import pptpgw.ppp.lcp", False),
         ("pptpgw.ppp.lcp", "from pptpgw.tunnels.pptp.call import Call", False),
         ("pptpgw.ppp.lcp", "from pptpgw.networks.ipv6 import plugin", False),
+        ("pptpgw.config.kind", "from pptpgw.networks.mpls.wire.mpls import LARGEST", False),
+        ("pptpgw.config.section", "from pptpgw.tunnels.environment import X", False),
+        ("pptpgw.config.section", "from pptpgw.radius.servers import Server", True),
         ("pptpgw.tunnels.pptp.call", "from pptpgw import ppp", True),
         ("pptpgw.tunnels.pptp.call", "from pptpgw.networks.protocol import X", False),
         ("pptpgw.networks.ipv6.plugin", "from pptpgw.tunnels.pptp import call", False),

@@ -219,7 +219,7 @@ def test_networkFactories() -> None:
         """,
         "test",
     )
-    factories = networkFactories(configuration)
+    factories = networkFactories(Environment.of(Clock(), configuration))
     assert list(factories) == ["ipv4", "appletalk", "xns", "controller", "vines"]
     assert factories["appletalk"].description == "as declared"
     service = GatewayService(MemoryReactorClock(), configuration, Portal(SubscriberRealm(), []))
@@ -234,7 +234,7 @@ def test_aDeclarationCalledAsAPlugin() -> None:
         '[[network.generic]]\nname = "ipv4"\ncontrol = 0x80c3\ndata = 0x00c3', "test"
     )
     with pytest.raises(ConfigurationError) as caught:
-        networkFactories(configuration)
+        networkFactories(Environment.of(Clock(), configuration))
     assert str(caught.value) == (
         '[[network.generic]] name = "ipv4": must not be that of a network protocol that is '
         "installed"
@@ -276,3 +276,25 @@ class TestClientEndpoint:
         service = self.service('[listen]\ntunnels = ["hdlc"]')
         with pytest.raises(ConfigurationError, match=r'needs "pptp" in \[listen\] tunnels'):
             service.clientEndpoint("127.0.0.1", LinkSettings())
+
+
+def test_filesOfSessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As many files may be open as connections and their sessions need: those of two of these networks
+    have a socket each.
+    """
+    text = "[listen]\nmax-connections = 100\n" + "".join(
+        f'[[network.generic]]\nname = "{name}"\nto = "{to}"\n'
+        for name, to in (("xns", "hub"), ("osi", "unix:/run/osi"), ("vines", "udp:127.0.0.1:9"))
+    )
+    service = GatewayService(MemoryReactorClock(), parse(text, "test"), [])
+    wanted: list[int] = []
+
+    def allow(files: int) -> int:
+        wanted.append(files)
+        raise ConfigurationError("no more is opened")
+
+    monkeypatch.setattr("pptpgw.service.allowDescriptors", allow)
+    with pytest.raises(ConfigurationError, match="no more"):
+        service.privilegedStartService()
+    assert wanted == [100 * 3 + 64]

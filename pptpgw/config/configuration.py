@@ -3,7 +3,9 @@ The configuration as one typed, frozen value, L{Configuration}, made of a TOML f
 defaults of all keys that the file leaves out.
 
 The keys are the attributes of the dataclasses in L{pptpgw.config.section}. A plugin has a section
-of its name, and an EAP method has C{[eap.NAME]}; the dataclasses of these belong to the plugins.
+of its name, and an EAP method has C{[eap.NAME]}. A plugin that makes network protocols of
+declarations has the key of its name in C{[network]}. The dataclasses of these belong to the
+plugins.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from pptpgw.config.section import (
 )
 from pptpgw.config.table import keysOf, known, sectionOf
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IEAPMethod
+from pptpgw.interfaces import IEAPMethod, INetworkDeclarer
 from pptpgw.radius.servers import SECRET
 
 
@@ -102,10 +104,25 @@ class Configuration:
 
 def sectionName(plugin: Any) -> str:
     """
-    Return the name of the section of C{plugin}: the plugin's name, for an EAP method C{eap.NAME}.
+    Return the name of the section of C{plugin}: the plugin's name, for an EAP method C{eap.NAME},
+    for a plugin that declares network protocols C{network.NAME}.
     """
-    name: str = plugin.name
-    return f"eap.{name}" if IEAPMethod.providedBy(plugin) else name
+    within = (f"{name}." for name, kind in WITHIN.items() if kind.providedBy(plugin))
+    return f"{next(within, '')}{plugin.name}"
+
+
+def placeOf(name: str) -> str:
+    """
+    Return the section of the file that has the keys of the section C{name}.
+    """
+    section, _, _ = name.partition(".")
+    return section if WITHIN.get(section) is INetworkDeclarer else name
+
+
+WITHIN: Mapping[str, Any] = {"eap": IEAPMethod, "network": INetworkDeclarer}
+"""
+The kinds of plugin whose sections lie within another one, by the name of that.
+"""
 
 
 SECTIONS: Mapping[str, type] = {
@@ -144,7 +161,7 @@ Kinds = tuple[Any, ...]
 The interfaces of some kinds of plugin.
 """
 
-_KINDS: Kinds = tuple(kind for kind in plugin.KINDS if kind is not IEAPMethod)
+_KINDS: Kinds = tuple(kind for kind in plugin.KINDS if kind not in WITHIN.values())
 
 
 def load(path: str | Path) -> Configuration:
@@ -223,7 +240,7 @@ def _read(document: Mapping[str, Any], faults: list[str]) -> Configuration:
             section = _pluginSection(kinds, prefix, name, faults)
             name = prefix + name
             if section is not None:
-                others[name] = section(**sectionOf(name, section, table, faults))
+                others[name] = section(**sectionOf(placeOf(name), section, table, faults))
     configuration = Configuration(**own, sections=others)
     if faults:
         return configuration
@@ -244,15 +261,28 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
     """
     for name, table in document.items():
         within: dict[str, object] = {}
-        if name == "eap" and isinstance(table, dict):
-            keys = keysOf(EAPSection)
-            for key, value in table.items():
-                if isinstance(value, dict) and key not in keys:
-                    within[key] = value
+        kind = WITHIN.get(name)
+        if kind is not None and isinstance(table, dict):
+            keys = keysOf(SECTIONS[name])
+            within = {
+                key: value
+                for key, value in table.items()
+                if key not in keys and (_isTables(value) or key in plugin.installed(kind))
+            }
             table = {key: value for key, value in table.items() if key not in within}
         yield () if name in SECTIONS else _KINDS, "", name, table
         for key, value in within.items():
-            yield (IEAPMethod,), "eap.", key, value
+            # What is declared is the value of a key of the section itself.
+            yield (kind,), f"{name}.", key, {key: value} if kind is INetworkDeclarer else value
+
+
+def _isTables(value: object) -> bool:
+    """
+    Return whether C{value} is a table, or a list of tables.
+    """
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+    )
 
 
 def _pluginSection(kinds: Kinds, prefix: str, name: str, faults: list[str]) -> type | None:
@@ -289,9 +319,9 @@ def choiceOf(name: str, section: object) -> str:
     """
     Return where the plugin with this section is chosen, as in C{[network] protocols}.
     """
-    kinds = (IEAPMethod,) if name.startswith("eap.") else _KINDS
-    for kind in kinds:
-        one: Any = plugin.installed(kind).get(name.removeprefix("eap."))
+    section_, _, within = name.partition(".")
+    for kind in (WITHIN[section_],) if within else _KINDS:
+        one: Any = plugin.installed(kind).get(within or name)
         if one is not None and isinstance(section, _settingsOf(one)):
             return plugin.KINDS[kind].chosen
     return "the configuration"

@@ -40,6 +40,7 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     IDataPathFactory,
     IEAPMethod,
+    INetworkDeclarer,
     INetworkFactory,
     ISessionObserverFactory,
     ITunnelFactory,
@@ -76,6 +77,9 @@ class PluginKind:
 KINDS: dict[type, PluginKind] = {
     ITunnelFactory: PluginKind("tunnel", "[listen] tunnels", "pptpgw.tunnel"),
     INetworkFactory: PluginKind("network protocol", "[network] protocols", "pptpgw.network"),
+    INetworkDeclarer: PluginKind(
+        "declaration of network protocols", "[[network.NAME]]", "pptpgw.declaration"
+    ),
     IAuthenticationProtocol: PluginKind(
         "authentication protocol", "[link] authentication", "pptpgw.authentication"
     ),

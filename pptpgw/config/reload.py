@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pptpgw.config.configuration import SECTIONS, Configuration
+from pptpgw.config.configuration import SECTIONS, Configuration, placeOf
 from pptpgw.config.table import keysOf
 from pptpgw.interfaces import Change, Effect, INetwork, IReloadable, Reloaded
 
@@ -64,10 +64,10 @@ def plan(old: Configuration, new: Configuration, networks: Mapping[str, INetwork
             sections[name] = now
         for key, attribute in _different(before, after):
             if getattr(now, attribute) == getattr(after, attribute):
-                changes.append(Change(name, key, Effect.NEW))
+                changes.append(Change(placeOf(name), key, Effect.NEW))
             else:
                 reason = reasons.get(attribute, _NO_ROAD)
-                changes.append(Change(name, key, Effect.RESTART, reason))
+                changes.append(Change(placeOf(name), key, Effect.RESTART, reason))
     return Plan(replace(old, sections=sections), Reloaded(tuple(changes)), tuple(steps))
 
 

@@ -44,8 +44,6 @@ from pptpgw.config.kind import (
 from pptpgw.config.table import tables
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
-from pptpgw.networks.generic.catalogue import GENERIC
-from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.radius.servers import IDENTIFIER, DynamicClient, Server
 from pptpgw.sessions.filter import ALLOWED, Filter
 
@@ -232,13 +230,13 @@ A list of filters.
 @dataclass(frozen=True, slots=True)
 class NetworkSection:
     """
-    C{[network]}: how callers' packets reach the rest of the world.
+    C{[network]}: how callers' packets reach the rest of the world. Its other keys are declarations
+    of network protocols, and belong to plugins.
 
     @ivar protocols: the network protocols, by the names of their plugins.
     @ivar interface: the name of the TUN device.
     @ivar masquerade: whether to forward, and to hide callers behind the default route's interface.
     @ivar mssClamp: whether to lower the maximum segment size of TCP connections to what fits.
-    @ivar generic: the network protocols that are declared here, served besides C{protocols}.
     @ivar filter: the filters that accounts may name.
     """
 
@@ -246,7 +244,6 @@ class NetworkSection:
     interface: str = key(INTERFACE, "pptp0")
     masquerade: bool = key(BOOLEAN, False)
     mssClamp: bool = key(BOOLEAN, True)
-    generic: tuple[Declaration, ...] = key(GENERIC, ())
     filter: tuple[NamedFilter, ...] = key(FILTERS, ())
 
 

@@ -38,6 +38,7 @@ from pptpgw.interfaces.network import (
     Attachments,
     IAddressedProtocol,
     INetwork,
+    INetworkDeclarer,
     INetworkFactory,
     INetworkLink,
     INetworkProtocol,
@@ -45,6 +46,7 @@ from pptpgw.interfaces.network import (
     IPacketSession,
     IReadableNetwork,
     IReserving,
+    ISessionFiles,
 )
 from pptpgw.interfaces.observer import ISessionObserverFactory
 from pptpgw.interfaces.part import IHealth, IPreparable, IReloadable
@@ -118,6 +120,7 @@ __all__ = [
     "IKernelInterface",
     "IKeys",
     "INetwork",
+    "INetworkDeclarer",
     "INetworkFactory",
     "INetworkLink",
     "INetworkProtocol",
@@ -132,6 +135,7 @@ __all__ = [
     "IReserving",
     "IServiceObserver",
     "ISession",
+    "ISessionFiles",
     "ISessionObserver",
     "ISessionObserverFactory",
     "ISessions",

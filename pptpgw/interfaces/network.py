@@ -248,6 +248,37 @@ class INetworkFactory(IPlugin):
         """
 
 
+class INetworkDeclarer(IPlugin):
+    """
+    A plugin that makes network protocols of what a file declares in C{[[network.NAME]]}, without
+    their being chosen.
+    """
+
+    name = Attribute("The name of the plugin, and of its key in C{[network]}.")
+    description = Attribute("One line that says what the plugin can make network protocols of.")
+    settings = Attribute(
+        "A dataclass with one attribute, which has the plugin's name and is a row of "
+        "L{pptpgw.config.kind.key}: the value of that key."
+    )
+
+    def factories(settings: Any) -> Mapping[str, INetworkFactory]:
+        """
+        Return the factories of the networks that are declared, by the names of their protocols. A
+        factory takes the place of a chosen one of the same name.
+
+        @param settings: an instance of L{settings}, as the configuration has it.
+        @raise pptpgw.error.ConfigurationError: a name can't be used; the text says why.
+        """
+
+
+class ISessionFiles(Interface):
+    """
+    A network that opens files, such as sockets, for each session.
+    """
+
+    filesPerSession = Attribute("The number of files that one session needs.")
+
+
 class IPacketSession(Interface):
     """
     One session that uses a declared protocol, as an L{IPacketService} sees it.

@@ -13,20 +13,29 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from pptpgw.build import networkFactories
 from pptpgw.config import discovery
 from pptpgw.config.configuration import MOVED, SECTIONS, Configuration, load, parse
+from pptpgw.config.environment import Environment
+from pptpgw.config.reload import plan
 from pptpgw.config.section import LinkSection, NamedFilter
 from pptpgw.config.table import keysOf
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import INetworkFactory, ITunnelFactory
+from pptpgw.interfaces import INetworkDeclarer, INetworkFactory, ITunnelFactory
 from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.networks.generic.plugin import declarer
 from pptpgw.networks.ipv4.plugin import IPv4Factory
 from pptpgw.sessions.filter import ALLOWED
 from pptpgw.tunnels.pptp.tunnel import PPTPTunnelFactory
+from tests import distribution
+from tests.distribution import Site
 
 ROOT = Path(__file__).parents[2]
 
+
+site = pytest.fixture(distribution.site, name="site")
 
 FACTORIES: dict[str, Any] = {
     **discovery.installed(ITunnelFactory),
@@ -34,6 +43,42 @@ FACTORIES: dict[str, Any] = {
 }
 """
 The plugins that have sections, by name.
+"""
+
+DECLARER = """
+from dataclasses import dataclass
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from pptpgw.config.kind import key, whole
+from pptpgw.interfaces import INetworkDeclarer
+from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.networks.generic.plugin import GenericFactory
+
+
+@dataclass(frozen=True)
+class Cups:
+    cups: int = key(whole(0, 8), 0)
+
+
+@implementer(INetworkDeclarer, IPlugin)
+class Declarer:
+    name = "cups"
+    description = "Tin cups, as many as are wanted."
+    settings = Cups
+
+    def factories(self, settings):
+        return {
+            f"cup{number}": GenericFactory(Declaration(f"cup{number}", 0x80C3, (0x00C3,)))
+            for number in range(settings.cups)
+        }
+
+
+plugin = Declarer()
+"""
+"""
+A plugin that makes network protocols of a number.
 """
 
 KEYS = {
@@ -44,6 +89,7 @@ KEYS = {
     }.items()
     if fields(type_)
 }
+KEYS["network"] |= keysOf(declarer.settings)
 """
 Every section and key by its name in the file.
 """
@@ -171,7 +217,9 @@ class TestParse:
         assert configuration.network.interface == "vpn-1"
         assert configuration.network.masquerade is True
         assert configuration.network.mssClamp is False
-        assert configuration.network.generic == (Declaration("controller", 0x80C3, (0x00C3,)),)
+        assert configuration.section(declarer).generic == (
+            Declaration("controller", 0x80C3, (0x00C3,)),
+        )
 
     def test_prefixes(self) -> None:
         """
@@ -337,6 +385,28 @@ class TestErrors:
             f"{place}data",
         ]
 
+    def test_declarationsOfNoPlugin(self) -> None:
+        text = fault("[network]\nprotocols = ['ipv4']\n[[network.generc]]\nname = 'xns'")
+        assert text == "x.toml: unknown section [network.generc]: did you mean network.generic?"
+
+    def test_declarationsOfAnotherPlugin(self, site: Site) -> None:
+        """
+        Its key stands in [network], beside ours, and its networks are served.
+        """
+        site.install("cups", {"cups.py": DECLARER}, "cups = cups:plugin", "pptpgw.declaration")
+        configuration = parse("[network]\ncups = 2\n[[network.generic]]\nname = 'xns'", "x.toml")
+        plugin = discovery.find(INetworkDeclarer, "cups")
+        assert configuration.section(plugin).cups == 2
+        assert [one.name for one in configuration.section(declarer).generic] == ["xns"]
+        environment = Environment.of(Clock(), configuration)
+        assert list(networkFactories(environment)) == ["ipv4", "cup0", "cup1", "xns"]
+        assert fault("[network]\ncups = 9").startswith(
+            "x.toml: [network] cups = 9: must be a whole"
+        )
+        planned = plan(Configuration(), parse("[network]\ncups = 1", "x.toml"), {})
+        (change,) = planned.reloaded.changes
+        assert (change.section, change.key) == ("network", "cups")
+
     def test_filters(self) -> None:
         """
         Valid filters are parsed, and each error names the entry and the rule.
@@ -468,7 +538,7 @@ class TestExample:
         configuration = parse(uncommented, "tap/pptpgw.toml")
         for section in SECTIONS:
             assert getattr(configuration, section) == getattr(Configuration(), section)
-        for factory in FACTORIES.values():
+        for factory in (*FACTORIES.values(), declarer):
             assert configuration.section(factory) == Configuration().section(factory)
 
 
@@ -476,7 +546,8 @@ def test_everyKeyIsDocumented() -> None:
     """
     The docstring of each section explains each of its attributes.
     """
-    for class_ in (*SECTIONS.values(), *(one.settings for one in FACTORIES.values())):
+    plugins = (one.settings for one in (*FACTORIES.values(), declarer))
+    for class_ in (*SECTIONS.values(), *plugins):
         for one in fields(class_):
             assert f"@ivar {one.name}: " in (class_.__doc__ or ""), one.name
 

@@ -26,6 +26,7 @@ from pptpgw.interfaces import (
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericSettings, protocolFor
 from pptpgw.networks.generic.declaration import Declaration
+from pptpgw.networks.generic.plugin import declarer
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
@@ -151,7 +152,7 @@ def declaredProbe(declaration: Declaration) -> type[NetworkProbe]:
     return DeclaredProbe
 
 
-CONTROLLER = parse(CONFIGURATION, "x.toml").network.generic[0]
+CONTROLLER = parse(CONFIGURATION, "x.toml").section(declarer).generic[0]
 KINDS: tuple[type[NetworkProbe], ...] = (
     *PROBES,
     *(declaredProbe(shipped()[name]) for name in ("netbios", "osi", "decnet", "vines", "xns")),

@@ -66,7 +66,7 @@ def chosen() -> dict[str, tuple[INetworkFactory, Any]]:
     The factories of all network protocols, and their sections of L{CONFIGURATION}.
     """
     configuration = parse(CONFIGURATION, "x.toml")
-    factories = networkFactories(configuration)
+    factories = networkFactories(makeEnvironment(CONFIGURATION))
     return {name: (one, configuration.section(one)) for name, one in factories.items()}
 
 

@@ -11,20 +11,37 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config import discovery
+from pptpgw.config.kind import key
+from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Caller,
     IEnvironment,
     INetwork,
+    INetworkDeclarer,
     INetworkFactory,
+    ISessionFiles,
     ISubscriber,
 )
 from pptpgw.log import Logger
+from pptpgw.networks.generic.catalogue import GENERIC, shipped
 from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, protocolFor
 from pptpgw.networks.generic.datagram import udpService, unixService
 from pptpgw.networks.generic.declaration import Declaration
 from pptpgw.networks.generic.hub import Hub
 from pptpgw.networks.generic.outlet import Outlets
 from pptpgw.networks.generic.packetservice import ServiceObject
+
+
+@dataclass(frozen=True, slots=True)
+class GenericSection:
+    """
+    C{[[network.generic]]}: declared network protocols.
+
+    @ivar generic: the network protocols, which are served besides C{[network] protocols}.
+    """
+
+    generic: tuple[Declaration, ...] = key(GENERIC, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +84,12 @@ class Values:
         self._used.discard(int.from_bytes(value, "big") - self._first)
 
 
-@implementer(INetwork)
+@implementer(INetwork, ISessionFiles)
 class GenericNetwork:
     """
     The network of one declared protocol. See L{INetwork}.
+
+    @ivar filesPerSession: see L{ISessionFiles}.
     """
 
     _log = Logger()
@@ -78,6 +97,7 @@ class GenericNetwork:
     def __init__(self, declaration: Declaration, environment: IEnvironment) -> None:
         self.declaration = declaration
         self._environment = environment
+        self.filesPerSession = int(declaration.to.scheme in ("unix", "udp"))
         self._protocol = protocolFor(declaration)
         self._outlets = _outlets(declaration, environment)
         self._values = {
@@ -169,3 +189,34 @@ class GenericFactory:
         See L{INetworkFactory.makeNetwork}.
         """
         return GenericNetwork(self._declaration, environment)
+
+
+@implementer(INetworkDeclarer)
+class GenericDeclarer:
+    """
+    The plugin C{generic}. See L{INetworkDeclarer}.
+    """
+
+    name = "generic"
+    description = "Control protocol, options and destination of packets (CONTRIBUTING.md)"
+    settings = GenericSection
+
+    def factories(self, settings: GenericSection) -> Mapping[str, INetworkFactory]:
+        """
+        See L{INetworkDeclarer.factories}.
+
+        @raise ConfigurationError: a declaration has the name of a network protocol that isn't
+            declared itself.
+        """
+        # Looking for plugins takes time, so it is done only if needed.
+        installed = discovery.installed(INetworkFactory) if settings.generic else {}
+        for name in (one.name for one in settings.generic):
+            if name not in shipped() and name in installed:
+                raise ConfigurationError(
+                    f'[[network.generic]] name = "{name}": must not be that of a network protocol '
+                    "that is installed"
+                )
+        return {one.name: GenericFactory(one) for one in settings.generic}
+
+
+declarer = GenericDeclarer()
