@@ -17,10 +17,9 @@ from zope.interface import implementer
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.build import networkFactories
-from pptpgw.config.configuration import parse
 from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.networks.ethernet.plugin import BridgeNetwork
-from pptpgw.testing import CALLER, GREWorld
+from pptpgw.testing import CALLER, GREWorld, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from tests.hostile.wire import Device, Kernel
 
@@ -65,9 +64,11 @@ def chosen() -> dict[str, tuple[INetworkFactory, Any]]:
     """
     The factories of all network protocols, and their sections of L{CONFIGURATION}.
     """
-    configuration = parse(CONFIGURATION, "x.toml")
-    factories = networkFactories(makeEnvironment(CONFIGURATION))
-    return {name: (one, configuration.section(one)) for name, one in factories.items()}
+    environment = makeEnvironment(CONFIGURATION)
+    return {
+        name: (one, environment.settings(one))
+        for name, one in networkFactories(environment).items()
+    }
 
 
 @cache
