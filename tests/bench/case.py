@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from zope.interface import implementer
-
 from pptpgw.config.environment import Environment
 from pptpgw.datapath.channel import Channel
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import Attachment, Attachments, INetwork, INetworkProtocol
 from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ethernet.plugin import BridgedSession, BridgeFactory, BridgeSection
@@ -38,9 +35,10 @@ from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, makeSession
+from pptpgw.testing import DrivenLink, makeProtocol, makeSession
 from tests.bench.namespaces import BEYOND, run
 
+USER = Profile("bench")
 TUN = "bench0"
 TAP = "bench1"
 SUBSCRIBER = "10.77.0.10"
@@ -92,61 +90,40 @@ class Server:
     second: Channel
 
 
-@implementer(INetworkLink)
-class End:
+class End(DrivenLink[NetworkProtocol]):
     """
-    One end of a negotiation in this process. The gateway's end has the packets of its call.
+    The gateway's end of a negotiation in this process, which has the packets of its call.
     """
 
-    peerMRU = LARGEST
-
-    def __init__(self, clock: Any, channel: Channel | None = None) -> None:
-        self.clock = clock
+    def __init__(self, protocol: NetworkProtocol, clock: Any, channel: Channel) -> None:
         self.channel = channel
-        self.sent: list[bytes] = []
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        self.sent.append(packet)
+        super().__init__(protocol, LARGEST, clock)
 
     def sendPacket(self, number: int, packet: bytes) -> None:
-        assert self.channel is not None
         self.channel.sendPacket(number, packet)
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        if self.channel is not None:
-            for number, attachment in attachments.items():
-                self.channel.openNetwork(number, attachment)
-
-    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
-        raise AssertionError("nothing changes here")
-
-    def networkClosed(self, protocol: INetworkProtocol) -> None:
-        raise AssertionError("nothing closes here")
-
-    def networkFinished(self, protocol: INetworkProtocol, reason: str) -> None:
-        raise AssertionError(reason)
+        super().networkOpened(protocol, attachments)
+        for number, attachment in attachments.items():
+            self.channel.openNetwork(number, attachment)
 
 
-def join(made: Deferred[Any], peer: NetworkProtocol, server: Server, channel: Channel) -> Any:
+def join(network: INetwork, peer: NetworkProtocol, server: Server, channel: Channel) -> Any:
     """
-    Open the gateway's end of a protocol on C{channel}, with C{peer} as the other end.
+    Make and open the gateway's end of a protocol on C{channel}, with C{peer} as the other end.
 
     @return: the gateway's end.
     """
-    protocols: list[NetworkProtocol] = []
-    made.addCallback(protocols.append)
-    protocol = protocols[0]
     clock = server.environment.reactor
-    ends = (protocol, End(clock, channel)), (peer, End(clock))
-    for one, end in ends:
-        one.attach(end)
-        one.open()
-        one.lowerUp()
-    while any(end.sent for _, end in ends):
-        for (_, end), (other, _) in (ends, ends[::-1]):
+    protocol: NetworkProtocol = makeProtocol(network, USER)
+    ours, theirs = End(protocol, clock, channel), DrivenLink(peer, LARGEST, clock)
+    for end in (ours, theirs):
+        end.protocol.lowerUp()
+    while ours.sent or theirs.sent:
+        for end, other in ((ours, theirs), (theirs, ours)):
             if end.sent:
-                other.received(end.sent.pop(0))
-    if not protocol.opened:
+                other.protocol.received(end.sent.pop(0))
+    if ours.told != ["opened"]:
         raise RuntimeError(f"{protocol.name} didn't open")
     return protocol
 
@@ -240,8 +217,7 @@ class EthernetCase(Case):
             f"ip neighbor replace {STATION} lladdr {STATION_ADDRESS} dev {TAP}",
         )
         peer = BCP(BridgeSettings(receive=lambda frame: None, mtu=LARGEST))
-        made = network.makeProtocol(Profile("bench"), CALLER)
-        session: BridgedSession = join(made, peer, server, server.first)
+        session: BridgedSession = join(network, peer, server, server.first)
         # The switch learns the place of the station from a frame of its own.
         session.frameReceived(self._frame(bytes(46)))
 
@@ -272,9 +248,8 @@ class MPLSCase(Case):
         network.start()
         for address, channel in zip(addresses, (server.first, server.second), strict=True):
             peer = MPLSCP(MPLSSettings(lambda packet: None, lambda packet: None, LARGEST))
-            user = Profile("bench")
-            protocol = join(network.makeProtocol(user, CALLER), peer, server, channel)
-            session = makeSession(user, counters=channel.counters)
+            protocol = join(network, peer, server, channel)
+            session = makeSession(USER, counters=channel.counters)
             session.networks["ipv4"] = (IPv4Network(address),)
             network.protocolOpened(session, protocol)
 
@@ -296,7 +271,7 @@ class IPXCase(Case):
         self._peers = []
         for channel in (server.first, server.second):
             peer = IPXCP(IPXSettings(receive=lambda packet: None, mtu=LARGEST))
-            join(network.makeProtocol(Profile("bench"), CALLER), peer, server, channel)
+            join(network, peer, server, channel)
             self._peers.append(peer)
 
     def packet(self, size: int) -> tuple[int, bytes]:
@@ -322,7 +297,7 @@ class HubCase(Case):
         for channel in (server.first, server.second):
             settings = GenericSettings(lambda number, packet: None, mtu=LARGEST)
             peer = protocolFor(declaration)(settings)
-            join(network.makeProtocol(Profile("bench"), CALLER), peer, server, channel)
+            join(network, peer, server, channel)
 
     def packet(self, size: int) -> tuple[int, bytes]:
         return 0x00C3, bytes(size)
