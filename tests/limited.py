@@ -28,11 +28,8 @@ from pptpgw.networks.generic.plugin import GenericFactory
 from pptpgw.networks.ipv4 import plugin as network
 from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.ppp.client import ClientCall
-from pptpgw.sessions.cause import Termination, codeOf
-from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.session import Session
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
@@ -62,33 +59,6 @@ class Checker:
         return AvatarID(profile)
 
 
-class Observer(SessionObserver):
-    """
-    An observer that records the events that it is told of. The test decides when an end is
-    accounted for.
-    """
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[str, str, Termination]] = []
-        self.refused: list[tuple[str, str, str, str]] = []
-        self.lockouts: list[tuple[str, str, int, float]] = []
-        self.reports: list[Deferred[None]] | None = None
-
-    def sessionEnded(self, session: object, cause: str) -> Deferred[Any] | None:
-        assert isinstance(session, Session)
-        self.ended.append((session.user, str(cause), codeOf(cause)))
-        if self.reports is None:
-            return None
-        self.reports.append(Deferred())
-        return self.reports[-1]
-
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
-        self.refused.append((caller, name, method, reason))
-
-    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
-        self.lockouts.append((kind, subject, failures, until))
-
-
 class World(testing.World):
     """
     A gateway with IPv4 and OSI, and callers as the test needs them.
@@ -105,7 +75,7 @@ class World(testing.World):
         @param checker: the checker of callers, or C{None} for a L{Checker}.
         """
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
-        self.observer = Observer()
+        self.observer = testing.SessionRecorder()
         clock = clock or Clock()
         self.checker = checker or Checker(clock)
         settings = {"methods": (MSCHAPV2, PAP), "name": b"gateway"} | options

@@ -14,28 +14,24 @@ from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.draining import Draining
 from pptpgw.error import CallError
 from pptpgw.interfaces import Drain, IServiceObserver, ReloadOutcome
-from pptpgw.sessions.observer import SessionObserver
-from pptpgw.testing import World, resultOf
+from pptpgw.testing import SessionRecorder, World, resultOf
 
 
 @implementer(IServiceObserver)
-class Observer(SessionObserver):
+class Observer(SessionRecorder):
     """
-    An observer that records the drains and the causes of sessions' ends that it is told of.
+    An observer that records drains too.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.drains: list[tuple[Drain | None, bool]] = []
-        self.causes: list[str] = []
 
     def reloaded(self, outcome: ReloadOutcome) -> None:
         raise AssertionError("nothing is reloaded")
 
     def drainChanged(self, drain: Drain | None, drained: bool) -> None:
         self.drains.append((drain, drained))
-
-    def sessionEnded(self, session: object, cause: str) -> None:
-        self.causes.append(cause)
 
 
 class Drained(World):
@@ -137,7 +133,9 @@ def test_theDeadlineEndsWhatIsLeft(world: Drained, log: list[str]) -> None:
     assert len(world.gateway.sessions) == 1
     world.run(10, 0.1)
     assert ended == [True]
-    assert world.observer.causes == ["the gateway is drained, and the deadline has passed"]
+    assert [cause for _, cause, _ in world.observer.ended] == [
+        "the gateway is drained, and the deadline has passed"
+    ]
     assert "the drain's deadline has passed: 1 calls are ended" in log
     assert len(world.finished) == 1
 

@@ -30,7 +30,6 @@ from pptpgw.interfaces import (
     ICallTaker,
     IHealth,
     INetwork,
-    INetworkProtocol,
     ISession,
     ISubscriber,
 )
@@ -43,7 +42,6 @@ from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.sessions.line import SILENCE_SECONDS
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.pool import AddressPool
-from pptpgw.sessions.session import Session
 from pptpgw.testing import (
     MemoryTransport,
     answering,
@@ -73,36 +71,7 @@ gate * secret 10.77.0.1
 """
 
 
-class Observer(SessionObserver):
-    """
-    An observer that records what it is told.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, str]] = []
-        self.refusals: list[tuple[str, str]] = []
-
-    def _note(self, event: str, session: object) -> None:
-        assert isinstance(session, Session)
-        self.events.append((event, session.user))
-
-    def sessionStarted(self, session: object) -> None:
-        self._note("started", session)
-
-    def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
-        self._note("opened", session)
-
-    def protocolClosed(self, session: object, protocol: INetworkProtocol) -> None:
-        self._note("closed", session)
-
-    def sessionEnded(self, session: object, cause: str) -> None:
-        self._note("ended", session)
-
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
-        self.refusals.append((name, reason))
-
-
-class Broken(Observer):
+class Broken(testing.SessionRecorder):
     """
     An observer that raises.
     """
@@ -119,7 +88,7 @@ class World(testing.World):
 
     def __init__(self, secrets: FilePath[str], clock: Clock | None = None, **options: Any) -> None:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        self.observer = Observer()
+        self.observer = testing.SessionRecorder()
         settings = {"methods": (MSCHAPV2, MSCHAP, CHAP, PAP), "name": b"gateway"} | options
         super().__init__("", [ChapSecretsChecker(secrets)], [self.observer], clock, **settings)
         self.log: list[str] = []
@@ -214,7 +183,7 @@ def test_call(world: World) -> None:
     assert ended == ["enough"]
     assert not world.gateway.lines and not world.gateway.sessions
     assert world.pool.used == 0 and len(world.callIDs) == 0
-    assert world.observer.events == [
+    assert world.observer.told == [
         ("started", "alice"),
         ("opened", "alice"),
         ("closed", "alice"),
@@ -436,7 +405,7 @@ def test_wrongPassword(world: World) -> None:
         causes.append(failureOf(failed))
     assert causes[0] == causes[1]
     assert not world.gateway.lines and world.pool.used == 0
-    assert not world.observer.events
+    assert not world.observer.told
 
 
 def test_refusalsAreLogged(world: World) -> None:
@@ -548,7 +517,9 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
         world.run(31, 0.01)
     assert judging[0].called
     reasons = ["there was no verdict in time"] if end == "wait" else []
-    assert world.observer.refusals == [("alice", reason) for reason in reasons]
+    assert [(name, reason) for _, name, _, reason in world.observer.refused] == [
+        ("alice", reason) for reason in reasons
+    ]
     world.gateway.stop(0)
     world.run(1, 0.01)
     failed.addErrback(lambda failure: None)
@@ -632,7 +603,7 @@ def test_brokenObserver(world: World, loggedFailures: list[Failure]) -> None:
     for observer in (Broken(), world.observer):
         world.gateway.sessions.addObserver(observer)
     resultOf(world.call(world.connect()))
-    assert ("opened", "alice") in world.observer.events
+    assert ("opened", "alice") in world.observer.told
     (session,) = world.gateway.sessions
     mine = [line for line in world.log if line.startswith(f"[{session.identifier}] ")]
     assert "about to break" in mine[0] and "session observer" in mine[1]
@@ -677,7 +648,7 @@ def test_anObserverThatEndsASessionAtItsStart(world: World, way: str) -> None:
     world.gateway.sessions.addObserver(Ending())
     world.call(world.connect()).addErrback(lambda failure: None)
     world.run(10, 0.01)
-    assert world.observer.events == [("started", "alice"), ("ended", "alice")]
+    assert world.observer.told == [("started", "alice"), ("ended", "alice")]
     assert not world.gateway.sessions and not world.gateway.lines and world.pool.used == 0
 
 

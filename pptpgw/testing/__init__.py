@@ -1,7 +1,8 @@
 """
 Tools for the tests of plugins and programs, which don't need pytest: makers of the values that
 plugins are given (L{pptpgw.testing.makers}), links for network protocols (L{pptpgw.testing.link}),
-exchanges for authentication protocols and EAP methods (L{pptpgw.testing.exchange}), and a network
+exchanges for authentication protocols and EAP methods (L{pptpgw.testing.exchange}), a recorder of
+the events of sessions (L{pptpgw.testing.recorder}), and a network
 in memory for a gateway and its callers in one process, on a clock that the test advances
 (L{pptpgw.testing.memory}, and L{pptpgw.testing.gre} for packets as they are outside of tests).
 """
@@ -39,6 +40,7 @@ from pptpgw.testing.memory import (
     answering,
     joined,
 )
+from pptpgw.testing.recorder import SessionRecorder
 from pptpgw.testing.world import World
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "MemoryTransport",
     "MemoryWire",
     "Options",
+    "SessionRecorder",
     "World",
     "answering",
     "joined",

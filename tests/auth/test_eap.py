@@ -379,7 +379,7 @@ class TestCalls:
         placed = world.call(world.connect(), b"whoever", b"", methods=(client,))
         world.run(10, 0.01)
         failureOf(placed)
-        assert not world.gateway.lines and not world.observer.events
+        assert not world.gateway.lines and not world.observer.told
 
     def test_MSCHAPv2(
         self, secrets: FilePath[str], authority: Authority, files: dict[str, str]

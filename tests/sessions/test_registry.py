@@ -19,7 +19,6 @@ from zope.interface.verify import verifyClass, verifyObject
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IHealth,
-    INetworkProtocol,
     ISession,
     ISessionObserver,
     ISessions,
@@ -31,7 +30,7 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.session import Session
-from pptpgw.testing import makeSession
+from pptpgw.testing import SessionRecorder, makeSession
 
 IPV4 = IPCP(IPv4Settings.client(lambda packet: None))
 HOME = IPv4Network("10.77.0.10")
@@ -65,7 +64,7 @@ class World:
         )
 
 
-class Noting(SessionObserver):
+class Noting(SessionRecorder):
     """
     An observer that records each event, then calls C{act}, and returns C{answer} at the end of a
     session.
@@ -78,39 +77,19 @@ class Noting(SessionObserver):
         act: Callable[[], object] = lambda: None,
         answer: Deferred[Any] | None = None,
     ) -> None:
+        super().__init__()
         self._name = name
         self._notes = notes
         self._act = act
         self._answer = answer
 
-    def _note(self, *event: Any) -> None:
-        self._notes.append((self._name, *event) if self._name else event)
+    def record(self, event: str, *details: Any) -> None:
+        self._notes.append((self._name, event, *details) if self._name else (event, *details))
         self._act()
 
-    def sessionStarted(self, session: ISession) -> None:
-        self._note("started", session)
-
-    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
-        self._note("opened", session, protocol)
-
-    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
-        self._note("closed", session, protocol)
-
-    def networksChanged(self, session: ISession) -> None:
-        self._note("networks", session)
-
-    def sessionChanged(self, session: ISession) -> None:
-        self._note("changed", session)
-
     def sessionEnded(self, session: ISession, cause: str) -> Deferred[Any] | None:
-        self._note("ended", session, cause)
+        super().sessionEnded(session, cause)
         return self._answer
-
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
-        self._note("refused", caller, name, method, reason)
-
-    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
-        self._note("locked", kind, subject, failures, until)
 
 
 @pytest.fixture
