@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -38,6 +39,7 @@ from pptpgw.interfaces import (
     ReloadOutcome,
 )
 from pptpgw.log import Logger
+from pptpgw.management.service import ManagementService
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
@@ -66,6 +68,7 @@ class GatewayService(Stages):
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
     @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no
         server.
+    @ivar management: the L{ManagementService}, by which operators see and steer the gateway.
     @ivar store: the store where each session has a row; None if there is none.
     @ivar stores: the stores of accounts that the checkers ask.
     """
@@ -111,6 +114,8 @@ class GatewayService(Stages):
         self._drain = Draining(reactor, parts.gateway, self._end)
         for service in parts.services:
             service.setServiceParent(self)
+        self.management = ManagementService(reactor, configuration.management, self)
+        IService(self.management).setServiceParent(self)
 
     def lacking(self) -> list[str]:
         """

@@ -137,6 +137,10 @@ def againstTheRooms(name: str, imported: str) -> str:
             return "these two are siblings, and know nothing of each other"
         if folders == [its]:
             return "what all have in common knows none of them"
+    if own == "management" and other in FAMILIES:
+        return "management knows neither tunnels nor networks"
+    if own not in TOP | {"management"} and other == "management":
+        return "only what stands above all rooms knows the management interface"
     if own != other and other in TOP and own not in TOP:
         return "it stands above all rooms"
     return ""
@@ -252,6 +256,10 @@ def test_noModulesImportInACircle() -> None:
         ("pptpgw.config.kind", "from pptpgw.networks.mpls.wire.mpls import LARGEST", False),
         ("pptpgw.config.section", "from pptpgw.tunnels.environment import X", False),
         ("pptpgw.config.section", "from pptpgw.radius.servers import Server", True),
+        ("pptpgw.management.status", "from pptpgw.sessions.line import Line", True),
+        ("pptpgw.management.status", "from pptpgw.networks.ipv4.plugin import X", False),
+        ("pptpgw.sessions.line", "from pptpgw.management.page import Page", False),
+        ("pptpgw.command.remote", "from pptpgw.management.page import Page", True),
         ("pptpgw.tunnels.pptp.call", "from pptpgw import ppp", True),
         ("pptpgw.tunnels.pptp.call", "from pptpgw.networks.protocol import X", False),
         ("pptpgw.networks.ipv6.plugin", "from pptpgw.tunnels.pptp import call", False),

@@ -29,6 +29,7 @@ from pptpgw.config.section import (
     LimitsSection,
     LinkSection,
     ListenSection,
+    ManagementSection,
     NetworkSection,
     PluginsSection,
     RADIUSSection,
@@ -61,6 +62,7 @@ class Configuration:
     capture: CaptureSection = field(default_factory=CaptureSection)
     audit: AuditSection = field(default_factory=AuditSection)
     hooks: HooksSection = field(default_factory=HooksSection)
+    management: ManagementSection = field(default_factory=ManagementSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     radius: RADIUSSection = field(default_factory=RADIUSSection)
     sections: Mapping[str, Any] = field(default_factory=dict)
@@ -138,6 +140,7 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HooksSection,
     "limits": LimitsSection,
     "radius": RADIUSSection,
+    "management": ManagementSection,
 }
 """
 The sections that are always there, by name.

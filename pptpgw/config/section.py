@@ -19,6 +19,7 @@ from pptpgw.config.kind import (
     BITS,
     BOOLEAN,
     EAP_METHODS,
+    ENDPOINTS,
     FILE,
     INTERFACE,
     METHODS,
@@ -245,6 +246,24 @@ class NetworkSection:
     masquerade: bool = key(BOOLEAN, False)
     mssClamp: bool = key(BOOLEAN, True)
     filter: tuple[NamedFilter, ...] = key(FILTERS, ())
+
+
+DEFAULT_MANAGEMENT = ("unix:/run/pptpgw/management.sock:mode=660",)
+"""
+Where the management interface listens by default.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementSection:
+    """
+    C{[management]}: how operators see and steer the running gateway.
+
+    @ivar endpoints: where the management interface listens, as Twisted's server endpoint strings;
+        empty for nowhere. The gateway starts without the default one if that can't be opened.
+    """
+
+    endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,6 +409,13 @@ class Line:
         return untraced(failure)
 
     @property
+    def age(self) -> float:
+        """
+        The seconds since the call began.
+        """
+        return self._context.clock.seconds() - self._since
+
+    @property
     def _silent(self) -> bool:
         return not self.channel.counters.framesReceived
 

@@ -128,7 +128,7 @@ class Served(Program):
         self.before = devices(world.gateway)
         self.starts = 1
         configuration, secrets = folder / "pptpgw.toml", folder / "chap-secrets"
-        configuration.write_text(toml(sections))
+        configuration.write_text(toml({"management": {"endpoints": []}, **sections}))
         secrets.touch(0o600)
         secrets.write_text(SECRETS)
         super().__init__(

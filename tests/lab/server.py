@@ -62,7 +62,7 @@ class Gateway(Process):
         self.down = False
         self._before = self._made()
         configuration = folder / "pptpgw.toml"
-        configuration.write_text(toml(sections))
+        configuration.write_text(toml({"management": {"endpoints": []}, **sections}))
         secrets = folder / "chap-secrets"
         secrets.touch(0o600)
         secrets.write_text(SECRETS)

@@ -1,0 +1,176 @@
+"""
+Operations: what a request may ask for, who may ask, and who answers.
+
+An operation is declared once. The server finds it by the method and the path of a request, and the
+OpenAPI document (L{pptpgw.management.document}) describes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from msgspec import Meta, Struct
+
+from pptpgw.management.problem import Problem
+
+
+class OperatorRole(IntEnum):
+    """
+    What an operator may do. Each role may do everything that the ones before it may.
+    """
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """
+    The person or program that makes a request.
+
+    @ivar name: the name, for the audit.
+    """
+
+    name: str
+    role: OperatorRole
+
+
+LARGEST = 1000
+"""
+The most items on one page.
+"""
+
+
+class Paging(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    The parameters that the queries of all lists have, besides the columns by which a list can be
+    filtered.
+
+    @ivar sort: the column to order by, with a minus sign before it for the reverse order.
+    @ivar limit: the most items that the answer has.
+    @ivar offset: how many items are left out before them.
+    """
+
+    sort: str = ""
+    limit: Annotated[int, Meta(ge=1, le=LARGEST)] = 100
+    offset: Annotated[int, Meta(ge=0)] = 0
+
+
+class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    The query of an operation that takes none.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """
+    One request for an operation.
+
+    @ivar operator: who asks.
+    @ivar names: the parts of the path that the operation's template leaves open, by their names.
+    @ivar query: the query, a value of the operation's type.
+    @ivar body: the body, a value of the operation's type; None if the operation takes none.
+    @ivar paging: which part of a list is asked for, and in which order.
+    """
+
+    operator: Operator
+    names: Mapping[str, str] = field(default_factory=dict)
+    query: Any = None
+    body: Any = None
+    paging: Paging = field(default_factory=Paging)
+
+
+Handler = Callable[[OperationRequest], Any | Awaitable[Any]]
+"""
+A function that answers a L{OperationRequest} with a value of the operation's type, or a coroutine
+function that does. It raises L{Problem}, or another L{pptpgw.error.PPTPGWError} if the request
+conflicts with the state of the gateway.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """
+    One operation.
+
+    @ivar method: the HTTP method.
+    @ivar path: the path below L{BASE}, with names in braces for the parts that may be anything:
+        C{/sessions/{session_id}}.
+    @ivar summary: what the operation does, in a few words for the OpenAPI document.
+    @ivar handler: answers a request.
+    @ivar answer: the type of the answer; None for an answer without a body.
+    @ivar query: the type of the query, a Struct of C{msgspec}.
+    @ivar body: the type of the request's body; None if there is none.
+    @ivar role: the least role that an operator needs.
+    @ivar paged: whether the answer is a L{pptpgw.management.page.Page} of a list.
+    @ivar problems: what the problems mean that the handler raises, by their HTTP status.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    answer: type[Any] | None = None
+    query: type[Struct] = NoQuery
+    body: type[Any] | None = None
+    role: OperatorRole = OperatorRole.VIEWER
+    paged: bool = False
+    problems: Mapping[HTTPStatus, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """
+        The names in the template of the path, in their order.
+        """
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+
+BASE = "/api/v1"
+"""
+The path below which all operations are.
+"""
+
+
+class Operations:
+    """
+    The operations of a server.
+
+    @ivar all: the operations, in the order of their declaration.
+    """
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.all = tuple(operations)
+        self._patterns = [
+            (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", BASE + one.path)), one)
+            for one in self.all
+        ]
+
+    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
+        """
+        Find the operation for a request.
+
+        @param path: the path as the request has it, percent-encoded.
+        @return: the operation, and the decoded parts of the path by their names.
+        @raise Problem: there is none for this path, or for this method.
+        """
+        allowed = []
+        for pattern, operation in self._patterns:
+            if match := pattern.fullmatch(path):
+                if operation.method == method:
+                    return operation, {
+                        name: unquote(text) for name, text in match.groupdict().items()
+                    }
+                allowed.append(operation.method)
+        if allowed:
+            raise Problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {', '.join(allowed)}, not {method}"
+            )
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing at {path}: see {BASE}/openapi.json")

@@ -1,0 +1,138 @@
+"""
+The service of the management interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
+from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.interfaces import IGatewayService
+from pptpgw.log import Logger
+from pptpgw.management.operation import Operations
+from pptpgw.management.rates import Rates
+from pptpgw.management.sessions import Sessions
+from pptpgw.management.site import APIResource, ManagementSite
+from pptpgw.management.status import Overview
+from pptpgw.management.steering import Steering
+from pptpgw.ports.unixsocket import prepare
+
+
+class ManagementService(Service):
+    """
+    The management interface on its endpoints.
+
+    @ivar places: where it listens, as endpoint strings.
+    """
+
+    name = "management"
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        section: ManagementSection,
+        gateway: IGatewayService,
+        now: Callable[[], float] = time,
+    ) -> None:
+        """
+        @param gateway: the gateway that is seen and steered.
+        @param now: gives the time of day, in seconds since 1970.
+        @raise ConfigurationError: an endpoint string can't be used.
+        """
+        self.places: tuple[str, ...] = ()
+        self._reactor = reactor
+        self._section = section
+        self._endpoints = [(text, self._endpoint(text)) for text in section.endpoints]
+        self._ports: list[IListeningPort] = []
+        self._rates = Rates(reactor, gateway.sessions)
+        subjects = (
+            Overview(gateway, now),
+            Sessions(gateway, self._rates),
+            Steering(gateway),
+        )
+        self._operations = Operations(
+            operation for one in subjects for operation in one.operations()
+        )
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen on the endpoints.
+
+        @raise NotPermitted: an endpoint that the configuration names can't be opened.
+        """
+        Service.privilegedStartService(self)
+        site = ManagementSite(root(self._reactor, self._operations), self._reactor)
+        for text, endpoint in self._endpoints:
+            fault = self._open(text, endpoint, site)
+            if not fault:
+                self.places += (text,)
+            elif self._section.endpoints == DEFAULT_MANAGEMENT:
+                self._log.warn(
+                    "the gateway runs without its management interface at {place}: {fault}; "
+                    "[management] endpoints names another place, or none",
+                    place=text,
+                    fault=fault,
+                )
+            else:
+                raise NotPermitted(f"[management] endpoints: {text} can't be opened: {fault}")
+
+    def stopService(self) -> Deferred[Any]:
+        """
+        Close the ports.
+
+        @return: fires when they are closed.
+        """
+        Service.stopService(self)
+        self.places = ()
+        self._rates.stop()
+        ports, self._ports = self._ports, []
+        return DeferredList([maybeDeferred(one.stopListening) for one in ports])
+
+    def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
+        """
+        Listen on C{endpoint}. Return why that isn't possible; empty if it is.
+        """
+        if text.startswith("unix:"):
+            try:
+                prepare(_path(text))
+            except OSError as error:
+                return f"{error.filename}: {error.strerror}"
+        faults: list[Failure] = []
+        # The Deferred has fired by now, since listening doesn't wait for anything.
+        listening: Deferred[Any] = maybeDeferred(endpoint.listen, site)
+        listening.addCallbacks(self._ports.append, faults.append)
+        return faults[0].getErrorMessage() if faults else ""
+
+    def _endpoint(self, text: str) -> IStreamServerEndpoint:
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise ConfigurationError(f"[management] endpoints: {text}: {error}") from error
+        return endpoint
+
+
+def root(clock: IReactorTime, operations: Operations) -> Resource:
+    """
+    Return the root of the site that answers the requests for the operations in C{operations}.
+    """
+    made = Resource()
+    made.putChild(b"api", APIResource(clock, operations))
+    return made
+
+
+def _path(text: str) -> str:
+    """
+    Return the path in the endpoint string C{text} of a Unix socket.
+    """
+    return text.removeprefix("unix:").partition(":")[0].removeprefix("address=")

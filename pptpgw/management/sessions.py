@@ -1,0 +1,333 @@
+"""
+The operations of sessions: who is connected, and what operators change or end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
+
+from pptpgw.interfaces import IGatewayService, ISession
+from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
+from pptpgw.management.page import Columns, Page, chosen, page
+from pptpgw.management.problem import Problem, notFound
+from pptpgw.management.rates import Rates
+from pptpgw.sessions.cause import Cause, Termination
+
+Whole = Annotated[int, Meta(ge=0)]
+
+
+class SessionBounds(Struct, frozen=True):
+    """
+    The limits of a session, of its account or of the configuration; null for none.
+
+    @ivar session_timeout_seconds: seconds that the session may last.
+    @ivar idle_timeout_seconds: seconds that it may last without a packet from its user.
+    @ivar volume_octets: octets that it may carry, both directions together.
+    @ivar receive_rate: bits a second from the user, at most.
+    @ivar send_rate: bits a second to the user, at most.
+    @ivar filter: the name of the filter that its packets pass; empty for none.
+    """
+
+    session_timeout_seconds: float | None
+    idle_timeout_seconds: float | None
+    volume_octets: int | None
+    receive_rate: int | None
+    send_rate: int | None
+    filter: str
+
+
+class SessionView(Struct, frozen=True):
+    """
+    A session.
+
+    @ivar session_id: the identifier, with which its lines in the log begin.
+    @ivar number: the number of the session in this run of the gateway, RADIUS's NAS-Port.
+    @ivar user: the name of the user.
+    @ivar caller: the address that the call came from.
+    @ivar called: the address that was called.
+    @ivar tunnel: the kind of tunnel.
+    @ivar addresses: the addresses and networks that the user has, of all network protocols.
+    @ivar networks: the same, by network protocol.
+    @ivar started: when the session began, in seconds since 1970.
+    @ivar uptime_seconds: how long it has lasted.
+    @ivar authentication: the protocol by which the user authenticated.
+    @ivar encryption: how the link is encrypted, in words.
+    @ivar octets_received: octets from the user; the other figures likewise.
+    @ivar rate_received: bits a second from the user, over the last seconds; null if not known yet.
+    @ivar rate_sent: bits a second to the user.
+    @ivar discards: discarded packets, by reason.
+    @ivar limits: the limits.
+    """
+
+    session_id: str
+    number: int
+    user: str
+    caller: str
+    called: str
+    tunnel: str
+    addresses: list[str]
+    networks: dict[str, list[str]]
+    started: float
+    uptime_seconds: float
+    authentication: str
+    encryption: str
+    octets_received: int
+    octets_sent: int
+    packets_received: int
+    packets_sent: int
+    rate_received: float | None
+    rate_sent: float | None
+    discards: dict[str, int]
+    limits: SessionBounds
+
+
+class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    The columns by which sessions are chosen.
+
+    @ivar session_id: the identifier.
+    @ivar user: the name of the user.
+    @ivar caller: the address that the call came from.
+    @ivar called: the address that was called.
+    @ivar tunnel: the kind of tunnel.
+    @ivar address: an address or network of the user.
+    @ivar network: a network protocol that is open.
+    @ivar authentication: the protocol by which the user authenticated.
+    @ivar filter: the name of the filter that the packets pass.
+    """
+
+    session_id: str | None = None
+    user: str | None = None
+    caller: str | None = None
+    called: str | None = None
+    tunnel: str | None = None
+    address: str | None = None
+    network: str | None = None
+    authentication: str | None = None
+    filter: str | None = None
+
+
+class SessionChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A change of a session. What is left out remains; null leaves the decision to the configuration.
+
+    @ivar session_timeout_seconds: seconds that the session may last, from its beginning; 0 for any
+        time.
+    @ivar idle_timeout_seconds: seconds that it may last without a packet from its user; 0 for any
+        time.
+    @ivar volume_octets: octets that it may carry, both directions together; 0 for any number.
+    @ivar receive_rate: bits a second from the user, at most; 0 for any number.
+    @ivar send_rate: bits a second to the user, at most; 0 for any number.
+    @ivar filter: the name of a filter; empty for none.
+    """
+
+    session_timeout_seconds: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
+    idle_timeout_seconds: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
+    volume_octets: Whole | UnsetType | None = UNSET
+    receive_rate: Whole | UnsetType | None = UNSET
+    send_rate: Whole | UnsetType | None = UNSET
+    filter: str | UnsetType | None = UNSET
+
+
+class Disconnected(Struct, frozen=True):
+    """
+    The sessions that an operator has ended.
+
+    @ivar session_ids: their identifiers.
+    """
+
+    session_ids: list[str]
+
+
+_ATTRIBUTES = {
+    "session_timeout_seconds": "sessionTimeout",
+    "idle_timeout_seconds": "idleTimeout",
+    "volume_octets": "volume",
+    "receive_rate": "receiveRate",
+    "send_rate": "sendRate",
+    "filter": "filter",
+}
+"""
+The attributes of a profile, by the fields of a L{SessionChange}.
+"""
+
+
+class Sessions:
+    """
+    Answers the requests for sessions.
+    """
+
+    def __init__(self, gateway: IGatewayService, rates: Rates) -> None:
+        self._gateway = gateway
+        self._rates = rates
+        self._columns: Columns[ISession] = {
+            "session_id": lambda one: one.identifier,
+            "number": lambda one: one.number,
+            "user": lambda one: one.user,
+            "caller": lambda one: one.caller,
+            "called": lambda one: one.called,
+            "tunnel": lambda one: one.tunnel.name,
+            "address": lambda one: [text for texts in _networks(one).values() for text in texts],
+            "network": lambda one: list(one.networks),
+            "authentication": lambda one: one.authentication,
+            "filter": lambda one: one.profile.filter,
+            "uptime_seconds": lambda one: one.duration,
+            "octets_received": lambda one: one.counters.octetsReceived,
+            "octets_sent": lambda one: one.counters.octetsSent,
+            "packets_received": lambda one: one.counters.packetsReceived,
+            "packets_sent": lambda one: one.counters.packetsSent,
+            "rate_received": lambda one: getattr(rates.of(one), "received", None),
+            "rate_sent": lambda one: getattr(rates.of(one), "sent", None),
+        }
+
+    def operations(self) -> Iterator[Operation]:
+        """
+        Iterate over the operations.
+        """
+        path = "/sessions/{session_id}"
+        yield Operation(
+            "GET",
+            "/sessions",
+            "List sessions.",
+            self._list,
+            Page[SessionView],
+            query=SessionFilter,
+            paged=True,
+        )
+        yield Operation(
+            "DELETE",
+            "/sessions",
+            "End all sessions that the query chooses; it must choose by something.",
+            self._endMany,
+            Disconnected,
+            query=SessionFilter,
+            role=OperatorRole.OPERATOR,
+        )
+        yield Operation("GET", path, "Show a session.", self._show, SessionView)
+        yield Operation(
+            "PATCH",
+            path,
+            "SessionChange the limits, rates or filter of a session.",
+            self._change,
+            SessionView,
+            body=SessionChange,
+            role=OperatorRole.OPERATOR,
+        )
+        yield Operation(
+            "DELETE", path, "End a session.", self._end, Disconnected, role=OperatorRole.OPERATOR
+        )
+
+    def _list(self, request: OperationRequest) -> Page[SessionView]:
+        return page(self._gateway.sessions, request, self._columns, self._view)
+
+    def _show(self, request: OperationRequest) -> SessionView:
+        return self._view(self._find(request))
+
+    def _change(self, request: OperationRequest) -> SessionView:
+        session = self._find(request)
+        given = {
+            _ATTRIBUTES[name]: value
+            for name, value in structs.asdict(request.body).items()
+            if value is not UNSET
+        }
+        if "filter" in given:
+            given["filter"] = given["filter"] or ""
+            filters = [one.name for one in self._gateway.configuration.network.filter]
+            if given["filter"] and given["filter"] not in filters:
+                raise Problem(
+                    HTTPStatus.BAD_REQUEST,
+                    f"there is no filter {given['filter']}: [[network.filter]] has "
+                    f"{', '.join(filters) or 'none'}",
+                )
+        if given:
+            session.change(replace(session.profile, **given))
+        return self._view(session)
+
+    def _end(self, request: OperationRequest) -> Disconnected:
+        return _ended([self._find(request)], request)
+
+    def _endMany(self, request: OperationRequest) -> Disconnected:
+        if all(value is None for value in structs.asdict(request.query).values()):
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "the query chooses no sessions; user=* chooses those of all users",
+            )
+        return _ended(chosen(self._gateway.sessions, request.query, self._columns), request)
+
+    def _find(self, request: OperationRequest) -> ISession:
+        identifier = request.names["session_id"]
+        session = self._gateway.sessions.withIdentifier(identifier)
+        if session is None:
+            raise notFound(f"session {identifier}")
+        return session
+
+    def _view(self, session: ISession) -> SessionView:
+        counters, networks = session.counters, _networks(session)
+        rate = self._rates.of(session)
+        return SessionView(
+            session_id=session.identifier,
+            number=session.number,
+            user=session.user,
+            caller=session.caller,
+            called=session.called,
+            tunnel=session.tunnel.name,
+            addresses=[text for texts in networks.values() for text in texts],
+            networks=networks,
+            started=session.since,
+            uptime_seconds=session.duration,
+            authentication=session.authentication,
+            encryption=session.encryption,
+            octets_received=counters.octetsReceived,
+            octets_sent=counters.octetsSent,
+            packets_received=counters.packetsReceived,
+            packets_sent=counters.packetsSent,
+            rate_received=None if rate is None else rate.received,
+            rate_sent=None if rate is None else rate.sent,
+            discards=dict(counters.discards),
+            limits=self._limits(session),
+        )
+
+    def _limits(self, session: ISession) -> SessionBounds:
+        profile, limits = session.profile, self._gateway.configuration.limits
+        volume = _limit(profile.volume, limits.volume)
+        return SessionBounds(
+            _limit(profile.sessionTimeout, limits.sessionTimeout),
+            _limit(profile.idleTimeout, limits.idleTimeout),
+            int(volume) if volume else None,
+            profile.receiveRate or None,
+            profile.sendRate or None,
+            profile.filter,
+        )
+
+
+def _limit(own: float | None, otherwise: float) -> float | None:
+    """
+    Return the limit of the account, or that of the configuration if the account has none; None for
+    no limit.
+    """
+    return (otherwise if own is None else own) or None
+
+
+def _networks(session: ISession) -> dict[str, list[str]]:
+    """
+    Return the networks of C{session} as texts, single addresses without a length.
+    """
+    return {
+        name: [
+            str(one.network_address) if one.prefixlen == one.max_prefixlen else str(one)
+            for one in networks
+        ]
+        for name, networks in session.networks.items()
+    }
+
+
+def _ended(sessions: list[ISession], request: OperationRequest) -> Disconnected:
+    cause = Cause(f"disconnected by {request.operator.name}", Termination.ADMIN_RESET)
+    for session in sessions:
+        session.hangUp(cause)
+    return Disconnected([one.identifier for one in sessions])

@@ -1,0 +1,106 @@
+"""
+The management interface of the whole program, on a Unix socket.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Serve
+from tests.integration.test_records import Start
+from tests.integration.world import World
+
+
+class Connection(http.client.HTTPConnection):
+    """
+    An HTTP connection to a Unix socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=20)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(str(self._path))
+
+
+def ask(path: Path, method: str, place: str, body: object = None) -> tuple[int, Any]:
+    """
+    Ask the gateway whose socket is at C{path}, and return the status and the body of its answer.
+    """
+    connection = Connection(path)
+    try:
+        octets = None if body is None else json.dumps(body)
+        headers = {"Content-Type": "application/json"}
+        connection.request(method, f"/api/v1{place}", octets, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+    finally:
+        connection.close()
+
+
+def at(path: Path) -> dict[str, object]:
+    """
+    The section that has the management interface on a socket.
+    """
+    return {"endpoints": [f"unix:{path}:mode=600"]}
+
+
+def test_aSessionFromItsBeginningToItsEnd(
+    world: World, serve: Serve, client: Start, tmp_path: Path
+) -> None:
+    """
+    A session is listed while it lasts, and its client hears that an operator has ended it.
+    """
+    path = tmp_path / "folder" / "socket"
+    served = serve(management=at(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    status, said = ask(path, "GET", "/status")
+    assert status == 200 and said["state"] == "serving" and said["sessions"] == 0
+    dialling = client()
+    call = dialling.dial()
+    status, listed = ask(path, "GET", "/sessions?user=alice")
+    assert status == 200
+    (session,) = listed["items"]
+    assert session["addresses"] == [call["address"]]
+    assert ask(path, "DELETE", f"/sessions/{session['session_id']}")[0] == 200
+    served.waitFor("uid 0: DELETE /api/v1/sessions/")
+    served.waitFor("disconnected by uid 0")
+    assert dialling.ask("ended", call["number"])["cause"]
+    assert ask(path, "GET", "/sessions")[1]["total"] == 0
+
+
+def test_aSocketThatWasLeft(serve: Serve, world: World, tmp_path: Path) -> None:
+    """
+    The socket of a gateway that was killed is replaced, and an orderly end removes it.
+    """
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    served = serve(management=at(path))
+    assert ask(path, "GET", "/status")[0] == 200
+    assert served.interrupt() == 0
+    assert not path.exists()
+
+
+def test_aSocketThatIsTaken(world: World, serve: Serve, tmp_path: Path) -> None:
+    """
+    A socket on which another program listens is not taken from it: the gateway doesn't start.
+    """
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(AssertionError, match="can't be opened"):
+            serve(management=at(path))
+        assert path.exists()

@@ -1,0 +1,138 @@
+"""
+Requests to a management site in memory, whose answers are held against its OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote
+
+from jsonschema import Draft202012Validator
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from pptpgw.management.operation import BASE, Operations
+from pptpgw.management.service import root
+from pptpgw.management.site import ManagementSite
+
+LOCAL = UNIXAddress("/run/management.sock")
+REMOTE = IPv4Address("TCP", "127.0.0.1", 8723)
+
+
+class Answer(NamedTuple):
+    """
+    An answer: its status, its headers by lower-case names, and its body.
+    """
+
+    status: int
+    headers: dict[str, str]
+    octets: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.octets)
+
+
+class Asking:
+    """
+    A management site and its client.
+    """
+
+    def __init__(self, operations: Operations) -> None:
+        self.clock = Clock()
+        self.site = ManagementSite(root(self.clock, operations), self.clock)
+        self.site.startFactory()
+        self.document = self.raw("GET", f"{BASE}/openapi.json").json
+
+    def protocol(self, transport: StringTransport) -> Any:
+        """
+        Connect C{transport}, and return the server's protocol.
+        """
+        protocol: Any = cast(Any, self.site).buildProtocol(transport.getPeer())
+        protocol.makeConnection(transport)
+        return protocol
+
+    def raw(
+        self,
+        method: str,
+        uri: str,
+        octets: bytes = b"",
+        host: Any = LOCAL,
+        **headers: str,
+    ) -> Answer:
+        """
+        Send a request, and return the answer.
+        """
+        transport = StringTransport(hostAddress=host, peerAddress=host)
+        protocol = self.protocol(transport)
+        lines = [f"{method} {uri} HTTP/1.1", "Host: gateway", f"Content-Length: {len(octets)}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        protocol.dataReceived("\r\n".join([*lines, "", ""]).encode() + octets)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        first, *rest = head.decode().split("\r\n")
+        found = dict(line.lower().split(": ", 1) for line in rest)
+        if "chunked" in found.get("transfer-encoding", ""):
+            body = dechunked(body)
+        return Answer(int(first.split()[1]), found, body)
+
+    def ask(
+        self, method: str, path: str, body: object = None, host: Any = LOCAL, **query: Any
+    ) -> Answer:
+        """
+        Send a request for an operation, and check its answer against the document.
+
+        @param path: the path below C{/api/v1}.
+        @param body: what the body says, if there is one.
+        """
+        text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
+        octets = b"" if body is None else json.dumps(body).encode()
+        answer = self.raw(
+            method, f"{BASE}{path}?{text}", octets, host, Content_Type="application/json"
+        )
+        self._check(method, path, answer)
+        return answer
+
+    def _check(self, method: str, path: str, answer: Answer) -> None:
+        operation = self._operation(method, path)
+        if operation is None:
+            assert answer.status in (404, 405), answer
+            schema: Any = {"$ref": "#/components/schemas/ProblemDetails"}
+        else:
+            described = operation["responses"][str(answer.status)]
+            if "content" not in described:
+                assert answer.octets == b""
+                return
+            ((kind, content),) = described["content"].items()
+            assert answer.headers["content-type"] == kind
+            schema = content["schema"]
+        whole = {**schema, "components": self.document["components"]}
+        Draft202012Validator(whole).validate(answer.json)
+
+    def _operation(self, method: str, path: str) -> Any:
+        parts = (BASE + path).split("/")
+        for template, operations in self.document["paths"].items():
+            wanted = template.split("/")
+            same = len(parts) == len(wanted) and all(
+                one == other or other.startswith("{")
+                for one, other in zip(parts, wanted, strict=True)
+            )
+            if same and method.lower() in operations:
+                return operations[method.lower()]
+        return None
+
+
+def dechunked(octets: bytes) -> bytes:
+    """
+    Undo the chunked transfer coding of a whole body.
+    """
+    whole = b""
+    while octets:
+        size, _, octets = octets.partition(b"\r\n")
+        count = int(size, 16)
+        whole, octets = whole + octets[:count], octets[count + 2 :]
+    return whole
