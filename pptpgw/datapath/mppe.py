@@ -37,6 +37,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 
 from pptpgw.ports.compiled import fits
+from pptpgw.ppp.mppe import PAD1, PAD2
 
 MALFORMED = 1
 """
@@ -75,8 +76,6 @@ _LONGEST = 0xFFFF
 _HEADER = Struct("!H")
 _SALT = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
 _LENGTH = {40: 8, 56: 8, 128: 16}
-_PAD1 = bytes(40)
-_PAD2 = b"\xf2" * 40
 
 
 class EncryptorType(Protocol):
@@ -196,7 +195,7 @@ class _Keys:
         """
         Return the next key by GetNewKeyFromSHA (RFC 3079 section 3, RFC 3078 section 7).
         """
-        message = self._start + _PAD1 + self._session + _PAD2
+        message = self._start + PAD1 + self._session + PAD2
         return hashlib.sha1(message, usedforsecurity=False).digest()[: self._length]
 
     def _salted(self, key: bytes) -> bytes:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.wire.pcapng import SECTION_HEADER
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
-from pptpgw.ports.worker import Job, Worker
+from pptpgw.ports.worker import OWNER_ONLY, Job, Worker, Write
 from pptpgw.timing.timer import cancelled
 
 CHUNK = 65536
@@ -48,9 +47,6 @@ The longest time in seconds that a frame waits for others before it is handed to
 FAILED = "the capture ended by an error"
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-_OWNER_ONLY = 0o600
-
-Write = Callable[[int, bytes], int]
 
 
 class CaptureWriter:
@@ -107,7 +103,7 @@ class CaptureWriter:
                 os.replace(newer, self._numbered(number))
         if self._files == 1 and os.path.lexists(self._path):
             os.unlink(self._path)
-        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
+        descriptor = os.open(self._path, _FLAGS, OWNER_ONLY)
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = descriptor

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,12 +26,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
-from pptpgw.ports.worker import Worker
+from pptpgw.ports.worker import OWNER_ONLY, Worker, Write
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_OWNER_ONLY = 0o600
-
-Write = Callable[[int, bytes], int]
 
 LIMIT = 32768
 """
@@ -125,7 +121,7 @@ class LineFile:
             self._lost = 0
 
     def _open(self) -> None:
-        descriptor = os.open(self._path, _FLAGS, _OWNER_ONLY)
+        descriptor = os.open(self._path, _FLAGS, OWNER_ONLY)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

@@ -24,6 +24,16 @@ from pptpgw.log import Logger
 
 Job = Callable[[], object]
 
+Write = Callable[[int, bytes], int]
+"""
+A function that writes octets to a descriptor and returns how many it has written, as os.write does.
+"""
+
+OWNER_ONLY = 0o600
+"""
+The mode of a file that only its owner may read and write.
+"""
+
 POLL = 0.01
 """
 Seconds between two checks of whether all jobs are done.

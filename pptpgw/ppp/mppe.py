@@ -33,8 +33,11 @@ _SERVER_SENDS = (
     b"On the client side, this is the receive key; on the server side, it is the send key."
 )
 
-_PAD1 = bytes(40)
-_PAD2 = b"\xf2" * 40
+PAD1 = bytes(40)
+PAD2 = b"\xf2" * 40
+"""
+What stands between and behind the parts that SHA hashes for a key (RFC 3079 section 3).
+"""
 
 _SHORT = 8
 _LONG = 16
@@ -60,7 +63,7 @@ def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
     @param isServer: whether this end is the authenticator.
     """
     magic = _SERVER_SENDS if isSend is isServer else _CLIENT_SENDS
-    return _sha(master, _PAD1, magic, _PAD2)[:_LONG]
+    return _sha(master, PAD1, magic, PAD2)[:_LONG]
 
 
 @implementer(IKeys)

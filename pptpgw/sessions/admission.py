@@ -35,7 +35,7 @@ A call, whatever stands for it.
 """
 
 
-class _Place:
+class _Counted:
     """
     The state of one call.
 
@@ -104,20 +104,20 @@ class Admission(Generic[C]):
         """
         self._limits = limits
         self._unproven: Places[C] = Places(seconds, known)
-        self._places: dict[C, _Place] = {}
+        self._calls: dict[C, _Counted] = {}
         self._setups = _Tally()
         self._seats = _Tally()
         # The calls with a seat of each user, in the order in which the seats were taken.
         self._users: dict[str, dict[C, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._calls)
 
     def __iter__(self) -> Iterator[C]:
-        return iter(self._places)
+        return iter(self._calls)
 
     def __contains__(self, call: object) -> bool:
-        return call in self._places
+        return call in self._calls
 
     def room(self, source: str) -> list[C]:
         """
@@ -146,7 +146,7 @@ class Admission(Generic[C]):
         """
         Count C{call}, for which L{room} has made room, as being set up.
         """
-        self._places[call] = _Place(source)
+        self._calls[call] = _Counted(source)
         self._unproven.add(call, source)
         self._setups.add(source)
 
@@ -176,19 +176,19 @@ class Admission(Generic[C]):
         @raise Exhausted: all seats are taken.
         """
         self.unseat(call)
-        place = self._places[call]
+        state = self._calls[call]
         standing, leaving = self.rivals(call, user, profile)
         if standing:
             allowed = self._allowed(profile)
             text = f"{profile.name} has {len(standing)} sessions, and may have {allowed}"
             raise Refused(text, retry=False)
         if not leaving:
-            full = self._full(place.source)
+            full = self._full(state.source)
             if full:
                 raise Exhausted(full)
-        place.user = user
+        state.user = user
         self._unproven.remove(call)
-        self._seats.add(place.source)
+        self._seats.add(state.source)
         self._users.setdefault(user, {})[call] = None
         return leaving
 
@@ -196,25 +196,25 @@ class Admission(Generic[C]):
         """
         Take the seat of C{call} back, if it has one.
         """
-        place = self._places[call]
-        if place.user is not None:
-            self._seats.remove(place.source)
-            own = self._users[place.user]
+        state = self._calls[call]
+        if state.user is not None:
+            self._seats.remove(state.source)
+            own = self._users[state.user]
             del own[call]
             if not own:
-                del self._users[place.user]
-            place.user = None
-            if place.setup:
-                self._unproven.add(call, place.source)
+                del self._users[state.user]
+            state.user = None
+            if state.setup:
+                self._unproven.add(call, state.source)
 
     def opened(self, call: C) -> None:
         """
         Count C{call} as set up: its first network protocol is open.
         """
-        place = self._places[call]
-        if place.setup:
-            place.setup = False
-            self._setups.remove(place.source)
+        state = self._calls[call]
+        if state.setup:
+            state.setup = False
+            self._setups.remove(state.source)
 
     def leave(self, call: C) -> None:
         """
@@ -223,7 +223,7 @@ class Admission(Generic[C]):
         self.unseat(call)
         self.opened(call)
         self._unproven.remove(call)
-        del self._places[call]
+        del self._calls[call]
 
     def _allowed(self, profile: Profile) -> int:
         """

@@ -15,14 +15,13 @@ from collections.abc import Mapping
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.interface import DeliverPacket
-from pptpgw.networks.mpls.wire.mpls import ENTRY_OCTETS
+from pptpgw.networks.mpls.wire.mpls import ENTRY_OCTETS, ETHERNET_HEADER
 
 NO_ROUTE = "label without a route"
 EXPIRED = "labelled packet's time to live ran out"
 NOT_UNICAST = "labelled multicast, which isn't switched"
 
 _UNICAST = b"\x88\x47"
-_HEADER = 14
 # The switch's own Ethernet address among those of the sessions; no IPv4 address leads to it.
 _ADDRESS = bytes.fromhex("02ffffffffff")
 
@@ -63,11 +62,11 @@ class LabelSwitch:
         """
         Switch a labelled packet that a session sent, in an Ethernet frame.
         """
-        if frame[12:_HEADER] != _UNICAST:
+        if frame[12:ETHERNET_HEADER] != _UNICAST:
             self._counters.discard(NOT_UNICAST)
             return
-        start = _HEADER + ENTRY_OCTETS
-        entry = int.from_bytes(frame[_HEADER:start], "big")
+        start = ETHERNET_HEADER + ENTRY_OCTETS
+        entry = int.from_bytes(frame[ETHERNET_HEADER:start], "big")
         route = self._routes.get(entry >> 12)
         if route is None:
             self._counters.discard(NO_ROUTE)

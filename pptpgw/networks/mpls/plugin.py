@@ -63,7 +63,6 @@ OTHER = "not MPLS"
 _NUMBERS = {ethertype: number for number, ethertype in ETHERTYPES.items()}
 _ARP = b"\x08\x06"
 _IPV4 = "ipv4"
-_HEADER = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +270,7 @@ class MPLSNetwork(SessionObserver):
         """
         Pass a frame from the kernel to the sessions that it is for, or answer its ARP request.
         """
-        ethertype, packet = frame[12:_HEADER], frame[_HEADER:]
+        ethertype, packet = frame[12 : mpls.ETHERNET_HEADER], frame[mpls.ETHERNET_HEADER :]
         number = _NUMBERS.get(ethertype)
         if number is not None:
             if frame[0] & 1:

@@ -12,6 +12,11 @@ from typing import NamedTuple
 
 from pptpgw.error import Malformed
 
+ETHERNET_HEADER = 14
+"""
+The octets of the Ethernet header before a label stack, whose last two are the type.
+"""
+
 ENTRY_OCTETS = 4
 
 DEPTH_LIMIT = 16
