@@ -147,6 +147,19 @@ class INetworkProtocol(Interface):
         """
 
 
+class IDetachable(Interface):
+    """
+    A network control protocol that drops its references to the link, so that both are freed without
+    the garbage collector. L{pptpgw.networks.protocol.NetworkProtocol} provides this.
+    """
+
+    def detach() -> None:
+        """
+        Drop the references. The link calls this after its last use of the protocol, and calls
+        L{INetworkProtocol.attach} before it uses the protocol again.
+        """
+
+
 class IAddressedProtocol(INetworkProtocol):
     """
     A network control protocol that gives each end of the link an address, such as IPCP.

@@ -9,11 +9,17 @@ from abc import ABC, abstractmethod
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachment, Attachments, INetworkLink, INetworkProtocol
+from pptpgw.interfaces import (
+    Attachment,
+    Attachments,
+    IDetachable,
+    INetworkLink,
+    INetworkProtocol,
+)
 from pptpgw.ppp.control import ControlProtocol
 
 
-@implementer(INetworkProtocol)
+@implementer(INetworkProtocol, IDetachable)
 class NetworkProtocol(ControlProtocol, ABC):
     """
     A network control protocol on one link.

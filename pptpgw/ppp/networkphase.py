@@ -28,6 +28,7 @@ from pptpgw.interfaces import (
     Attachments,
     Grant,
     IChannel,
+    IDetachable,
     IKeys,
     INetworkLink,
     INetworkProtocol,
@@ -160,7 +161,7 @@ class NetworkPhase:
                     number=network.control,
                 )
         for network in tuple(self._networks.values()):
-            self._tell(network, "attach", self)
+            self._tell(network, lambda one: one.attach(self))
 
     def begin(self, keys: IKeys | None) -> None:
         """
@@ -203,7 +204,7 @@ class NetworkPhase:
             if self._held:
                 self._keep(protocol, packet)
             else:
-                self._tell(self._networks[protocol], "received", packet)
+                self._tell(self._networks[protocol], lambda one: one.received(packet))
         elif any(protocol in network.protocols for network in self._networks.values()):
             self._channel.counters.discard("network protocol not open")
         else:
@@ -216,7 +217,7 @@ class NetworkPhase:
         if self._ccp is not None and protocol == self._ccp.protocol:
             self._ccp.rejected()
         elif protocol in self._networks:
-            self._tell(self._networks[protocol], "rejected")
+            self._tell(self._networks[protocol], lambda one: one.rejected())
 
     def resyncNeeded(self) -> None:
         """
@@ -233,10 +234,10 @@ class NetworkPhase:
         self._listening = cancelled(self._listening)
         self._kept = []
         for network in tuple(self._networks.values()):
-            self._tell(network, "lowerDown")
+            self._tell(network, lambda one: one.lowerDown())
             # A protocol that failed there has been removed and detached.
-            if network.control in self._networks and isinstance(network, ControlProtocol):
-                network.detach()
+            if network.control in self._networks:
+                self._detach(network)
         self._networks = {}
         ccp, self._ccp = self._ccp, None
         if ccp is not None:
@@ -299,8 +300,7 @@ class NetworkPhase:
         """
         self._networks.pop(protocol.control, None)
         self._owner.networkFinished(protocol, reason)
-        if isinstance(protocol, ControlProtocol):
-            protocol.detach()
+        self._detach(protocol)
         if not self._networks:
             text = f"no network protocol is left: {protocol.name}: {reason}"
             self._close(Cause(text, codeOf(reason)))
@@ -352,22 +352,30 @@ class NetworkPhase:
         what = "encryption ended" if self.encrypted else "encryption is required"
         self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR))
 
-    def _tell(self, network: INetworkProtocol, what: str, *arguments: object) -> None:
+    def _tell(self, network: INetworkProtocol, call: Callable[[INetworkProtocol], object]) -> None:
         """
-        Call a method of a network protocol, unless the protocol has been removed. A protocol that
-        raises an exception is removed.
+        Have C{call} call a method of a network protocol, unless the protocol has been removed. A
+        protocol that raises an exception is removed.
         """
         if self._networks.get(network.control) is not network:
             return
         try:
-            getattr(network, what)(*arguments)
+            call(network)
         except Exception:
-            self._log.failure(
-                "network protocol {name} failed in {what}", name=network.name, what=what
-            )
+            self._log.failure("network protocol {name} failed", name=network.name)
             # A protocol that fails after it has finished has been removed already.
             if self._networks.pop(network.control, None) is not None:
                 self._abandon(network)
+
+    def _detach(self, network: INetworkProtocol) -> None:
+        """
+        Have a network protocol that isn't used any more drop its references to the link.
+        """
+        if IDetachable.providedBy(network):
+            try:
+                IDetachable(network).detach()
+            except Exception:
+                self._log.failure("network protocol {name} wasn't detached", name=network.name)
 
     def _abandon(self, network: INetworkProtocol) -> None:
         """
@@ -416,8 +424,8 @@ class NetworkPhase:
         self._preference = cancelled(self._preference)
         self._held = False
         for network in tuple(self._networks.values()):
-            self._tell(network, "open")
-            self._tell(network, "lowerUp")
+            self._tell(network, lambda one: one.open())
+            self._tell(network, lambda one: one.lowerUp())
         self._deliver()
 
     def _keep(self, protocol: int, packet: bytes) -> None:

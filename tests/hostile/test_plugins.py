@@ -66,6 +66,10 @@ class FaultyProtocol(NetworkProtocol):
         self._may("lowerDown")
         super().lowerDown()
 
+    def detach(self) -> None:
+        super().detach()
+        self._may("detach")
+
     def received(self, packet: bytes) -> None:
         self._may("received")
         super().received(packet)
@@ -187,6 +191,7 @@ def networksOf(world: World, user: str) -> set[str]:
         "attachment",
         "layerDown",
         "lowerDown",
+        "detach",
         "release",
         "packet",
     ),
@@ -205,7 +210,7 @@ def test_aProtocolThatRaises(at: str, worlds: list[World], loggedFailures: list[
     before, alive = rest(world), living()
     caller = client(b"mallory", world)
     everything = set(world.networks)
-    lasts = at in ("layerDown", "lowerDown", "release", "packet")
+    lasts = at in ("layerDown", "lowerDown", "detach", "release", "packet")
     assert networksOf(world, "mallory") - {"faulty"} == everything
     assert ("faulty" in networksOf(world, "mallory")) is lasts
     for number in range(3):

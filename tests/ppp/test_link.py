@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.credentials import ClaimCredentials
@@ -29,6 +30,7 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     IChannel,
     IChannelOwner,
+    IDetachable,
     INetworkLink,
     INetworkProtocol,
     IPeerResults,
@@ -814,6 +816,61 @@ def test_eapIsIgnored() -> None:
     pair.server.frameReceived(ppp.EAP, b"\x01\x01\x00\xff\x04" + b"x" * 300)
     assert len(pair.serverChannel.sent) == before
     assert pair.serverChannel.counters.discards == {"authentication not negotiated": 1}
+
+
+@implementer(INetworkProtocol, IDetachable)
+class Apart:
+    """
+    A network protocol that shares no code with ours. It sends nothing, and notes what it is told.
+    """
+
+    name, control, protocols = "apart", 0x80F1, (0x00F1,)
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def attach(self, link: INetworkLink) -> None:
+        self.told.append("attach")
+
+    def lowerUp(self) -> None:
+        self.told.append("lowerUp")
+
+    def lowerDown(self) -> None:
+        self.told.append("lowerDown")
+
+    def open(self) -> None:
+        self.told.append("open")
+
+    def close(self, reason: str) -> None:
+        self.told.append("close")
+
+    def received(self, packet: bytes) -> None:
+        self.told.append("received")
+
+    def rejected(self) -> None:
+        self.told.append("rejected")
+
+    def detach(self) -> None:
+        self.told.append("detach")
+
+
+def test_aProtocolOfAnotherMake() -> None:
+    """
+    A network protocol is told everything by its interfaces alone, and last that it isn't used any
+    more.
+    """
+    apart = Apart()
+
+    class Both(Owner):
+        def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+            return [*super().networkProtocols(grant), apart]
+
+    pair = Pair(gateway=Both())
+    pair.start()
+    pair.run(0.1)
+    pair.server.frameReceived(apart.control, b"hello")
+    pair.server.lowerDown("gone")
+    assert apart.told == ["attach", "open", "lowerUp", "received", "lowerDown", "detach"]
 
 
 def test_renegotiation() -> None:
