@@ -165,7 +165,8 @@ def test_nothingIsLeftToGive(make: Made) -> None:
 
 def test_stop(make: Made) -> None:
     """
-    A gateway that stops during an outage reports the state, and leaves no timer.
+    A gateway that stops during an outage logs how many claims the outage affected, and leaves no
+    timer.
     """
     world = make()
     with judging(world, away):

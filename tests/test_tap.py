@@ -160,7 +160,7 @@ class TestCapture:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        C{--capture} replaces the configuration's file alone. A relative path is relative to the
+        C{--pcap} replaces the configuration's file alone. A relative path is relative to the
         folder of the command.
         """
         monkeypatch.chdir(tmp_path)

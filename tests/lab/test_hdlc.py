@@ -1,6 +1,6 @@
 """
-PPP over lines: serial ones, pseudoterminals, TCP and Unix sockets, standard input and output; with
-Debian's pppd at the other end, which calls or is called.
+Tests for PPP over lines (serial ones, pseudoterminals, TCP and Unix sockets, standard input and
+output), with Debian's pppd as the end that calls or answers.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _REFUSE = {"mschapv2": "mschap-v2"}
 
 def only(method: str) -> list[str]:
     """
-    pppd's options for a caller that takes this method alone.
+    pppd's options for a caller that accepts this method alone.
     """
     return [f"refuse-{_REFUSE.get(name, name)}" for name in METHODS if name != method]
 
 
 def passed(record: bytes) -> list[bytes]:
     """
-    The octets that pppd sent, and those that it received, as its option C{record} keeps them.
+    The octets that pppd sent, and those that it received, from a file of its option C{record}.
     """
     ways = {1: b"", 2: b""}
     while record:
@@ -66,7 +66,7 @@ def passed(record: bytes) -> list[bytes]:
             end = 3 + int.from_bytes(record[1:3], "big")
             ways[kind] += record[3:end]
         else:
-            # A time: in seconds since 1970, or in tenths of a second since the last one.
+            # A time: seconds since 1970, or tenths of a second since the last record.
             end = {5: 5, 6: 2, 7: 5}.get(kind, 1)
         record = record[end:]
     return list(ways.values())
@@ -102,7 +102,7 @@ def test_everyMethodOverTCP(network: Network, startGateway: StartGateway) -> Non
 
 def test_PPTPAndLinesSideBySide(network: Network, startGateway: StartGateway) -> None:
     """
-    A gateway answers by both, and carries packets from one caller to the other.
+    A gateway with PPTP and with lines carries packets between a caller of each.
     """
     startGateway(listen=LISTEN, hdlc={"endpoints": ENDPOINTS})
     network.gateway.sysctl("net.ipv4.conf.all.forwarding=1")
@@ -110,7 +110,7 @@ def test_PPTPAndLinesSideBySide(network: Network, startGateway: StartGateway) ->
     near = hosts[0].callBy(TCP, *ALICE, "require-mppe-128").up()
     far = hosts[1].call(*ALICE, "require-mppe-128").up()
     assert "MPPE 128-bit stateless compression enabled" in near.text
-    # More packets than the coherency count has values between two wraps, as fast as they go.
+    # More packets than the coherency count has values, as fast as they go.
     near.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=4200)
     hosts[0].ip(f"route add {far.address} dev {near.interface}")
     hosts[1].ip(f"route add {near.address} dev {far.interface}")
@@ -122,8 +122,8 @@ def test_theACCMOfBothEnds(
     accm: int, network: Network, startGateway: StartGateway, tmp_path: Path
 ) -> None:
     """
-    Ours is granted, pppd's is honoured, and packets of many octets pass. (pppd doesn't ask for the
-    map that holds anyway.)
+    pppd grants our character map and we use pppd's, and packets with every octet pass. (pppd
+    doesn't ask for a map that equals the default.)
     """
     startGateway(
         listen=LISTEN,
@@ -145,8 +145,8 @@ def test_theACCMOfBothEnds(
 
 def test_aBadLine(network: Network, startGateway: StartGateway, nullModem: NullModem) -> None:
     """
-    Between two serial devices with crossed lines, octets are dropped, doubled or changed, both
-    ways: the frames that they are in are lost, and both ends stay in step with MPPE.
+    Both ends stay in step with MPPE over a serial line that drops, doubles or changes octets in
+    both directions, and only the frames with those octets are lost.
     """
     gateway = startGateway(
         listen=LISTEN, hdlc={"endpoints": [f"serial:{nullModem.devices[1]}:115200"]}
@@ -169,7 +169,7 @@ def test_aSerialLineAnswersAgain(
     network: Network, startGateway: StartGateway, nullModem: NullModem
 ) -> None:
     """
-    After a call that ended in order, and after one whose cable was cut.
+    A serial line answers again after a call that ended in order, and after one whose cable was cut.
     """
     gateway = startGateway(
         listen=LISTEN,
@@ -194,7 +194,7 @@ def test_statefulMPPEOnABadLine(
     network: Network, startGateway: StartGateway, nullModem: NullModem
 ) -> None:
     """
-    The gateway finds its place again by Reset-Requests.
+    The gateway recovers stateful MPPE by Reset-Requests.
     """
     startGateway(
         STATEFUL,
@@ -230,7 +230,8 @@ def configuration(tmp_path: Path) -> list[str]:
 
 def test_standardInputAndOutput(network: Network, configuration: list[str]) -> None:
     """
-    As pppd's C{pty} option runs it: it ends with the call, without a fault.
+    C{pptpgw ppp} on standard input and output, as pppd's option C{pty} runs it, serves one call and
+    leaves no device.
     """
     host = network.host()
     status = host.runFolder / "status"
@@ -245,7 +246,7 @@ def test_standardInputAndOutput(network: Network, configuration: list[str]) -> N
 
 def test_aPseudoterminal(network: Network, configuration: list[str]) -> None:
     """
-    Its path is printed; one call after another is answered on it.
+    C{pptpgw ppp --pty} prints the path of its pseudoterminal, and answers one call after another.
     """
     hosts = network.hosts(2)
     answerer = serving(ppp(hosts[1], "--pty", *configuration))
@@ -264,42 +265,42 @@ def dial(network: Network, *words: str) -> Process:
     return ppp(host, "--dial", *user, *words)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_dialling(method: str, network: Network, tmp_path: Path) -> None:
+def test_diallingByEveryMethod(network: Network, tmp_path: Path) -> None:
     """
-    pppd answers on TCP, and asks for each method.
+    C{pptpgw ppp --dial} connects by TCP to a pppd that demands one method, for each method.
     """
     hosts = network.hosts(2)
-    keys = method.startswith("mschap")
-    configuration = tmp_path / "dial.toml"
-    configuration.write_text(
-        toml(
-            {
-                "link": {
-                    "authentication": [method],
-                    "encryption": "require" if keys else "off",
-                    "encryption-bits": [128],
+    for method in METHODS:
+        keys = method.startswith("mschap")
+        configuration = tmp_path / f"{method}.toml"
+        configuration.write_text(
+            toml(
+                {
+                    "link": {
+                        "authentication": [method],
+                        "encryption": "require" if keys else "off",
+                        "encryption-bits": [128],
+                    }
                 }
-            }
+            )
         )
-    )
-    mppe = ["require-mppe-128"] if keys else []
-    required = f"require-{_REFUSE.get(method, method)}"
-    answerer = answering(hosts[1], ["notty"], required, *mppe, port=2000)
-    caller = dial(network, f"tcp:{hosts[1].address}:2000", "--config", str(configuration))
-    caller.waitFor("connected: .*local address 10.9.0.2, remote 10.9.0.1")
-    hosts[0].ping("10.9.0.1", "-s", "1300")
-    if keys:
-        assert "MPPE 128" in caller.text
-    caller.stop()
-    answerer.waitFor("LCP TermReq|Modem hangup")
+        mppe = ["require-mppe-128"] if keys else []
+        required = f"require-{_REFUSE.get(method, method)}"
+        answerer = answering(hosts[1], ["notty"], required, *mppe, port=2000)
+        caller = dial(network, f"tcp:{hosts[1].address}:2000", "--config", str(configuration))
+        caller.waitFor(f"connected: {method}, .*local address 10.9.0.2, remote 10.9.0.1")
+        hosts[0].ping("10.9.0.1", "-s", "1300")
+        assert ("MPPE 128" in caller.text) is keys
+        caller.stop()
+        answerer.waitFor("LCP TermReq|Modem hangup")
+        answerer.wait()
 
 
 def test_diallingOnASerialLineByAChatScript(
     network: Network, nullModem: NullModem, tmp_path: Path
 ) -> None:
     """
-    pppd answers behind a modem, which its own chat program plays.
+    C{pptpgw ppp --chat} dials by a modem, which pppd's chat program plays, and reaches pppd.
     """
     hosts = network.hosts(2)
     modem = "chat -v '' \\\\c ATZ 'OK\\\\c' ATDT5551234 'CONNECT 115200\\\\c'"
@@ -323,7 +324,7 @@ def test_diallingOnASerialLineByAChatScript(
 
 def test_aWrongPassword(network: Network, tmp_path: Path) -> None:
     """
-    It is said why the call failed, and the exit status says so too.
+    A call with a wrong password fails with the reason in the output and with the exit status 1.
     """
     hosts = network.hosts(2)
     answering(hosts[1], ["notty"], "require-mschap-v2", "require-mppe-128", port=2000)

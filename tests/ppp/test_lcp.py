@@ -202,7 +202,7 @@ def test_routerOS() -> None:
 
 def test_pppd() -> None:
     """
-    pppd opens LCP with an ACCM of 0, with or without an MRU.
+    pppd opens LCP with an ACCM of 0 and without an MRU.
     """
     peer = Peer()
     peer.open((2, "00000000"), (5, "11223344"), (7, ""), (8, ""))

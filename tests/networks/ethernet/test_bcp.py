@@ -574,7 +574,7 @@ class TestEnds:
 
     def test_loopOfRefusals(self) -> None:
         """
-        A peer that keeps suggesting another address is given up, or left without the option.
+        A client stops asking for an address when the peer keeps suggesting group addresses.
         """
         link = Link(localAddress=bytes(6))
         for _ in range(MAX_FAILURE):
