@@ -280,8 +280,8 @@ class TestClientEndpoint:
 
 def test_filesOfSessions(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    As many files may be open as connections and their sessions need: those of two of these networks
-    have a socket each.
+    The limit of open files has room for all connections, and for the sockets that their sessions
+    have in two of these networks.
     """
     text = "[listen]\nmax-connections = 100\n" + "".join(
         f'[[network.generic]]\nname = "{name}"\nto = "{to}"\n'

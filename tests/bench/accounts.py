@@ -2,21 +2,22 @@
 Measures what it costs to judge callers: set-ups with the embedded store and through RADIUS, 1,000
 calls that arrive at once, and the accounting spool.
 
-The processes, namespaces and set-ups are those of L{tests.bench.sessions}, but for the checker:
+The processes, namespaces and set-ups are those of L{tests.bench.sessions}, with other checkers:
 
- - C{accounts}: 1,000 users in SQLite; each session has a row there, too.
- - C{radius}: a FreeRADIUS on the same machine, which logs all that it does, judges and takes
-   accounting; it shares the caller's CPU where there are two.
+ - C{accounts}: 1,000 users in SQLite, in which each session has a row too.
+ - C{radius}: a FreeRADIUS on the same machine, which logs everything, judges callers and takes
+   accounting. If there are two CPUs it shares the caller's.
 
-The calls come from 20 addresses, since there are limits to what one may do; the limits are the
-defaults. At 1,000 at once the time of a set-up holds the wait for all others, and for the caller,
-which has as much to do. Each call must end connected or refused with a reason: one that hangs, or a
-session that the gateway counts otherwise, fails the run.
+The calls come from 20 addresses, as the calls of one address are limited. The limits are the
+defaults. The time of each of 1,000 set-ups at once includes the wait for all others, and for the
+caller, which has as much to do as the server. Each call must end connected, or refused with a
+reason. A call that hangs, or a number of sessions that differs from the gateway's, fails the run.
 
-The spool has records of 300 octets, of 500 sessions, 100 in each turn of the reactor, answered in
-the next turn.
+The spool has records of 300 octets, of 500 sessions. 100 are put in each turn of the reactor, and
+answered in the next turn.
 
-Run as root: C{python -m tests.bench.accounts}, or by path; C{--quick} for fewer and shorter runs.
+Run it as root: C{python -m tests.bench.accounts}, or by path. C{--quick} makes fewer and shorter
+runs.
 """
 
 from __future__ import annotations

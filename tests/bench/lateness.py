@@ -1,22 +1,22 @@
 """
 Measures how late the reactor of the server process is while thousands of sessions come and go.
 
-Server process, caller process and set-ups are those of L{tests.bench.sessions}. A timer of the
-server process is due every five milliseconds; how much later it comes is how long packets, timers
-and other callers wait. The largest and the 99.9th percentile are shown of
+The server process, the caller process and the set-ups are those of L{tests.bench.sessions}. A timer
+of the server process is due every five milliseconds. Packets, other timers and callers wait for as
+long as it is late. The largest lateness and the 99.9th percentile are shown for
 
- - set-ups of all sessions, eight at a time; half of them have addresses that no pool holds, as
-   accounts may;
+ - set-ups of all sessions, eight at a time, half of them with addresses outside of the pools, as
+   accounts may have them;
  - a reload that removes the pool of the other half, whose sessions go on;
- - hang-ups of all sessions by the server, as one order to it has it;
- - all callers gone together: they are killed while the server process stands still, so that it
-   finds the end of every connection at once;
+ - hang-ups of all sessions by the server, on one command;
+ - the end of all callers together: they are killed while the server process stands still, so that
+   it finds the end of every connection at once;
  - the stop of the server with all sessions.
 
-Beside it stands the CPU time that the process took from one tick to the next: on a machine with
-other work to do, a process may be late without a fault of its own.
+The CPU time that the process used between two ticks is shown too, as a process may be late without
+a fault of its own on a machine with other work.
 
-Run as root: C{python -m tests.bench.lateness}, or by path; C{--sessions N} for fewer.
+Run it as root: C{python -m tests.bench.lateness}, or by path. C{--sessions N} makes fewer sessions.
 """
 
 from __future__ import annotations

@@ -2,24 +2,26 @@
 Measures what a packet costs the server process: CPU time, and from it Gb/s and packets/s for each
 core.
 
-The server process, with the real GRE port, TUN port, data path and networks and channels opened
-directly, runs in a network namespace of its own, the peer at the other end of a veth pair in
-another. There is IPv4, and there are the other network protocols beside it (L{tests.bench.case}):
+The server process has the real GRE port, TUN port, data path and networks, and channels that are
+opened directly. It runs in a network namespace of its own, and the peer runs in another one at the
+other end of a veth pair. IPv4 and the other network protocols (L{tests.bench.case}) are measured:
 
- - in: GRE from the peer; the server writes to the TUN device, or the TAP device, and the kernel
-   forwards to a dummy. The peer sends ahead as far as acknowledgements let it, so nothing is lost.
- - out: datagrams into that device from another process; the server sends GRE, dropped at the far
-   end of the veth pair.
- - across: GRE from the peer, and GRE to that of another session, through what the gateway has for
-   the protocol. Its ratio is to IPv4 in and IPv4 out together.
+ - in: the peer sends GRE, the server writes to the TUN or the TAP device, and the kernel forwards
+   to a dummy device. The peer sends ahead only as far as acknowledgements permit, so that nothing
+   is lost.
+ - out: another process sends datagrams into that device, and the server sends GRE, which is dropped
+   at the far end of the veth pair.
+ - across: the peer sends GRE, and the server sends GRE to the peer of another session, by way of
+   what the gateway has for the protocol. Its ratio is to IPv4 in and IPv4 out together.
 
-Both processes share one CPU, so that the server always has a queue to work on, as it has under the
-load that these figures are about; it isn't charged for the other's time.
+Both processes share one CPU, so that the server always has a queue of packets, as it has under a
+high load. The other process's time isn't counted.
 
-CPU time is user and system of the server process, so it holds what the kernel does on its behalf
-in these calls: forwarding, and the crossing of a veth pair.
+The CPU time is the user and system time of the server process, so it includes the work of the
+kernel in these calls: forwarding, and the crossing of a veth pair.
 
-Run as root: C{python -m tests.bench.packets}, or by path; C{--quick} for one short run each.
+Run it as root: C{python -m tests.bench.packets}, or by path. C{--quick} makes one short run
+of each.
 """
 
 from __future__ import annotations

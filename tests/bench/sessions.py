@@ -3,21 +3,22 @@ Measures what a session costs the server process: CPU time to set it up, and mem
 idle.
 
 The server process is the whole gateway as C{twistd} runs it, with its real ports and its settings
-of the garbage collector, a chap-secrets file, MPPE required and the log in a file, in a network
-namespace of its own; our own client calls it from another at the other end of a veth pair. Each
-session has a control connection of its own: a set-up is TCP, control connection, call, LCP,
-MS-CHAPv2, CCP with MPPE-128, and IPCP to Opened.
+of the garbage collector, a chap-secrets file, MPPE required and the log in a file. It runs in a
+network namespace of its own, and our own client calls it from another one at the other end of a
+veth pair. Each session has a control connection of its own, so a set-up consists of TCP, the
+control connection, the call, LCP, MS-CHAPv2, CCP with MPPE-128, and IPCP up to Opened.
 
- - CPU time is user and system of the server process from the first set-up of a run to the last. It
-   doesn't hold the hanging up, which is shown for itself.
- - Memory is resident memory after a garbage collection, in a server process that has done nothing
-   before but a few set-ups, one after the other.
- - The time of a set-up is the caller's: from the call of C{connect} to IPCP's Opened. It holds the
-   caller's own CPU time, and the wait for whatever else the machine does.
+ - The CPU time is the user and system time of the server process from the first set-up of a run to
+   the last. Hanging up isn't included, and is shown separately.
+ - The memory is resident memory after a garbage collection, in a server process that has only done
+   a few set-ups before, one after the other.
+ - The time of a set-up is measured by the caller, from the call of C{connect} to IPCP's Opened. It
+   includes the caller's own CPU time, and the wait for other work of the machine.
 
-Where there are two CPUs, server and caller have one each.
+If there are two CPUs the server and the caller have one each.
 
-Run as root: C{python -m tests.bench.sessions}, or by path; C{--quick} for fewer and shorter runs.
+Run it as root: C{python -m tests.bench.sessions}, or by path. C{--quick} makes fewer and shorter
+runs.
 """
 
 from __future__ import annotations

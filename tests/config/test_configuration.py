@@ -391,7 +391,8 @@ class TestErrors:
 
     def test_declarationsOfAnotherPlugin(self, site: Site) -> None:
         """
-        Its key stands in [network], beside ours, and its networks are served.
+        A plugin that declares networks has a key in [network] beside ours, and its networks are
+        served.
         """
         site.install("cups", {"cups.py": DECLARER}, "cups = cups:plugin", "pptpgw.declaration")
         configuration = parse("[network]\ncups = 2\n[[network.generic]]\nname = 'xns'", "x.toml")

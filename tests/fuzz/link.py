@@ -31,7 +31,7 @@ Inputs that one gateway serves. Each caller has an address of its own.
 
 # Longer than any timer of an ended call.
 _REST_SECONDS = 80
-# Longer than stations of the LAN are known, so that they are forgotten when a frame comes.
+# Tables of stations, whose entries are forgotten only when a frame comes after their time.
 _LAN = ("Port.addresses", "Switch._where")
 
 _NUMBERS = (ppp.LCP, ppp.PAP, ppp.CHAP, ppp.EAP, ppp.CCP, *CONTROLS)

@@ -269,8 +269,7 @@ class Commands(LineOnlyReceiver):
         begun, number = time.monotonic(), first
         while number <= last:
             due = min(last + 1, first + int((time.monotonic() - begun) * rate))
-            # The pauses are short, so that a slow machine doesn't send bursts that exceed its
-            # queues.
+            # No more than 200 are sent at once, as a slow machine's queues take no larger burst.
             for each in range(number, min(due, number + 200)):
                 for placed in self._calls:
                     source = IPv4Address(placed.ipv4.localAddress)

@@ -1,6 +1,5 @@
 """
-Debian's pppd as a printer of frames: it is sent frames on a pseudoterminal, and its log says what
-they are.
+A printer of frames, which sends them to Debian's pppd on a pseudoterminal and reads its log.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The texts of control frames against those that pppd prints, line by line.
+Tests that compare our texts of control frames with those of pppd, line by line.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-What Debian's pppd 2.4.9 prints of frames: as recorded in C{pppd.txt}, and how that differs from our
-texts, which hide more.
+The texts of frames that Debian's pppd 2.4.9 prints, as recorded in C{pppd.txt}, and how ours
+differ, which hide more.
 """
 
 from __future__ import annotations

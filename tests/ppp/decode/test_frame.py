@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.ppp.decode}: against what pppd prints of the same frames, and with octets of any
-kind.
+Tests for L{pptpgw.ppp.decode}, with the texts that pppd prints for the same frames, and with
+arbitrary octets.
 """
 
 from __future__ import annotations
