@@ -24,7 +24,7 @@ from tests.lab.peers import Host, Process
 
 PPTPGW = Path(sys.executable).parent / "pptpgw"
 
-# Importing everything takes seconds in the lab's kernel: a server does so once, and forks.
+# Imports take Python seconds in the lab's kernel. This server does them once, and forks.
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["pptpgw.command.ppp", "twisted.internet.epollreactor"])
 
