@@ -50,8 +50,8 @@ from pptpgw.testing import (
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import Role
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     OutgoingCallRequest,

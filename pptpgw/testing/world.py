@@ -41,8 +41,8 @@ from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import Role
 
 
 class World:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.rules import ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.message import (
     CONTROL_MESSAGE,
     LONGEST,

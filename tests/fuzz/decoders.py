@@ -123,7 +123,7 @@ def _line(octets: bytes) -> None:
 
     def found(*pieces: bytes) -> list[bytes | str]:
         events: list[bytes | str] = []
-        decoder = hdlc.Decoder(1504, events.append)
+        decoder = hdlc.StreamDecoder(1504, events.append)
         decoder.inserted = hdlc.insertedOf(0x000A0000)
         for piece in pieces:
             events += decoder.feed(piece)

@@ -38,8 +38,8 @@ from pptpgw.timing.lifecycle import Part, Stages
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import Role
 
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 P = ParamSpec("P")

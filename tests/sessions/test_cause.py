@@ -14,7 +14,7 @@ from pptpgw.auth.protocols import CHAP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination, asCause, codeOf
-from pptpgw.tunnels.pptp.rules import Role
+from pptpgw.tunnels.pptp.statetable import Role
 from pptpgw.tunnels.pptp.wire.code import DisconnectResult
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,

@@ -15,7 +15,7 @@ from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.tunnels.hdlc.wire import (
     DEFAULT_ESCAPES,
     FLAG,
-    Decoder,
+    StreamDecoder,
     encode,
     escapesOf,
     insertedOf,
@@ -65,7 +65,7 @@ class Framer:
         self.receive: Callable[[bytes], None] | None = None
         self._seconds = clock.seconds
         self._write = write
-        self._decoder = Decoder(LONGEST, discard)
+        self._decoder = StreamDecoder(LONGEST, discard)
         self._escapes = DEFAULT_ESCAPES
         self._sent = float("-inf")
         self._excess = 0

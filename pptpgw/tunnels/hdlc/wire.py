@@ -107,7 +107,7 @@ def unstuffed(octets: bytes) -> bytes | None:
     return b"".join(plain) if escaped else None
 
 
-class Decoder:
+class StreamDecoder:
     """
     A decoder, which finds the frames in a stream of octets.
 

@@ -44,8 +44,8 @@ from pptpgw.interfaces import (
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.owner import Ends, tell
-from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,

@@ -2,7 +2,7 @@
 The control connection of PPTP (RFC 2637 section 3.1), apart from its TCP connection.
 
 This module has the connection's state, its timers, and its interfaces to the transport below and
-the owner above. L{pptpgw.tunnels.pptp.rules} says which message is legal in which state, and
+the owner above. L{pptpgw.tunnels.pptp.statetable} says which message is legal in which state, and
 L{pptpgw.tunnels.pptp.handlers} has a function for each message.
 """
 
@@ -22,8 +22,8 @@ from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.owner import ControlTransport, tell
-from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
 from pptpgw.tunnels.pptp.wire.framing import Framing
 from pptpgw.tunnels.pptp.wire.message import (
@@ -268,7 +268,7 @@ class ControlConnection:
     def within(self, message: ControlMessage) -> float:
         """
         Return how many seconds the answer to C{message} may take, according to
-        L{pptpgw.tunnels.pptp.rules.RULES}.
+        L{pptpgw.tunnels.pptp.statetable.RULES}.
         """
         seconds: float = getattr(self.settings, ANSWERS[message.messageType][1])
         return seconds

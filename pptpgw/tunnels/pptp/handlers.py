@@ -1,6 +1,6 @@
 """
-The functions that handle control messages, if L{pptpgw.tunnels.pptp.rules} says that a message is
-taken or refused.
+The functions that handle control messages, if L{pptpgw.tunnels.pptp.statetable} says that a message
+is taken or refused.
 
 C{pptp_NAME} handles a message, and C{refuse_NAME} answers it with a refusal.
 """

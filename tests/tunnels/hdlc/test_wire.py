@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pptpgw.tunnels.hdlc import wire
-from pptpgw.tunnels.hdlc.wire import Decoder, encode, escapesOf, fcsOf, insertedOf, unstuffed
+from pptpgw.tunnels.hdlc.wire import StreamDecoder, encode, escapesOf, fcsOf, insertedOf, unstuffed
 
 LONGEST = 60
 NONE = escapesOf(0)
@@ -102,7 +102,7 @@ def decode(
     @return: the frames, and the reasons of the discards.
     """
     reasons: list[str] = []
-    decoder = Decoder(longest, reasons.append)
+    decoder = StreamDecoder(longest, reasons.append)
     decoder.inserted = insertedOf(accm)
     return [frame for piece in stream for frame in decoder.feed(piece)], reasons
 
@@ -223,7 +223,7 @@ def test_aStreamWithoutFlagsKeepsNothing() -> None:
     A stream without flags isn't stored: it is discarded up to the next flag, and counted once.
     """
     reasons: list[str] = []
-    decoder = Decoder(1500, reasons.append)
+    decoder = StreamDecoder(1500, reasons.append)
     assert list(decoder.feed(b"\x7e")) == []
     kept = []
     for _ in range(10000):
@@ -241,7 +241,7 @@ def test_whatIsInsertedMayChangeBetweenFrames() -> None:
     """
     A frame right after a Configure-Ack, in the same packet, is read with the new ACCM.
     """
-    decoder = Decoder(LONGEST, lambda reason: None)
+    decoder = StreamDecoder(LONGEST, lambda reason: None)
     first, second = b"\xff\x03\xc0\x21ack", b"\xff\x03\xc2\x23\x01\x02\x03"
     arriving = decoder.feed(wire.FLAG + encode(first) + encode(second, NONE))
     assert next(arriving) == first

@@ -20,8 +20,8 @@ from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.tunnels.pptp.call import Call, CallState
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import Role
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,

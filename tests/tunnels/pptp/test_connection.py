@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.tunnels.pptp.connection}, L{pptpgw.tunnels.pptp.rules} and
+Tests for L{pptpgw.tunnels.pptp.connection}, L{pptpgw.tunnels.pptp.statetable} and
 L{pptpgw.tunnels.pptp.handlers}.
 """
 
@@ -22,8 +22,8 @@ from pptpgw.tunnels.pptp import handlers, owner
 from pptpgw.tunnels.pptp.call import Call, CallState
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.rules import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     ControlMessageType,
     GeneralError,
@@ -276,7 +276,7 @@ def test_secondRequest() -> None:
 # Every message in every state.
 
 # The visible effects. drop: nothing is sent, and the message is counted; quiet: nothing is sent or
-# counted; end: the connection closes. The columns are those of L{pptpgw.tunnels.pptp.rules}.
+# counted; end: the connection closes. The columns are those of L{pptpgw.tunnels.pptp.statetable}.
 SEEN = """
 Start-Control-Connection-Request  2    2    drop  end   2    drop
 Start-Control-Connection-Reply    end  drop drop  quiet drop drop

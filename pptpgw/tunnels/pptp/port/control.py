@@ -30,8 +30,8 @@ from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
 from pptpgw.tunnels.pptp.owner import ControlTransport
-from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192

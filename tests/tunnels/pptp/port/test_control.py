@@ -37,8 +37,8 @@ from pptpgw.tunnels.pptp.port.control import (
     ControlClientFactory,
     ControlFactory,
 )
-from pptpgw.tunnels.pptp.rules import ConnectionState, Role
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.message import (
     EchoReply,
     EchoRequest,
