@@ -1,6 +1,6 @@
 """
-The table of the states of PPTP's control connection, and of the messages that are legal in each (RFC
-2637 section 3.1).
+The table of the states of PPTP's control connection, and of the messages that are legal in each
+(RFC 2637 section 3.1).
 
 The control connection is opened by the PNS, as all known clients do. L{RULES} has a row for each
 message and, for each role, a column for each state in which a message can arrive:
