@@ -20,14 +20,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    formatEvent,
     globalLogBeginner,
-    globalLogPublisher,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+
+from tests import logged
 
 MAY_SKIP = os.environ.get("CI") != "true"
 """
@@ -80,20 +77,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@implementer(ILogObserver)
-class FailureObserver:
-    """
-    A log observer that keeps every failure that is logged.
-    """
-
-    def __init__(self) -> None:
-        self.failures: list[Failure] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if "log_failure" in event:
-            self.failures.append(event["log_failure"])
-
-
 @pytest.fixture(autouse=True)
 def loggedFailures() -> Iterator[list[Failure]]:
     """
@@ -101,17 +84,12 @@ def loggedFailures() -> Iterator[list[Failure]]:
     test that expects failures takes this fixture, checks the list and clears it: failures that are
     left fail the test.
     """
-    observer = FailureObserver()
-    globalLogPublisher.addObserver(observer)
-    try:
-        yield observer.failures
-        # An unhandled error is logged when its Deferred is freed, and most Deferreds are in
-        # reference cycles.
+    with logged.loggedFailures() as failures:
+        yield failures
+        # An unhandled error is logged when its Deferred is freed; most are in reference cycles.
         gc.collect()
-    finally:
-        globalLogPublisher.removeObserver(observer)
-    if observer.failures:
-        tracebacks = "\n".join(failure.getTraceback() for failure in observer.failures)
+    if failures:
+        tracebacks = "\n".join(failure.getTraceback() for failure in failures)
         pytest.fail(f"logged, and not expected:\n{tracebacks}", pytrace=False)
 
 
@@ -120,16 +98,8 @@ def log() -> Iterator[list[str]]:
     """
     The lines that pptpgw logs.
     """
-    lines: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("pptpgw"):
-            lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
+    with logged.loggedLines() as lines:
+        yield lines
 
 
 @pytest.fixture(scope="session")

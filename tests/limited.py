@@ -13,7 +13,6 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,6 +31,7 @@ from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from tests.logged import loggedLines
 
 SERVER = "192.0.2.1"
 JUDGING_SECONDS = 0.01
@@ -162,18 +162,12 @@ def worlds() -> Iterator[Made]:
     def made(options: dict[str, Any] | None = None, **limits: Any) -> World:
         world = World(LimitsSection(**limits), **(options or {}))
         world.allow(Profile("alice"), Profile("bob"))
+        world.log = lines
         worlds.append(world)
         return world
 
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("pptpgw"):
-            for world in worlds:
-                world.log.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield made
-    globalLogPublisher.removeObserver(observe)
+    with loggedLines() as lines:
+        yield made
     for world in worlds:
         world.stop()
         assert not world.gateway.lines and world.pool.used == 0

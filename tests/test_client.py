@@ -22,7 +22,6 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.protocols import CHAP
@@ -33,6 +32,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.client import SharedPorts
 from pptpgw.tunnels.pptp.port.gre import GREPort
+from tests.chapsecrets import secretsIn
 from tests.dialling import HERE, THERE, Dialling, Hearing, factoryFor, program
 from tests.test_gateway import SERVER
 
@@ -44,10 +44,7 @@ Milliseconds that a connection takes here.
 
 @pytest.fixture
 def world(tmp_path: Path) -> Dialling:
-    secrets = FilePath(str(tmp_path)).child("chap-secrets")
-    secrets.setContent(b'alice * "open sesame" *')
-    secrets.chmod(0o600)
-    return Dialling(secrets)
+    return Dialling(secretsIn(tmp_path))
 
 
 def errorOf(deferred: Deferred[Any]) -> BaseException:

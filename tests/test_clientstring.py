@@ -10,20 +10,17 @@ from typing import Any
 import pytest
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.task import Clock
-from twisted.python.filepath import FilePath
 
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.error import ConfigurationError
+from tests.chapsecrets import secretsIn
 from tests.dialling import THERE, Dialling, Hearing
 from tests.test_gateway import SERVER
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Dialling:
-    secrets = FilePath(str(tmp_path)).child("chap-secrets")
-    secrets.setContent(b'alice * "open sesame" *')
-    secrets.chmod(0o600)
-    return Dialling(secrets)
+    return Dialling(secretsIn(tmp_path))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pptpgw.draining import Draining
 from pptpgw.error import CallError
 from pptpgw.interfaces import Drain, IServiceObserver, ReloadOutcome
 from pptpgw.testing import SessionRecorder, World, resultOf
+from tests.chapsecrets import secretsIn
 
 
 @implementer(IServiceObserver)
@@ -63,10 +64,7 @@ class Drained(World):
 
 @pytest.fixture
 def world(tmp_path: object) -> Drained:
-    path = FilePath(str(tmp_path)).child("chap-secrets")
-    path.setContent(b"alice * sesame *")
-    path.chmod(0o600)
-    return Drained(path)
+    return Drained(secretsIn(tmp_path, "alice * sesame *"))
 
 
 def test_aNewCallIsRefusedAndTheOldOneGoesOn(world: Drained, log: list[str]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
@@ -58,6 +57,8 @@ from pptpgw.tunnels.pptp.wire.message import (
     StartControlConnectionRequest,
     encode,
 )
+from tests.chapsecrets import secretsIn
+from tests.logged import loggedLines
 
 SERVER = "192.0.2.1"
 SECRETS = """
@@ -136,10 +137,7 @@ def secrets(tmp_path: object) -> FilePath[str]:
     """
     A chap-secrets file.
     """
-    path = FilePath(str(tmp_path)).child("chap-secrets")
-    path.setContent(SECRETS.encode())
-    path.chmod(0o600)
-    return path
+    return secretsIn(tmp_path, SECRETS)
 
 
 @pytest.fixture
@@ -148,15 +146,8 @@ def world(secrets: FilePath[str]) -> Iterator[World]:
     A gateway whose log is kept. No timer may be left at the end.
     """
     world = World(secrets)
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("pptpgw"):
-            world.log.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield world
-    globalLogPublisher.removeObserver(observe)
+    with loggedLines() as world.log:
+        yield world
 
 
 def test_call(world: World) -> None:

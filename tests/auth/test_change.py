@@ -16,7 +16,7 @@ from twisted.cred.portal import Portal
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue, fail
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogPublisher
+from twisted.logger import eventAsText
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -34,6 +34,7 @@ from pptpgw.ppp.wire import chap
 from pptpgw.store.store import Store
 from pptpgw.testing import ExchangeRecorder, makeClaim
 from tests.change import changePassword, ntHash
+from tests.logged import observed
 from tests.octets import generateNTResponse
 
 CHALLENGE = bytes(range(16))
@@ -85,14 +86,8 @@ def logged() -> Iterator[list[str]]:
     Everything that is logged.
     """
     lines: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        lines.append(eventAsText(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
+    with observed(lambda event: lines.append(eventAsText(event))):
+        yield lines
 
 
 def test_interface() -> None:

@@ -16,17 +16,17 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.strcred import ICheckerFactory, InvalidAuthArgumentString
 from twisted.cred.strcred import makeChecker as strcredMakeChecker
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.checkers import MAXIMUM_OCTETS, ChapSecretsChecker
 from pptpgw.auth.plugin import ChapSecretsCheckerFactory
 from pptpgw.auth.realm import AvatarID
 from pptpgw.error import ConfigurationError
+from tests.logged import observed
 
 # strcred's function behind C{--auth}, which has no types.
 makeChecker: Callable[[str], ICredentialsChecker] = strcredMakeChecker
@@ -45,29 +45,19 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@implementer(ILogObserver)
-class Errors:
-    """
-    A log observer that keeps errors.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[LogEvent] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if event["log_level"] is LogLevel.error:
-            self.events.append(event)
-
-
 @pytest.fixture()
 def errors() -> Iterator[list[LogEvent]]:
     """
     The errors that are logged during the test.
     """
-    observer = Errors()
-    globalLogPublisher.addObserver(observer)
-    yield observer.events
-    globalLogPublisher.removeObserver(observer)
+    events: list[LogEvent] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.error:
+            events.append(event)
+
+    with observed(observe):
+        yield events
 
 
 def checker(path: Path) -> ChapSecretsChecker:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
-from tests.hostile.world import Failures
+from tests.logged import loggedFailures
 
 
 @contextmanager
@@ -18,13 +17,9 @@ def unfailing() -> Iterator[None]:
     """
     Assert that nothing is logged as a failure in this block.
     """
-    observer = Failures()
-    globalLogPublisher.addObserver(observer)
-    try:
+    with loggedFailures() as failures:
         yield
-    finally:
-        globalLogPublisher.removeObserver(observer)
-    assert not observer.failures, "\n".join(observer.failures)
+    assert not failures, "\n".join(failure.getTraceback() for failure in failures)
 
 
 def runOut(clock: Clock, seconds: float = 600, step: float = 1.0) -> None:

@@ -168,7 +168,7 @@ def takeFaults(world: World, loggedFailures: list[Failure]) -> int:
     for failure in loggedFailures:
         assert failure.check(Fault), failure.getTraceback()
     loggedFailures.clear()
-    world.observer.failures.clear()
+    world.failures.clear()
     return faults
 
 
@@ -206,7 +206,7 @@ def test_aProtocolThatRaises(at: str, worlds: list[World], loggedFailures: list[
     honest = Honest(world)
     honest.assertServed()
     loggedFailures.clear()
-    world.observer.failures.clear()
+    world.failures.clear()
     before, alive = rest(world), living()
     caller = client(b"mallory", world)
     everything = set(world.networks)

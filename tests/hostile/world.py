@@ -10,10 +10,6 @@ from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.python.filepath import FilePath
-from zope.interface import implementer
-
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.build import networkFactories
@@ -21,7 +17,9 @@ from pptpgw.interfaces import INetwork, INetworkFactory
 from pptpgw.networks.ethernet.plugin import BridgeNetwork
 from pptpgw.testing import CALLER, GREWorld, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
+from tests.chapsecrets import secretsIn
 from tests.hostile.wire import Device, Kernel
+from tests.logged import loggedFailures
 
 SERVER = CALLER.called
 MRU = 1520
@@ -78,24 +76,7 @@ def checker() -> ChapSecretsChecker:
     """
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
-    secrets = FilePath(folder.name).child("chap-secrets")
-    secrets.setContent(SECRETS.encode())
-    secrets.chmod(0o600)
-    return ChapSecretsChecker(secrets)
-
-
-@implementer(ILogObserver)
-class Failures:
-    """
-    A log observer that keeps the failures that were logged.
-    """
-
-    def __init__(self) -> None:
-        self.failures: list[str] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if "log_failure" in event:
-            self.failures.append(event["log_failure"].getTraceback())
+    return ChapSecretsChecker(secretsIn(folder.name, SECRETS))
 
 
 class World(GREWorld):
@@ -121,8 +102,8 @@ class World(GREWorld):
         self.device = Device()
         self.callers = 0
         self._more = {f"more{place}": one for place, one in enumerate(more)}
-        self.observer = Failures()
-        globalLogPublisher.addObserver(self.observer)
+        self._logging = loggedFailures()
+        self.failures = self._logging.__enter__()
         settings = {"methods": (MSCHAPV2,), "encryption": encryption, "echoFailures": 0}
         text = f"[link]\nmru = {MRU}"
         super().__init__(text, [checker()], observers, **(settings | options))
@@ -156,8 +137,9 @@ class World(GREWorld):
         """
         Check that nothing was logged as a failure.
         """
-        failures, self.observer.failures = self.observer.failures, []
-        assert not failures, "\n".join(failures)
+        tracebacks = [failure.getTraceback() for failure in self.failures]
+        self.failures.clear()
+        assert not tracebacks, "\n".join(tracebacks)
 
     def stop(self) -> None:
         """
@@ -165,4 +147,4 @@ class World(GREWorld):
         """
         for network in self.networks.values():
             network.stop()
-        globalLogPublisher.removeObserver(self.observer)
+        self._logging.__exit__(None, None, None)

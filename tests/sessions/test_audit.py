@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import ISessionObserver
@@ -27,6 +26,7 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
 from pptpgw.testing import makeSession, resultOf
+from tests.chapsecrets import secretsIn
 from tests.test_gateway import SECRETS, World, failureOf, ipv4
 
 NOON = 951825600.25
@@ -253,10 +253,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     """
     A gateway in memory.
     """
-    path = FilePath(str(tmp_path)).child("chap-secrets")
-    path.setContent(SECRETS.encode())
-    path.chmod(0o600)
-    yield World(path)
+    yield World(secretsIn(tmp_path, SECRETS))
 
 
 class TestWithTheGateway:

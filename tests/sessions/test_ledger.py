@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
-from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import ISessionObserver
@@ -29,6 +28,7 @@ from pptpgw.store.error import StoreError
 from pptpgw.store.record import Attempts, SessionRecord
 from pptpgw.store.store import Store
 from pptpgw.testing import makeSession, resultOf
+from tests.chapsecrets import secretsIn
 from tests.ports.queued import MemoryQueue
 from tests.ports.running import running
 from tests.test_gateway import SECRETS, World
@@ -519,9 +519,7 @@ def test_aCallThroughTheGateway(tmp_path: Path) -> None:
     """
     The row of a call through the gateway has its addresses, its figures and the cause of its end.
     """
-    path = FilePath(str(tmp_path)).child("chap-secrets")
-    path.setContent(SECRETS.encode())
-    path.chmod(0o600)
+    path = secretsIn(tmp_path, SECRETS)
     world = World(path)
     memory = MemoryStore()
     store: Any = memory

@@ -5,13 +5,13 @@ the kernel's side of the TAP device.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
@@ -33,6 +33,7 @@ from pptpgw.networks.ethernet.port import BridgePort
 from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import DELAY, DrivenLink, makeEnvironment, makeProtocol
+from tests.logged import observed
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -274,14 +275,10 @@ def test_smallMRU() -> None:
     A warning says once that whole frames don't fit the MRU, and which setting would let them.
     """
     events: list[LogEvent] = []
-    observer = cast(ILogObserver, events.append)
-    globalLogPublisher.addObserver(observer)
-    try:
+    with observed(events.append):
         Gateway(mru=1520)
         assert events == []
         Gateway(mru=1400, tagged=True)
-    finally:
-        globalLogPublisher.removeObserver(observer)
     (event,) = events
     assert (event["mru"], event["mtu"], event["whole"]) == (1400, 1376, 1524)
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.error import CallError
@@ -24,6 +23,7 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import CALLER, makeEnvironment, resultOf
+from tests.chapsecrets import secretsIn
 from tests.networks.generic.ends import declare
 from tests.test_gateway import SECRETS, World
 
@@ -61,9 +61,7 @@ def world(tmp_path: object) -> Iterator[World]:
     """
     A gateway with IPv4, AppleTalk and a protocol that has two numbers.
     """
-    secrets = FilePath(str(tmp_path)).child("chap-secrets")
-    secrets.setContent(SECRETS.encode())
-    secrets.chmod(0o600)
+    secrets = secretsIn(tmp_path, SECRETS)
     world = World(secrets)
     environment = makeEnvironment(clock=world.clock)
     for declaration in (APPLETALK, declare(0x00C3, 0x02C3)):

@@ -13,8 +13,6 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.networks.generic.datagram import MALFORMED, NOT_SENT, STRANGER
@@ -33,31 +31,6 @@ def reactor() -> Iterator[Any]:
     yield reactor
     for descriptor in reactor.removeAll():
         descriptor.connectionLost(None)
-
-
-@implementer(ILogObserver)
-class Observer:
-    """
-    A log observer that keeps the gateway's lines.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if event.get("log_namespace", "").startswith("pptpgw"):
-            self.lines.append(event["log_format"].format(**event))
-
-
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    """
-    The lines that the gateway logs.
-    """
-    observer = Observer()
-    globalLogPublisher.addObserver(observer)
-    yield observer.lines
-    globalLogPublisher.removeObserver(observer)
 
 
 class World:

@@ -29,7 +29,6 @@ from scapy.layers.inet6 import (
     IPv6,
 )
 from twisted.internet.task import Clock
-from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -38,6 +37,7 @@ from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ppp.client import ClientCall
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import ALICE, GREWorld, makeEnvironment, makeProtocol, resultOf
+from tests.chapsecrets import secretsIn
 
 GATEWAY = "fc00:0:1::1"
 SERVER = "192.0.2.1"
@@ -167,9 +167,7 @@ class World(GREWorld):
     """
 
     def __init__(self, folder: Path, text: str = SECTION) -> None:
-        secrets = FilePath(str(folder)).child("chap-secrets")
-        secrets.setContent(b'alice * "open sesame" *\n')
-        secrets.chmod(0o600)
+        secrets = secretsIn(folder)
         text = f'[network]\nprotocols = ["ipv4", "ipv6"]\n[ipv6]\n{text}'
         super().__init__(text, [ChapSecretsChecker(secrets)])
 

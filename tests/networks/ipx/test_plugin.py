@@ -35,6 +35,7 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, DrivenLink, Frame, makeEnvironment, makeProtocol, resultOf
+from tests.chapsecrets import secretsIn
 from tests.networks.ipx.test_wire import IPX
 from tests.octets import encodeFrame
 from tests.test_gateway import SECRETS, World
@@ -115,9 +116,7 @@ class IPXWorld(World):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[IPXWorld]:
-    secrets = FilePath(str(tmp_path)).child("chap-secrets")
-    secrets.setContent(SECRETS.encode())
-    secrets.chmod(0o600)
+    secrets = secretsIn(tmp_path, SECRETS)
     world = IPXWorld(secrets)
     yield world
     world.ipx.stop()

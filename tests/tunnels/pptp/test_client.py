@@ -13,7 +13,6 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
-from twisted.python.filepath import FilePath
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.error import CallError, Exhausted
@@ -26,6 +25,7 @@ from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from tests.chapsecrets import secretsIn
 from tests.test_gateway import World
 from tests.tunnels.pptp.port.test_control import TCP
 
@@ -34,10 +34,7 @@ SETTINGS = LinkSettings(identity=Identity(b"alice", b"open sesame", (MSCHAPV2,))
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    secrets = FilePath(str(tmp_path)).child("chap-secrets")
-    secrets.setContent(b'alice * "open sesame" *')
-    secrets.chmod(0o600)
-    return World(secrets)
+    return World(secretsIn(tmp_path))
 
 
 def place(connection: ClientConnection) -> Deferred[ClientCall]:
