@@ -214,11 +214,11 @@ class AccountsChecker:
         certificate. L{IChangedPassword} credentials are let in after the new password has been
         stored.
 
-        @return: fires with the L{AvatarID} of the account. Fails with L{UnauthorizedLogin} where
-            there is no such account, the proof is wrong or the account is disabled; with
-            L{PasswordExpired} where the proof is right, but the password has expired; with
-            L{Rejection} where the new password can't be a password; with
-            L{pptpgw.store.error.StoreError} where the store can't answer.
+        @return: fires with the L{AvatarID} of the account. Fails with
+            L{twisted.cred.error.UnauthorizedLogin} where there is no such account, the proof is
+            wrong or the account is disabled; with L{PasswordExpired} where the proof is right, but
+            the password has expired; with L{Rejection} where the new password can't be a password;
+            with L{pptpgw.store.error.StoreError} where the store can't answer.
         """
         judge: Any = self._change if IChangedPassword.providedBy(credentials) else self._judge
         found: Deferred[Account | None] = self.store.account(nameOf(credentials.username))

@@ -272,6 +272,20 @@ class TestTunnel:
             ("pty:here", "takes nothing"),
             ("serial:/dev/ttyS0:fast", "must be a rate"),
             ("serial:/dev/ttyS0:9600:flow=up", "flow=up"),
+        ],
+    )
+    def test_endpointsThatAreNone(self, endpoint: str, fault: str) -> None:
+        """
+        They are found when the tunnel is made, so that a check of the configuration finds them.
+        """
+        with pytest.raises(ConfigurationError) as raised:
+            HDLCTunnel(HDLCSettings((endpoint,)), World().environment)
+        assert str(raised.value).startswith(f"[hdlc] endpoints: {endpoint}: ")
+        assert fault in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "fault"),
+        [
             ("serial:/nowhere", "No such file"),
             ("unix:/nowhere/line", "/nowhere/line"),
         ],
@@ -281,7 +295,8 @@ class TestTunnel:
 
         world = World()
         object.__setattr__(world.environment, "reactor", reactor)
+        tunnel = HDLCTunnel(HDLCSettings((endpoint,)), world.environment)
         with pytest.raises(ConfigurationError) as raised:
-            HDLCTunnel(HDLCSettings((endpoint,)), world.environment).start()
-        assert str(raised.value).startswith("[hdlc] endpoints: ")
+            tunnel.start()
+        assert str(raised.value).startswith(f"[hdlc] endpoints: {endpoint}: ")
         assert fault in str(raised.value)
