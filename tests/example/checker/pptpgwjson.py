@@ -43,9 +43,8 @@ class JSONChecker:
         right = credentials.checkPassword(user["password"].encode() if user else self.nobody)
         if user is None or not right:
             return fail(UnauthorizedLogin())
-        addresses = (
-            (IPv4Network(user["address"]),) if "address" in user else None
-        )  # An address of the pool.
+        # A user without an address gets one of the pool.
+        addresses = (IPv4Network(user["address"]),) if "address" in user else None
         return succeed(AvatarID(Profile(name, addresses)))
 
 

@@ -42,7 +42,7 @@ class GTC(EAPMethod):
 
     async def authenticate(self, conversation: IEAPConversation) -> Grant:
         token = (await conversation.ask(self.number, self.prompt)).content
-        if not 0 < len(token) <= 128:  # A kind of credentials that a RADIUS server can judge.
+        if not 0 < len(token) <= 128:  # The lengths that RADIUS can carry.
             raise Malformed(f"a token of {len(token)} octets")
         name, number = conversation.username, conversation.identifier
         return await conversation.judge(
