@@ -156,21 +156,27 @@ class MemoryTUN:
     A TUN device, whose kernel the test plays.
 
     @ivar receive: takes packets from the kernel. The data path sets it.
-    @ivar written: the packets that the kernel was given.
+    @ivar written: the packets that the kernel was given, and that are kept.
     @ivar error: raised when a packet is written; None if packets can be written.
     """
 
     receive: Callable[[bytes], object]
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int | None = None) -> None:
+        """
+        @param keep: how many of the last packets are kept; None for all.
+        """
         self.written: list[bytes] = []
         self.error: OSError | None = None
+        self._keep = keep
         self.write: Callable[[bytes], object] = self._write
 
     def _write(self, packet: bytes) -> None:
         if self.error is not None:
             raise self.error
         self.written.append(packet)
+        if self._keep is not None:
+            del self.written[: -self._keep]
 
 
 class GREWorld(World):

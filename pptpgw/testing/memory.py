@@ -10,6 +10,7 @@ the TCP connection between two control connections.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -22,6 +23,7 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelOwner,
     IDataPath,
+    IKernelInterface,
     MPPEParameters,
 )
 from pptpgw.tunnels.pptp.call import Call
@@ -281,3 +283,36 @@ def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> No
         transport = MemoryTransport(clock)
         transport.join(here, there)
         here.connectionMade(transport)
+
+
+@implementer(IKernelInterface)
+class MemoryInterface:
+    """
+    The interface of a data path, which records what the networks do with it.
+
+    @ivar told: the changes in order: C{"address 192.0.2.1/32"}, C{"route 10.77.0.0/24"} or
+        C{"no route 10.77.0.0/24"}.
+    """
+
+    name = "pptp0"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        """
+        See L{IKernelInterface.addAddress}.
+        """
+        self.told.append(f"address {address}")
+
+    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
+        """
+        See L{IKernelInterface.addRoute}.
+        """
+        self.told.append(f"route {network}")
+
+    def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
+        """
+        See L{IKernelInterface.removeRoute}.
+        """
+        self.told.append(f"no route {network}")

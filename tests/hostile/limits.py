@@ -116,7 +116,7 @@ LIMITS_PER_CALL = {
     "MPLSNetwork._neighbours": 1,
     "MPLSNetwork._open": 1,
     "MPLSNetwork._placed": 1,
-    "Admission._places": 1,
+    "Admission._calls": 1,
     "Registry._identifiers": 1,
     "Registry._numbers": 1,
     "RouteTable.exact": 2,

@@ -18,8 +18,9 @@ from pptpgw.networks.ethernet.plugin import BridgeNetwork
 from pptpgw.testing import CALLER, GREWorld, makeEnvironment
 from pptpgw.tunnels.pptp.callid import CallIDs
 from tests.chapsecrets import secretsIn
-from tests.hostile.wire import Device, Kernel
+from tests.hostile.wire import Kernel
 from tests.logged import loggedFailures
+from tests.networks.tap import MemoryTAP
 
 SERVER = CALLER.called
 MRU = 1520
@@ -99,7 +100,7 @@ class World(GREWorld):
         **options: Any,
     ) -> None:
         self.encryption = encryption
-        self.device = Device()
+        self.device = MemoryTAP(keep=1000)
         self.callers = 0
         self._more = {f"more{place}": one for place, one in enumerate(more)}
         self._logging = loggedFailures()

@@ -10,14 +10,11 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.auth.realm import AvatarID
 from pptpgw.datapath.filtered import FILTERED
 from pptpgw.error import Refused
 from pptpgw.interfaces import Attachment, INetwork
@@ -33,30 +30,13 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import GREWorld
 from tests.clients.world import BEHIND, packet
+from tests.limited import Checker
 
 RULES = {
     "none": (),
     "out": (f"permit udp from any to {BEHIND}",),
     "all": ("permit ip from any to any",),
 }
-
-
-@implementer(ICredentialsChecker)
-class Checker:
-    """
-    A checker with profiles by user name. Each user's password is the name.
-    """
-
-    credentialInterfaces = (IUsernamePassword, IUsernameHashedPassword)
-
-    def __init__(self) -> None:
-        self.profiles: dict[bytes, Profile] = {}
-
-    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        profile = self.profiles.get(credentials.username)
-        if profile is None or not credentials.checkPassword(credentials.username):
-            raise UnauthorizedLogin
-        return succeed(AvatarID(profile))
 
 
 class Caller:
@@ -86,10 +66,11 @@ class World(GREWorld):
     """
 
     def __init__(self, networks: dict[str, INetwork] | None = None) -> None:
-        self.checker = Checker()
+        clock = Clock()
+        self.checker = Checker(clock)
         self.others = networks
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.12"))])
-        super().__init__("", [self.checker])
+        super().__init__("", [self.checker], clock=clock)
 
     def makeNetworks(self) -> dict[str, INetwork]:
         return self.others or {

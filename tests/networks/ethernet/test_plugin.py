@@ -16,7 +16,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     INetwork,
@@ -34,6 +33,7 @@ from pptpgw.networks.ethernet.switch import ELSEWHERE, TOO_MANY
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import DELAY, DrivenLink, makeEnvironment, makeProtocol
 from tests.logged import observed
+from tests.networks.tap import MemoryTAP
 
 ROUTER, ONE, OTHER = (f"02:00:00:00:00:0{number}" for number in (7, 1, 2))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -53,35 +53,6 @@ def ping(source: str, destination: str, size: int = 0) -> bytes:
     """
     packet = IP(src="10.1.0.1", dst="10.1.0.2") / ICMP() / bytes(max(0, size - 28))
     return bytes(Ether(src=source, dst=destination) / packet)
-
-
-class Device:
-    """
-    A fake of the kernel's side of the TAP device.
-    """
-
-    fault = ""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.states: list[str] = []
-        self.receive: DeliverPacket = self._write
-        self.write: DeliverPacket = self._write
-        self.broken = False
-
-    def lacking(self) -> list[str]:
-        return []
-
-    def _write(self, frame: bytes) -> None:
-        if self.broken:
-            raise OSError("it is down")
-        self.frames.append(frame)
-
-    def start(self) -> None:
-        self.states.append("started")
-
-    def stop(self) -> None:
-        self.states.append("stopped")
 
 
 class Caller:
@@ -113,7 +84,7 @@ class Gateway:
     def __init__(self, mru: int = 1600, **settings: Any) -> None:
         self.clock = Clock()
         self.counters = Counters()
-        self.device = Device()
+        self.device = MemoryTAP()
         environment = makeEnvironment(f"[link]\nmru = {mru}", self.clock, self.counters)
         self.network = BridgeNetwork(BridgeSection(**settings), environment, self.device)
         self.network.start()
@@ -131,13 +102,13 @@ def test_twoCallersAndTheLAN() -> None:
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
     one.bcp.sendPacket(question(ONE))
-    assert (other.frames, gateway.device.frames) == ([question(ONE)], [question(ONE)])
+    assert (other.frames, gateway.device.written) == ([question(ONE)], [question(ONE)])
     other.bcp.sendPacket(ping(OTHER, ONE))
     assert one.frames == [ping(OTHER, ONE)]
     gateway.device.receive(ping(ROUTER, OTHER))
     assert other.frames[1:] == [ping(ROUTER, OTHER)]
     one.bcp.sendPacket(ping(ONE, ROUTER))
-    assert gateway.device.frames[1:] == [ping(ONE, ROUTER)]
+    assert gateway.device.written[1:] == [ping(ONE, ROUTER)]
     assert len(one.frames) == 1
     assert gateway.counters.discards == {}
 
@@ -154,7 +125,7 @@ def test_oneSessionEnds() -> None:
     assert len(gateway.network.switch) == 0
     other.frames.clear()
     other.bcp.sendPacket(ping(OTHER, ONE))
-    assert gateway.device.frames[1:] == [ping(OTHER, ONE)]
+    assert gateway.device.written[1:] == [ping(OTHER, ONE)]
     gateway.device.receive(ping(ROUTER, OTHER))
     assert other.frames == [ping(ROUTER, OTHER)]
     assert len(one.frames) == 0
@@ -226,7 +197,7 @@ def test_spanningTree() -> None:
     gateway.device.receive(hello)
     assert (with_.frames, without.frames) == ([hello], [])
     with_.bcp.sendPacket(hello)
-    assert gateway.device.frames == [hello]
+    assert gateway.device.written == [hello]
 
 
 @pytest.mark.parametrize(
@@ -294,10 +265,10 @@ def test_stop() -> None:
     assert gateway.device.states == ["started", "stopped", "stopped"]
     gateway.device.receive(question(ROUTER))
     caller.bcp.sendPacket(question(ONE))
-    assert (caller.frames, gateway.device.frames) == ([], [])
+    assert (caller.frames, gateway.device.written) == ([], [])
     gateway.network.start()
     caller.bcp.sendPacket(question(ONE))
-    assert gateway.device.frames == [question(ONE)]
+    assert gateway.device.written == [question(ONE)]
 
 
 def test_deviceThatRefuses() -> None:
@@ -306,7 +277,7 @@ def test_deviceThatRefuses() -> None:
     """
     gateway = Gateway()
     one, other = Caller(gateway, "alice"), Caller(gateway, "bob")
-    gateway.device.broken = True
+    gateway.device.error = OSError("it is down")
     one.bcp.sendPacket(question(ONE))
     assert other.frames == [question(ONE)]
     assert gateway.counters.discards == {"frame not taken by the TAP device": 1}

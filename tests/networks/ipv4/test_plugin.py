@@ -4,7 +4,7 @@ Tests for L{pptpgw.networks.ipv4.plugin}.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Caller,
     IAddressPool,
-    IKernelInterface,
     INetwork,
     INetworkFactory,
     IReloadable,
@@ -27,32 +26,11 @@ from pptpgw.networks.ipv4 import plugin
 from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import CALLER, makeEnvironment, makeProtocol
-
-
-@implementer(IKernelInterface)
-class Interface:
-    """
-    A network interface that records what it is told.
-    """
-
-    name = "pptp0"
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
-        self.told.append(f"address {address}")
-
-    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
-        self.told.append(f"route {network}")
-
-    def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
-        self.told.append(f"no route {network}")
+from pptpgw.testing import CALLER, MemoryInterface, makeEnvironment, makeProtocol
 
 
 def made(
-    text: str, interface: Interface | None = None, called: tuple[str, ...] = ()
+    text: str, interface: MemoryInterface | None = None, called: tuple[str, ...] = ()
 ) -> plugin.IPv4Sessions:
     """
     The network that the section C{text} makes, on a gateway that is called at these addresses.
@@ -72,7 +50,7 @@ def test_addressAndRoutes() -> None:
     """
     The interface gets the gateway's address, and routes to the pool.
     """
-    interface = Interface()
+    interface = MemoryInterface()
     made('local = "192.0.2.1"\npool = ["192.0.2.2-192.0.2.5"]', interface).start()
     assert interface.told == ["address 192.0.2.1/32", "route 192.0.2.2/31", "route 192.0.2.4/31"]
     made("").start()
@@ -207,7 +185,7 @@ def test_namedPools() -> None:
     A subscriber gets an address of the account's pool and then of the next pool. Routes lead to all
     pools.
     """
-    interface = Interface()
+    interface = MemoryInterface()
     network = made(POOLS, interface)
     network.start()
     assert interface.told == [
@@ -331,7 +309,7 @@ def test_reload() -> None:
     """
     A reload changes what new sessions get, and sessions that exist keep what they have.
     """
-    interface = Interface()
+    interface = MemoryInterface()
     network = made('pool = ["10.77.0.10"]', interface)
     verifyObject(IReloadable, network)
     network.start()

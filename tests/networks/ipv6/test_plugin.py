@@ -6,7 +6,7 @@ Scapy reads the packets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,12 @@ from scapy.layers.inet6 import (
     IPv6,
 )
 from twisted.internet.task import Clock
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
-    IKernelInterface,
     INetwork,
     INetworkFactory,
     INetworkProtocol,
@@ -39,31 +37,10 @@ from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ports import sysctl
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import ALICE, DrivenLink, makeProtocol
+from pptpgw.testing import ALICE, DrivenLink, MemoryInterface, makeProtocol
 from tests.networks.ipv6.callers import GATEWAY, SECTION, Host, made, protocolOf
 
 OWN = IPv6Network("2001:db8:1::/64")
-
-
-@implementer(IKernelInterface)
-class Interface:
-    """
-    A network interface that records what it is told.
-    """
-
-    name = "pptp0"
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
-        self.told.append(f"address {address}")
-
-    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
-        self.told.append(f"route {network}")
-
-    def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
-        raise AssertionError("they go with the interface")
 
 
 @pytest.fixture
@@ -96,7 +73,7 @@ class TestNetwork:
 
     def test_addressAndRoutes(self, switches: Switches, log: list[str]) -> None:
         switches("0", "1")
-        interface = Interface()
+        interface = MemoryInterface()
         network = made(interface=interface)
         network.start()
         network.stop()
@@ -116,7 +93,7 @@ class TestNetwork:
         A kernel that doesn't forward IPv6 is reported once, and callers still get prefixes.
         """
         switches("0", "0")
-        network = made(interface=Interface())
+        network = made(interface=MemoryInterface())
         network.start()
         protocolOf(network)
         assert len(log) == 1 and "sysctl net.ipv6.conf.all.forwarding=1" in log[0]
@@ -126,7 +103,7 @@ class TestNetwork:
         An interface on which IPv6 is disabled is reported once, and sessions go without IPv6.
         """
         switches("1", "1")
-        interface = Interface()
+        interface = MemoryInterface()
         network = made(interface=interface)
         network.start()
         assert makeProtocol(network, Profile("alice")) is None

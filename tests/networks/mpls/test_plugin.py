@@ -16,7 +16,6 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.config.configuration import parse
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     INetwork,
@@ -30,42 +29,13 @@ from pptpgw.networks.mpls.port import MPLSPort
 from pptpgw.networks.mpls.wire.mpls import DEPTH_LIMIT, LabelStackEntry, encode
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import DrivenLink, makeEnvironment, makeProtocol, makeSession
+from tests.networks.tap import MemoryTAP
 
 KERNEL = "92:84:73:cf:11:be"
 TEN, ELEVEN = "10.77.0.10", "10.77.0.11"
 AT_TEN, AT_ELEVEN = "02:00:0a:4d:00:0a", "02:00:0a:4d:00:0b"
 UNICAST, MULTICAST = 0x0281, 0x0283
 PACKET = encode([LabelStackEntry(100), LabelStackEntry(17)], b"inside")
-
-
-class Device:
-    """
-    A fake of the kernel's side of the TAP device.
-
-    @ivar frames: the frames that the kernel received.
-    """
-
-    fault = ""
-
-    def __init__(self) -> None:
-        self.address = bytes.fromhex(KERNEL.replace(":", ""))
-        self.frames: list[bytes] = []
-        self.receive: DeliverPacket = self._write
-        self.write: DeliverPacket = self._write
-        self.state = "new"
-        self.broken = False
-
-    def _write(self, frame: bytes) -> object:
-        if self.broken:
-            raise OSError("no")
-        self.frames.append(frame)
-        return None
-
-    def start(self) -> None:
-        self.state = "started"
-
-    def stop(self) -> None:
-        self.state = "stopped"
 
 
 class World:
@@ -76,7 +46,7 @@ class World:
     def __init__(self, settings: mpls.MPLSSection | None = None) -> None:
         self.counters = Counters()
         environment = makeEnvironment("[link]\nmru = 1300", counters=self.counters)
-        self.device = Device()
+        self.device = MemoryTAP(bytes.fromhex(KERNEL.replace(":", "")))
         self.network = mpls.MPLSNetwork(settings or mpls.MPLSSection(), environment, self.device)
 
     def session(self, address: str | None = None) -> Caller:
@@ -99,7 +69,7 @@ class World:
         """
         The frames that the kernel received since this was last called.
         """
-        frames, self.device.frames = self.device.frames, []
+        frames, self.device.written = self.device.written, []
         return [Ether(frame) for frame in frames]
 
     def ask(self, address: str) -> list[Ether]:
@@ -192,10 +162,10 @@ def test_startAndStop(world: World) -> None:
     The network opens and closes its device.
     """
     world.network.start()
-    assert world.device.state == "started"
+    assert world.device.states == ["started"]
     world.network.stop()
     world.network.stop()
-    assert world.device.state == "stopped"
+    assert world.device.states == ["started", "stopped", "stopped"]
 
 
 def test_factory() -> None:
@@ -284,7 +254,7 @@ class TestToTheKernel:
         """
         A frame that the device refuses is counted.
         """
-        world.device.broken = True
+        world.device.error = OSError("it is down")
         world.session(TEN).sends(PACKET)
         assert world.ask(TEN) == []
         assert world.counters.discards == {mpls.NOT_TAKEN: 2}
