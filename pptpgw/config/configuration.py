@@ -270,13 +270,20 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
             within = {
                 key: value
                 for key, value in table.items()
-                if key not in keys and (_isTables(value) or key in plugin.installed(kind))
+                if key not in keys and (_isTables(value) or _isDeclared(kind, key))
             }
             table = {key: value for key, value in table.items() if key not in within}
         yield () if name in SECTIONS else _KINDS, "", name, table
         for key, value in within.items():
             # What is declared is the value of a key of the section itself.
             yield (kind,), f"{name}.", key, {key: value} if kind is INetworkDeclarer else value
+
+
+def _isDeclared(kind: Any, name: str) -> bool:
+    """
+    Return whether C{name} is a plugin of C{kind} whose key can have any value, tables or not.
+    """
+    return kind is INetworkDeclarer and name in plugin.installed(kind)
 
 
 def _isTables(value: object) -> bool:
