@@ -109,18 +109,27 @@ def parse(content: bytes, name: str) -> Secrets:
 
 
 def _secrets(content: bytes, name: str) -> Iterator[Secret]:
-    for line, words in _lines(content, name):
-        where = f"{name}, line {line}"
-        if len(words) < 3:
-            raise ConfigurationError(
-                f"{where}: {len(words)} words, at least client, server and secret are needed"
-            )
-        client, server, secret, *rest = words
-        if not client:
-            raise ConfigurationError(f"{where}: the client's name is empty")
-        if secret.startswith(b"@/"):
-            raise ConfigurationError(f"{where}: a secret kept in another file (@/...)")
-        yield Secret(client, server, secret, _addresses(rest, where))
+    for line, words in lines(content, name):
+        yield secretOf(words, f"{name}, line {line}")
+
+
+def secretOf(words: list[bytes], where: str) -> Secret:
+    """
+    Return what the words of one line say.
+
+    @param where: the name of the file and the number of the line, for error messages.
+    @raise ConfigurationError: the line is wrong.
+    """
+    if len(words) < 3:
+        raise ConfigurationError(
+            f"{where}: {len(words)} words, at least client, server and secret are needed"
+        )
+    client, server, secret, *rest = words
+    if not client:
+        raise ConfigurationError(f"{where}: the client's name is empty")
+    if secret.startswith(b"@/"):
+        raise ConfigurationError(f"{where}: a secret kept in another file (@/...)")
+    return Secret(client, server, secret, _addresses(rest, where))
 
 
 def _addresses(words: list[bytes], where: str) -> tuple[IPv4Network, ...] | None:
@@ -170,9 +179,11 @@ def _without(whole: IPv4Network, hole: IPv4Network) -> list[IPv4Network]:
     return sorted(whole.address_exclude(hole))
 
 
-def _lines(content: bytes, name: str) -> Iterator[tuple[int, list[bytes]]]:
+def lines(content: bytes, name: str) -> Iterator[tuple[int, list[bytes]]]:
     """
     Return the words of each line that has any, with the number of the line on which they begin.
+
+    @raise ConfigurationError: a quote isn't closed.
     """
     words: list[bytes] = []
     begun = line = 1

@@ -6,43 +6,37 @@ from __future__ import annotations
 
 from time import time
 
-from pptpgw.command.base import Command, moment, shown, table
-from pptpgw.store.interface import IStore
+from pptpgw.command.options import Accounts, listed, stored
+from pptpgw.command.output import Column, Listing, moment, stamp
+from pptpgw.command.parsing import command
+from pptpgw.store.record import Attempts
+
+COLUMNS: tuple[Column[Attempts], ...] = (
+    Column("kind", lambda one: one.kind),
+    Column("subject", lambda one: one.subject),
+    Column(
+        "failures", lambda one: one.failures, lambda one: f"{one.failures} failures", isNumber=True
+    ),
+    Column("until", lambda one: stamp(one.until), lambda one: f"until {moment(one.until)}"),
+    Column("last", lambda one: stamp(one.last), lambda one: moment(one.last), usual=False),
+)
+"""
+The columns of C{pptpgw lockouts}.
+"""
 
 
-class Lockouts(Command):
+@command(
+    "lockouts",
+    "List who is locked out for wrong passwords, and until when.",
+    "The lockouts are those that gateways have written to the store. A gateway that was restarted "
+    "since then has forgotten them.",
+)
+@listed(COLUMNS)
+@stored
+async def lockouts(accounts: Accounts, listing: Listing[Attempts]) -> None:
     """
     C{pptpgw lockouts}: list the users and addresses that are locked out after failed attempts.
     """
-
-    longdesc = (
-        "List who is locked out for wrong passwords, and until when, as gateways have written it "
-        "to the store. A gateway that was restarted since then has forgotten the lockouts."
-    )
-
-    @property
-    def url(self) -> str:
-        """
-        The URL of the store that the gateway writes lockouts to.
-        """
-        return (self["store"] is None and self.configuration.audit.store) or super().url
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
+    with accounts.store(audit=True) as store:
         locked = await store.lockedOut(time())
-        if not locked:
-            print("Nobody is locked out.")
-            return
-        print(
-            table(
-                (
-                    one.kind,
-                    shown(one.subject),
-                    f"{one.failures} failures",
-                    f"until {moment(one.until)}",
-                )
-                for one in locked
-            )
-        )
+    listing.list(locked, "Nobody is locked out.")

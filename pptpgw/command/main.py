@@ -9,72 +9,122 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import click
 from twisted.internet.defer import Deferred
-from twisted.python import usage
 
-from pptpgw.command.backup import Backup
-from pptpgw.command.base import BaseOptions
-from pptpgw.command.chapsecrets import Import
-from pptpgw.command.lockouts import Lockouts
-from pptpgw.command.profile import ProfileCommands
-from pptpgw.command.usage import UsageCommand
-from pptpgw.command.user import UserCommands
+from pptpgw import __version__
+from pptpgw.command.parsing import Group, Work
+from pptpgw.command.status import FAILED, USAGE, statusOf
 from pptpgw.error import PPTPGWError
-from pptpgw.ports.terminal import endWithReader, onInterrupt
+from pptpgw.ports.terminal import endWithReader, onInterrupt, outliveReader
 
+_FOLDER = "pptpgw.command"
 
-def _ppp() -> usage.Options:
-    # This module imports the gateway, which the other commands don't need.
-    from pptpgw.command.ppp import PPP
-
-    return PPP()
-
-
-class PPTPGW(BaseOptions):
-    """
-    The command line as a whole: its commands, one for each subcommand.
-    """
-
-    synopsis = "Usage: pptpgw"
-    longdesc = (
+commands = Group(
+    "pptpgw",
+    "Manage the accounts of a PPTP gateway, and run PPP on a line.",
+    {
+        "user": (
+            f"{_FOLDER}.user:group",
+            "Users: add, set, list, show, disable, enable, remove.",
+        ),
+        "profile": (
+            f"{_FOLDER}.profile:group",
+            "Attributes that users share: add, set, list, remove.",
+        ),
+        "lockouts": (
+            f"{_FOLDER}.lockouts:lockouts",
+            "List who is locked out for wrong passwords, and until when.",
+        ),
+        "import": (
+            f"{_FOLDER}.importing:take",
+            "Add the users of a file of pppd, accel-ppp, RouterOS or FreeRADIUS.",
+        ),
+        "export": (f"{_FOLDER}.exporting:give", "Write the users to a file."),
+        "backup": (f"{_FOLDER}.backup:backup", "Copy the store to a file."),
+        "usage": (f"{_FOLDER}.usage:usage", "Show the sessions of users, and their sums."),
+        "completion": (
+            f"{_FOLDER}.completion:completion",
+            "Print the script that completes this command in a shell.",
+        ),
+        "ppp": (
+            f"{_FOLDER}.ppp:ppp",
+            "Run PPP on a line: standard input and output, a serial line.",
+        ),
+    },
+    help=(
         "Manage the accounts of a PPTP gateway, and run PPP on a line. pptpgw COMMAND --help "
         "describes a command."
-    )
-    subCommands = [
-        ["user", None, UserCommands, "Users: add, set, list, show, disable, enable, remove."],
-        ["profile", None, ProfileCommands, "Attributes that users share: add, set, list, remove."],
-        ["lockouts", None, Lockouts, "List who is locked out for wrong passwords, and until when."],
-        ["import", None, Import, "Add the users of a chap-secrets file."],
-        ["backup", None, Backup, "Copy the store to a file."],
-        ["usage", None, UsageCommand, "Show the sessions of users, and their sums."],
-        ["ppp", None, _ppp, "Run PPP on a line: standard input and output, a serial line."],
-    ]
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""
+The command line as a whole.
+"""
+click.version_option(__version__, message="pptpgw %(version)s")(commands)
 
 
-async def run(reactor: Any, argv: Sequence[str]) -> int:
+def parse(words: Sequence[str]) -> Work | int:
     """
-    Run the command that C{argv} names, and return the exit status.
+    Return the work that a command line asks for, or the exit status if there is none: help was
+    printed, or an error.
     """
-    options: Any = PPTPGW()
     try:
-        options.parseOptions(list(argv))
-        while getattr(options, "subCommands", None):
-            if options.subCommand is None:
-                raise usage.UsageError("a command is missing; --help lists them")
-            options = options.subOptions
-        status: int = await options.run(reactor)
-    except usage.UsageError as error:
-        print(f"pptpgw: {error}", file=sys.stderr)
-        return 2
-    except PPTPGWError as error:
-        print(f"pptpgw: {error}", file=sys.stderr)
-        return 1
-    return status
+        found: Work | int = commands.main(list(words), prog_name="pptpgw", standalone_mode=False)
+    except (click.ClickException, PPTPGWError) as error:
+        return told(error)
+    return found
+
+
+async def perform(reactor: Any, work: Work) -> int:
+    """
+    Do the work, and return the exit status.
+    """
+    try:
+        return await work.perform(reactor)
+    except (click.ClickException, PPTPGWError) as error:
+        return told(error)
+
+
+def told(error: click.ClickException | PPTPGWError) -> int:
+    """
+    Print an error, and return the exit status that it means.
+    """
+    if isinstance(error, click.ClickException):
+        print(f"pptpgw: {error.format_message()}", file=sys.stderr)
+        return USAGE
+    print(f"pptpgw: {error}", file=sys.stderr)
+    return statusOf(error)
+
+
+async def run(reactor: Any, words: Sequence[str]) -> int:
+    """
+    Run the command that C{words} name, and return the exit status.
+    """
+    work = parse(words)
+    return work if isinstance(work, int) else await perform(reactor, work)
 
 
 def main() -> NoReturn:
     """
     The entry point: run the command line of this process, and exit.
+    """
+    endWithReader()
+    try:
+        work = parse(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if isinstance(work, int):
+        sys.exit(work)
+    if work.runsReactor:
+        outliveReader()
+        sys.exit(work.do())
+    sys.exit(_runReactor(work))
+
+
+def _runReactor(work: Work) -> Any:
+    """
+    Run the reactor until the work is done, and return the exit status.
     """
     from twisted.internet import reactor as running
 
@@ -86,18 +136,20 @@ def main() -> NoReturn:
             reactor.stop()
         statuses.append(status)
 
-    async def perform() -> None:
+    async def do() -> None:
         with onInterrupt(lambda status: reactor.callFromThread(end, status)):
             try:
-                end(await run(reactor, sys.argv[1:]))
+                end(await perform(reactor, work))
             except SystemExit as ended:
                 end(ended.code)
             except Exception:
                 traceback.print_exc()
-                end(1)
+                end(FAILED)
 
-    endWithReader()
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(perform()))
+    doing = do()
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(doing))
     reactor.run()
+    # After a signal the command is still in the middle: let it put back what it has changed.
+    doing.close()
     # A signal decides the exit status, even if the command still ended with a result.
-    sys.exit(statuses[0])
+    return statuses[0]

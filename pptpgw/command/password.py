@@ -7,49 +7,50 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from getpass import GetPassWarning, getpass
 from secrets import token_urlsafe
+from typing import Any, TypeVar
 
-from twisted.python import usage
+import click
 
-from pptpgw.command.base import BaseOptions
+from pptpgw.command.parsing import exclusive
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _OCTETS = 12
 
 
-class Password(BaseOptions):
+@dataclass(frozen=True, slots=True)
+class Source:
     """
-    The options that say where the new password comes from, and how it is stored.
+    Where the new password comes from, and how it is stored.
+
+    @ivar generate: whether to make a random one.
+    @ivar stdin: whether to read it from standard input.
+    @ivar recoverable: whether to store the password itself too, encrypted.
     """
 
-    optFlags: Sequence[Sequence[object]] = [
-        ["generate", None, "Make a random password, and print it once."],
-        ["stdin", None, "Read the password, a line, from standard input."],
-        ["recoverable", None, "Store the password itself too, encrypted: CHAP (MD5) needs it."],
-    ]
-
-    def postOptions(self) -> None:
-        """
-        Check that at most one source of the password is given.
-        """
-        if self["generate"] and self["stdin"]:
-            raise usage.UsageError("--generate and --stdin: it can be only one of them")
+    generate: bool
+    stdin: bool
+    recoverable: bool
 
     def password(self, name: str) -> bytes:
         """
-        Get the new password of the user C{name}, from the source that the command line names.
+        Get the new password of the user C{name}.
 
         @raise ConfigurationError: there is none, it is empty, or two that were typed differ.
         @raise SystemExit: SIGINT or SIGTERM came instead.
         """
-        if self["generate"]:
+        if self.generate:
             return token_urlsafe(_OCTETS).encode()
         # Reading blocks the reactor, so its own signal handlers would do nothing meanwhile.
         with onInterrupt(sys.exit):
-            if self["stdin"]:
+            if self.stdin:
                 password = sys.stdin.buffer.readline().rstrip(b"\r\n")
             else:
                 password = _typed(name)
@@ -57,12 +58,32 @@ class Password(BaseOptions):
             raise ConfigurationError("the password is empty; nothing is changed")
         return password
 
-    def announce(self, password: bytes) -> None:
+    def told(self, password: bytes) -> str | None:
         """
-        Print a generated password, once it is in force.
+        Return the password if it was generated, to be told once; otherwise None.
         """
-        if self["generate"]:
-            print(f"The password: {password.decode()}")
+        return password.decode() if self.generate else None
+
+
+def sourced(function: F) -> F:
+    """
+    Add the options that say where a password comes from; the function is given C{source}, a
+    L{Source}.
+    """
+
+    @wraps(function)
+    def wrapped(first: Any, *, generate: bool, stdin: bool, recoverable: bool, **more: Any) -> Any:
+        exclusive(generate=generate, stdin=stdin)
+        return function(first, source=Source(generate, stdin, recoverable), **more)
+
+    made: Any = wrapped
+    for flag, words in (
+        ("--recoverable", "Store the password itself too, encrypted: CHAP (MD5) needs it."),
+        ("--stdin", "Read the password, a line, from standard input."),
+        ("--generate", "Make a random password, and print it once."),
+    ):
+        made = click.option(flag, is_flag=True, help=words)(made)
+    return made  # type: ignore[no-any-return]
 
 
 def _typed(name: str) -> bytes:

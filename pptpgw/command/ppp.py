@@ -12,18 +12,16 @@ from functools import partial
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
-from twisted.cred.strcred import AuthOptionMixin
+import click
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
-from twisted.python import usage
 
-from pptpgw import tap
-from pptpgw.auth.chain import configuredCheckers
 from pptpgw.clock import steady
-from pptpgw.command.base import optionsFirst
+from pptpgw.command.gateway import GatewayOptions, gatewayed
+from pptpgw.command.parsing import command, one, refuse
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.secrecy import readPassword
@@ -60,93 +58,96 @@ first free number, so that several lines can be served at a time.
 """
 
 
-class PPP(tap.Options):
+@command(
+    "ppp",
+    "Run PPP on a line: standard input and output, a serial line.",
+    "Without --dial it answers, as the gateway does, with the checkers of --auth and the "
+    "configuration. Without ENDPOINT the line is standard input and output, as in pppd pty "
+    '"pptpgw ppp --config FILE --auth SPEC", and there is one call. ENDPOINT is one of Twisted\'s '
+    "endpoint strings, such as tcp:2000, unix:/run/ppp.sock or serial:/dev/ttyS0:115200. With "
+    "--dial it calls, and gives a TUN device the address that it gets and a route to the other "
+    "end; other routes must be added by hand. The exit status is 0 after a session, 1 if there was "
+    "none. The log goes to standard error.",
+)
+@one("ENDPOINT", needed=False)
+@gatewayed
+@click.option("--check-config", is_flag=True, help="Check whether it could start, and exit.")
+@click.option("--dial", is_flag=True, help="Be the end that calls, not the one that answers.")
+@click.option("--user", "-u", metavar="NAME", help="With --dial: the name to log in with.")
+@click.option(
+    "--password-file", metavar="FILE", help="With --dial: a file with the password, one line."
+)
+@click.option(
+    "--chat",
+    metavar="SCRIPT",
+    help="With --dial: a chat script to run first, as in \"ABORT BUSY '' ATDT5551234 CONNECT\".",
+)
+@click.option(
+    "--pty", is_flag=True, help="Make a pseudoterminal, print its path, and use it as the line."
+)
+async def ppp(
+    reactor: Any, words: Sequence[str], endpoint: str | None, check_config: bool, **given: Any
+) -> int:
     """
-    The command line of C{pptpgw ppp}.
+    C{pptpgw ppp}: run PPP on one line.
     """
+    line = PPP(words, endpoint or "", **given)
+    return line.check(reactor) if check_config else await line.run(reactor)
 
-    synopsis = "[ENDPOINT] [--config FILE] (--auth SPEC ... | --dial [--user NAME ...])"
-    longdesc = (
-        "Run PPP on a line. Without --dial it answers, as the gateway does, with the checkers of "
-        "--auth and the configuration. Without ENDPOINT the line is standard input and output, as "
-        'in pppd pty "pptpgw ppp --config FILE --auth SPEC", and there is one call. ENDPOINT is '
-        "one of Twisted's endpoint strings, such as tcp:2000, unix:/run/ppp.sock or "
-        "serial:/dev/ttyS0:115200. With --dial it calls, and gives a TUN device the address that "
-        "it gets and a route to the other end; other routes must be added by hand. The exit "
-        "status is 0 after a session, 1 if there was none, 2 if the command line is wrong. The "
-        "log goes to standard error."
-    )
-    optParameters = [
-        ["user", "u", None, "With --dial: the name to log in with."],
-        ["password-file", None, None, "With --dial: a file with the password, one line."],
-        [
-            "chat",
-            None,
-            None,
-            "With --dial: a chat script to run first, as in \"ABORT BUSY '' ATDT5551234 CONNECT\".",
-        ],
-    ]
-    optFlags = [
-        ["pty", None, "Make a pseudoterminal, print its path, and use it as the line."],
-        ["dial", None, "Be the end that calls, not the one that answers."],
-    ]
+
+class PPP:
+    """
+    PPP on one line.
+    """
 
     _log = Logger()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.endpoint = ""
-        self._password = b""
-        self._script: tuple[Step, ...] = ()
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        endpoint: str,
+        *,
+        dial: bool,
+        user: str | None,
+        password_file: str | None,
+        chat: str | None,
+        pty: bool,
+    ) -> None:
         """
-        Parse the words of the command line.
-
-        @raise usage.UsageError: the words are wrong.
+        @param words: the options of C{twistd pptpgw} that were given.
+        @param endpoint: the endpoint of the line; empty for a pseudoterminal, or for standard input
+            and output.
+        @raise click.UsageError: the options don't go together.
+        @raise pptpgw.error.PPTPGWError: the configuration or the password can't be used.
         """
-        usage.Options.parseOptions(self, optionsFirst(self, options or ()))
-
-    def parseArgs(self, *endpoints: str) -> None:
-        """
-        Take the endpoint of the line, if one is given.
-        """
-        if len(endpoints) > 1:
-            raise usage.UsageError(f"one endpoint at most, not {len(endpoints)}")
-        self.endpoint = "".join(endpoints)
-
-    def postOptions(self) -> None:
-        """
-        Read the configuration and the password.
-
-        @raise pptpgw.error.ConfigurationError: the configuration or the password can't be used.
-        """
-        if self["pty"] and self.endpoint:
-            raise usage.UsageError("either --pty or an endpoint, not both")
-        self.configuration = self._adapted(self.load())
-        if self["dial"]:
-            if "auth" in self:
-                raise usage.UsageError("--auth is for the end that answers, not for --dial")
-            if (self["user"] is None) != (self["password-file"] is None):
-                raise usage.UsageError("--user and --password-file go together")
-            if self["chat"] is not None and not self.endpoint:
-                raise usage.UsageError("--chat is for an endpoint: a serial line, for example")
-            self._script = parseChat(self["chat"] or "")
+        if pty and endpoint:
+            refuse("either --pty or an endpoint, not both")
+        self.endpoint = endpoint
+        self._dials, self._user, self._pty = dial, user, pty
+        self._options = GatewayOptions()
+        self._options.parseOptions(words)
+        self.configuration = self._adapted(self._options.load())
+        if dial:
+            if "auth" in self._options:
+                refuse("--auth is for the end that answers, not for --dial")
+            if (user is None) != (password_file is None):
+                refuse("--user and --password-file go together")
+            if chat is not None and not endpoint:
+                refuse("--chat is for an endpoint: a serial line, for example")
         else:
-            for option in ("user", "password-file", "chat"):
-                if self[option] is not None:
-                    raise usage.UsageError(f"--{option} is for --dial")
-            if "auth" not in self:
-                for checker in configuredCheckers(self.configuration):
-                    AuthOptionMixin.addChecker(self, checker)
-            if not self.checkers:
-                raise usage.UsageError(
+            given = {"user": user, "password-file": password_file, "chat": chat}
+            for option, value in given.items():
+                if value is not None:
+                    refuse(f"--{option} is for --dial")
+            self._options.addConfigured(self.configuration)
+            if not self._options.checkers:
+                refuse(
                     "nobody could log in: name at least one --auth, as in "
                     "--auth chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the "
                     "configuration; or --dial"
                 )
-        if self["password-file"] is not None:
-            self._password = readPassword(self["password-file"])
+        self._script: tuple[Step, ...] = parseChat(chat or "")
+        self._password = b"" if password_file is None else readPassword(password_file)
 
     async def run(self, reactor: Any) -> int:
         """
@@ -156,14 +157,12 @@ class PPP(tap.Options):
         @raise pptpgw.error.PPTPGWError: the line can't be run; the text says why.
         """
         reactor = steady(reactor)
-        if self["check-config"]:
-            return self._check(reactor)
         output = lines(standardError())
         globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
         output.start()
         outliveReader()
         statuses: list[int] = []
-        work = self._dial(reactor) if self["dial"] else self._answer(reactor)
+        work = self._dial(reactor) if self._dials else self._answer(reactor)
         working: Deferred[int] = Deferred.fromCoroutine(work)
 
         def interrupt(status: int) -> None:
@@ -192,19 +191,19 @@ class PPP(tap.Options):
         """
         Return whether the line is standard input and output.
         """
-        return not self.endpoint and not self["pty"]
+        return not self.endpoint and not self._pty
 
     def _adapted(self, configuration: Configuration) -> Configuration:
         """
         Return C{configuration}, changed so that it serves this line alone.
         """
-        endpoints = ("pty:",) if self["pty"] else (self.endpoint,) if self.endpoint else ()
+        endpoints = ("pty:",) if self._pty else (self.endpoint,) if self.endpoint else ()
         settings = replace(configuration.section(hdlc), endpoints=endpoints)
         network = configuration.network
         if network.interface == NetworkSection().interface and not network.masquerade:
             network = replace(network, interface=INTERFACE)
         listen = replace(configuration.listen, tunnels=(hdlc.name,))
-        if self["pty"] or self._isStandard:
+        if self._pty or self._isStandard:
             # A pseudoterminal, or standard input and output, carries one call at a time.
             listen = replace(listen, maxConnections=1)
         return replace(
@@ -214,13 +213,14 @@ class PPP(tap.Options):
             sections={**configuration.sections, hdlc.name: settings},
         )
 
-    def _check(self, reactor: Any) -> int:
+    def check(self, reactor: Any) -> int:
         """
-        Report whether the configuration can be used, and return the exit status.
+        Report whether the line could be run, and return the exit status.
         """
-        source, lacking = self["config"] or "the default configuration", []
-        if not self["dial"]:
-            lacking = GatewayService(reactor, self.configuration, self.checkers).lacking()
+        source, lacking = self._options["config"] or "the default configuration", []
+        if not self._dials:
+            service = GatewayService(reactor, self.configuration, self._options.checkers)
+            lacking = service.lacking()
         for fault in lacking:
             print(f"{source}: {fault}", file=sys.stderr)
         if not lacking:
@@ -234,7 +234,7 @@ class PPP(tap.Options):
         Answer until interrupted, or until the one call on standard input and output has ended.
         """
         sessions = SessionCounter()
-        service = GatewayService(reactor, self.configuration, self.checkers, [sessions])
+        service = GatewayService(reactor, self.configuration, self._options.checkers, [sessions])
         service.privilegedStartService()
         service.startService()
         try:
@@ -244,7 +244,7 @@ class PPP(tap.Options):
                 StandardIO(factory.buildProtocol(None), reactor=reactor)
                 await factory.entrance.whenEmpty()
             else:
-                if self["pty"]:
+                if self._pty:
                     print(*tunnel.places, flush=True)
                 await Deferred()
         finally:
@@ -295,7 +295,7 @@ class PPP(tap.Options):
         """
         Return the settings of the link when we are the end that calls.
         """
-        link, user = self.configuration.link, self["user"]
+        link, user = self.configuration.link, self._user
         identity = None
         if user is not None:
             found = discovery.choose(IAuthenticationProtocol, link.authentication).values()
@@ -325,7 +325,7 @@ class PPP(tap.Options):
             StandardIO(factory.buildProtocol(None), reactor=reactor)
             return None
         try:
-            if self["pty"]:
+            if self._pty:
                 port = PseudoterminalPort(reactor, factory)
                 port.startListening()
                 print(port.getHost().name, flush=True)

@@ -4,89 +4,98 @@ The command C{pptpgw profile}, which manages profiles that users share.
 
 from __future__ import annotations
 
-from pptpgw.command.base import (
-    Attributed,
-    BaseOptions,
-    Command,
-    Named,
-    present,
-    shown,
-    summary,
-    table,
+from collections.abc import Mapping
+
+from pptpgw.command.attributes import WORDS, attributed, checked, fields, present, summary
+from pptpgw.command.completion import profileNames
+from pptpgw.command.options import Accounts, listed, said, stored
+from pptpgw.command.output import Column, Listing, Output, shown
+from pptpgw.command.parsing import Group, command, one
+from pptpgw.store.record import SharedProfile
+
+_HERE = "pptpgw.command.profile"
+
+group = Group(
+    "profile",
+    "Attributes that users share: add, set, list, remove.",
+    {
+        "add": (f"{_HERE}:add", "Make a profile."),
+        "set": (f"{_HERE}:change", "Change a profile's attributes."),
+        "list": (f"{_HERE}:every", "List the profiles."),
+        "remove": (f"{_HERE}:remove", "Remove a profile that nobody shares."),
+    },
 )
-from pptpgw.store.interface import IStore
+"""
+C{pptpgw profile}: the group of commands on profiles.
+"""
+
+_existing = one("NAME", complete=profileNames)
 
 
-class AddProfile(Attributed):
+@command("add", "Make a profile.", WORDS)
+@one("NAME")
+@attributed
+@said
+@stored
+async def add(accounts: Accounts, output: Output, given: Mapping[str, str], name: str) -> None:
     """
     C{pptpgw profile add NAME}: make a profile.
     """
-
-    creates = True
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        await store.addProfile(self.name, present(self.attributes))
-        print(f"Profile {shown(self.name)} is added.")
+    attributes = present(checked(given, accounts.configuration))
+    with accounts.store(create=True) as store:
+        await store.addProfile(name, attributes)
+    _done(output, name, "added")
 
 
-class SetProfile(Attributed):
+@command("set", "Change a profile's attributes.", WORDS)
+@_existing
+@attributed
+@said
+@stored
+async def change(accounts: Accounts, output: Output, given: Mapping[str, str], name: str) -> None:
     """
     C{pptpgw profile set NAME}: change attributes of a profile.
     """
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        await store.changeProfile(self.name, self.attributes)
-        print(f"Profile {shown(self.name)} is changed.")
+    attributes = checked(given, accounts.configuration)
+    with accounts.store() as store:
+        await store.changeProfile(name, attributes)
+    _done(output, name, "changed")
 
 
-class ListProfiles(Command):
+COLUMNS: tuple[Column[SharedProfile], ...] = (
+    Column("name", lambda one: one.name),
+    Column("users", lambda one: one.users, lambda one: f"{one.users} users", isNumber=True),
+    Column("attributes", lambda one: fields(one.attributes), lambda one: summary(one.attributes)),
+)
+"""
+The columns of C{pptpgw profile list}.
+"""
+
+
+@command("list", "List the profiles.")
+@listed(COLUMNS)
+@stored
+async def every(accounts: Accounts, listing: Listing[SharedProfile]) -> None:
     """
     C{pptpgw profile list}: list all profiles with their attributes.
     """
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        profiles = await store.profiles()
-        if not profiles:
-            print("There are no profiles; pptpgw profile add NAME makes one.")
-            return
-        print(
-            table(
-                (shown(one.name), f"{one.users} users", summary(one.attributes)) for one in profiles
-            )
-        )
+    with accounts.store() as store:
+        found = await store.profiles()
+    listing.list(found, "There are no profiles; pptpgw profile add NAME makes one.")
 
 
-class RemoveProfile(Named):
+@command("remove", "Remove a profile that nobody shares.")
+@_existing
+@said
+@stored
+async def remove(accounts: Accounts, output: Output, name: str) -> None:
     """
     C{pptpgw profile remove NAME}: remove a profile that no user shares.
     """
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        await store.removeProfile(self.name)
-        print(f"Profile {shown(self.name)} is removed.")
+    with accounts.store() as store:
+        await store.removeProfile(name)
+    _done(output, name, "removed")
 
 
-class ProfileCommands(BaseOptions):
-    """
-    C{pptpgw profile}: the group of commands on profiles.
-    """
-
-    synopsis = "COMMAND"
-    subCommands = [
-        ["add", None, AddProfile, "Make a profile."],
-        ["set", None, SetProfile, "Change a profile's attributes."],
-        ["list", None, ListProfiles, "List the profiles."],
-        ["remove", None, RemoveProfile, "Remove a profile that nobody shares."],
-    ]
+def _done(output: Output, name: str, what: str) -> None:
+    output.say(f"Profile {shown(name)} is {what}.", profile=name, done=what)

@@ -5,145 +5,162 @@ The command C{pptpgw usage}, which shows the sessions of users and their sums.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any
 
-from twisted.python import usage
+import click
 
-from pptpgw.command.base import Command, moment, shown, table
+from pptpgw.command.completion import userNames
+from pptpgw.command.options import Accounts, listed, stored
+from pptpgw.command.output import Column, Listing, duration, moment, shown, stamp
+from pptpgw.command.parsing import command, one
+from pptpgw.command.quantity import seconds
 from pptpgw.error import ConfigurationError
-from pptpgw.store.interface import IStore
-from pptpgw.store.record import SessionRecord
-from pptpgw.store.record import Usage as Sum
+from pptpgw.store.record import SessionRecord, Usage
 
 _MOST = 100_000
 
 
-class UsageCommand(Command):
+def _since(text: str | None) -> float:
+    """
+    Return the time from which sessions count, in seconds since the epoch.
+
+    @raise ConfigurationError: C{--since} isn't a time.
+    """
+    if text is None:
+        return 0.0
+    try:
+        if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+            return max(0.0, datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+        begin = time() - seconds(text)
+        if begin < 0:
+            raise ValueError("before 1970")
+        return begin
+    except (ValueError, ConfigurationError) as error:
+        raise ConfigurationError(
+            f"--since {text}: must be a day YYYY-MM-DD, or a duration, as in 30d or 36h"
+        ) from error
+
+
+def _count(text: str | None) -> int:
+    """
+    Return the number of sessions to list; 0 to show sums instead.
+
+    @raise ConfigurationError: C{--sessions} isn't a number.
+    """
+    text = text or "0"
+    if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or int(text) > _MOST:
+        raise ConfigurationError(f"--sessions {text}: must be a number up to {_MOST}")
+    return int(text)
+
+
+SUMS: tuple[Column[Usage], ...] = (
+    Column("user", lambda one: one.user, lambda one: shown(one.user)),
+    Column("sessions", lambda one: one.sessions, isNumber=True),
+    Column(
+        "seconds",
+        lambda one: round(one.seconds),
+        lambda one: duration(one.seconds),
+        heading="time",
+        isNumber=True,
+    ),
+    Column("octets_received", lambda one: one.octetsReceived, heading="received", isNumber=True),
+    Column("octets_sent", lambda one: one.octetsSent, heading="sent", isNumber=True),
+)
+"""
+The columns of C{pptpgw usage}.
+"""
+
+
+def _lasted(one: SessionRecord) -> float:
+    return (one.changed if one.ended is None else one.ended) - one.started
+
+
+def _cause(one: SessionRecord) -> str:
+    return "goes on" if one.ended is None else f"{shown(one.cause)} ({one.code})"
+
+
+SESSIONS: tuple[Column[SessionRecord], ...] = (
+    Column("started", lambda one: stamp(one.started), lambda one: moment(one.started), "began"),
+    Column(
+        "seconds",
+        lambda one: round(_lasted(one)),
+        lambda one: duration(_lasted(one)),
+        heading="time",
+        isNumber=True,
+    ),
+    Column("user", lambda one: one.user),
+    Column("caller", lambda one: one.caller),
+    Column("addresses", lambda one: list(one.addresses)),
+    Column("octets_received", lambda one: one.octetsReceived, heading="received", isNumber=True),
+    Column("octets_sent", lambda one: one.octetsSent, heading="sent", isNumber=True),
+    Column("cause", lambda one: one.cause or None, _cause),
+    Column("code", lambda one: None if one.ended is None else one.code, usual=False),
+    Column("ended", lambda one: stamp(one.ended), usual=False),
+    Column("identifier", lambda one: one.identifier, usual=False),
+    Column("gateway", lambda one: one.gateway, usual=False),
+    Column("authentication", lambda one: one.authentication, usual=False),
+    Column("encryption", lambda one: one.encryption, usual=False),
+    Column("packets_received", lambda one: one.packetsReceived, usual=False, isNumber=True),
+    Column("packets_sent", lambda one: one.packetsSent, usual=False, isNumber=True),
+)
+"""
+The columns of C{pptpgw usage --sessions}.
+"""
+
+
+@command(
+    "usage",
+    "Show the sessions of users, and their sums.",
+    "These are the sums of each user's sessions: those that have ended, and those that go on as "
+    "last written. Octets are counted at the gateway: received from the user, and sent to the "
+    "user.",
+)
+@one("USER", needed=False, complete=userNames)
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Only sessions that ended since a day, or go on: YYYY-MM-DD, or 30d, 36h.",
+)
+@click.option(
+    "--sessions",
+    metavar="COUNT",
+    help="List this many sessions instead of sums, the latest first.",
+)
+@listed(SUMS, instead={"sessions": SESSIONS})
+@stored
+async def usage(
+    accounts: Accounts,
+    listing: Listing[Any],
+    user: str | None,
+    since: str | None,
+    sessions: str | None,
+) -> None:
     """
     C{pptpgw usage [USER]}: show the sums of each user's sessions, or with C{--sessions} the latest
     sessions.
     """
-
-    synopsis = "[USER] [options]"
-    longdesc = (
-        "Show the sums of each user's sessions: those that have ended, and those that go on as "
-        "last written. Octets are counted at the gateway: received from the user, and sent "
-        "to the user."
-    )
-    optParameters: Sequence[Sequence[object]] = [
-        [
-            "since",
-            None,
-            None,
-            "Only sessions that ended since a day, or go on: YYYY-MM-DD, or 30d.",
-        ],
-        ["sessions", None, None, "List this many sessions instead of sums, the latest first."],
-    ]
-
-    def parseArgs(self, *names: str) -> None:
-        """
-        Take the name of the user, if one is given.
-        """
-        if len(names) > 1:
-            raise usage.UsageError(f"at most one USER, not {len(names)}")
-        self.user = names[0] if names else None
-
-    @property
-    def url(self) -> str:
-        """
-        The URL of the store that the gateway writes sessions to.
-        """
-        url: str | None = self["store"]
-        if url is None and self.configuration.audit.store:
-            return self.configuration.audit.store
-        return super().url
-
-    @property
-    def since(self) -> float:
-        """
-        The time from which sessions count, in seconds since the epoch.
-
-        @raise ConfigurationError: C{--since} isn't a time.
-        """
-        text: str | None = self["since"]
-        if text is None:
-            return 0.0
-        try:
-            if re.fullmatch("[0-9]{1,5}d", text, re.ASCII):
-                day = datetime.now(UTC) - timedelta(days=int(text[:-1]))
-            else:
-                day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-            return max(0.0, day.timestamp())
-        except (OverflowError, ValueError) as error:
-            raise ConfigurationError(
-                f"--since {text}: must be a day YYYY-MM-DD, or so many days, as in 30d"
-            ) from error
-
-    @property
-    def count(self) -> int:
-        """
-        The number of sessions to list; 0 to show sums instead.
-
-        @raise ConfigurationError: C{--sessions} isn't a number.
-        """
-        text: str = self["sessions"] or "0"
-        if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or int(text) > _MOST:
-            raise ConfigurationError(f"--sessions {text}: must be a number up to {_MOST}")
-        return int(text)
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        count, since = self.count, self.since
+    count, begin = _count(sessions), _since(since)
+    with accounts.store(audit=True) as store:
         if count:
-            rows = list(_sessions(await store.sessions(self.user, count), since))
+            records = await store.sessions(user, count)
         else:
-            rows = list(_sums(await store.usage(self.user, since)))
-        print(table(rows) if len(rows) > 1 else "no sessions")
-
-
-def _sums(sums: Iterable[Sum]) -> Iterator[tuple[str, ...]]:
-    every = list(sums)
-    yield "USER", "SESSIONS", "TIME", "RECEIVED", "SENT"
-    for one in every:
-        yield shown(one.user), *_figures(one)
-    if len(every) > 1:
-        total = Sum(
-            "",
-            sum(one.sessions for one in every),
-            sum(one.seconds for one in every),
-            sum(one.octetsReceived for one in every),
-            sum(one.octetsSent for one in every),
+            sums = await store.usage(user, begin)
+    if count:
+        listing.list(
+            [one for one in records if one.ended is None or one.ended >= begin], "no sessions"
         )
-        yield "(all)", *_figures(total)
+    else:
+        listing.list(sums, "no sessions", _total)
 
 
-def _figures(one: Sum) -> tuple[str, ...]:
-    sessions, received, sent = map(str, (one.sessions, one.octetsReceived, one.octetsSent))
-    return sessions, _duration(one.seconds), received, sent
-
-
-def _sessions(records: Iterable[SessionRecord], since: float) -> Iterator[tuple[str, ...]]:
-    yield "BEGAN", "TIME", "USER", "CALLER", "ADDRESSES", "RECEIVED", "SENT", "CAUSE"
-    for one in records:
-        if one.ended is not None and one.ended < since:
-            continue
-        last = one.changed if one.ended is None else one.ended
-        yield (
-            moment(one.started),
-            _duration(last - one.started),
-            shown(one.user),
-            one.caller,
-            " ".join(one.addresses) or "-",
-            str(one.octetsReceived),
-            str(one.octetsSent),
-            "goes on" if one.ended is None else f"{shown(one.cause)} ({one.code})",
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def _total(sums: Sequence[Usage]) -> Usage:
+    return Usage(
+        "(all)",
+        sum(one.sessions for one in sums),
+        sum(one.seconds for one in sums),
+        sum(one.octetsReceived for one in sums),
+        sum(one.octetsSent for one in sums),
+    )

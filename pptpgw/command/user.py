@@ -4,226 +4,266 @@ The command C{pptpgw user}, which manages users.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
 
-from twisted.python import usage
+import click
 
-from pptpgw.command.base import (
-    Attributed,
-    BaseOptions,
-    Command,
-    Named,
-    moment,
-    present,
-    shown,
-    summary,
-    table,
-)
-from pptpgw.command.password import Password
+from pptpgw.command.attributes import WORDS, attributed, checked, fields, present, summary
+from pptpgw.command.completion import profileNames, userNames
+from pptpgw.command.options import Accounts, listed, said, stored
+from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
+from pptpgw.command.parsing import Group, command, one, refuse
+from pptpgw.command.password import Source, sourced
 from pptpgw.error import ConfigurationError
 from pptpgw.store.attribute import decode
 from pptpgw.store.error import Taken, Unknown
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
 
+_HERE = "pptpgw.command.user"
 
-class _Change(Attributed, Password):
+group = Group(
+    "user",
+    "Users: add, set, list, show, disable, enable, remove.",
+    {
+        "add": (f"{_HERE}:add", "Make a user."),
+        "set": (f"{_HERE}:change", "Change a user's password, profile or attributes."),
+        "list": (f"{_HERE}:every", "List the users."),
+        "show": (f"{_HERE}:show", "Show one user."),
+        "disable": (f"{_HERE}:disable", "Refuse a user from now on."),
+        "enable": (f"{_HERE}:enable", "Let a user call again."),
+        "remove": (f"{_HERE}:remove", "Remove a user."),
+    },
+)
+"""
+C{pptpgw user}: the group of commands on users.
+"""
+
+_PROFILE = click.option(
+    "--profile",
+    metavar="NAME",
+    help='The profile to share; "" for none.',
+    shell_complete=profileNames,
+)
+_EXPIRES = click.option(
+    "--expires", metavar="WHEN", help="When the password expires: YYYY-MM-DD, now or never."
+)
+_existing = one("NAME", complete=userNames)
+
+
+def _time(text: str | None) -> float | None:
     """
-    The options that C{user add} and C{user set} have in common: attributes, and a password.
+    Return when the password expires, in seconds since the epoch; None for never.
+
+    @raise ConfigurationError: C{--expires} isn't a time.
     """
-
-    optParameters: Sequence[Sequence[object]] = [
-        ["profile", None, None, 'The profile to share; "" for none.'],
-        ["expires", None, None, "When the password expires: YYYY-MM-DD, now or never."],
-    ]
-
-    def postOptions(self) -> None:
-        """
-        See L{Command.postOptions} and L{Password.postOptions}.
-        """
-        Attributed.postOptions(self)
-        Password.postOptions(self)
-
-    @property
-    def expires(self) -> float | None:
-        """
-        When the password expires, in seconds since the epoch; None for never.
-
-        @raise ConfigurationError: C{--expires} isn't a time.
-        """
-        text = self["expires"] or "never"
-        if text == "never":
-            return None
-        if text == "now":
-            return time()
-        try:
-            return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
-        except ValueError as error:
-            raise ConfigurationError(
-                f"--expires {text}: must be a day YYYY-MM-DD, now or never"
-            ) from error
+    if text in (None, "", "never"):
+        return None
+    if text == "now":
+        return time()
+    try:
+        return datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--expires {text}: must be a day YYYY-MM-DD, now or never"
+        ) from error
 
 
-class AddUser(_Change):
+@command("add", "Make a user.", WORDS)
+@one("NAME")
+@_PROFILE
+@_EXPIRES
+@attributed
+@sourced
+@said
+@stored
+async def add(
+    accounts: Accounts,
+    output: Output,
+    source: Source,
+    given: Mapping[str, str],
+    name: str,
+    profile: str | None,
+    expires: str | None,
+) -> None:
     """
     C{pptpgw user add NAME}: make a user.
     """
-
-    creates = True
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        attributes, expires = present(self.attributes), self.expires
-        if await store.account(self.name) is not None:
-            raise Taken(f"there is a user {shown(self.name)} already")
-        password = self.password(self.name)
+    attributes, until = present(checked(given, accounts.configuration)), _time(expires)
+    with accounts.store(create=True) as store:
+        if await store.account(name) is not None:
+            raise Taken(f"there is a user {shown(name)} already")
+        password = source.password(name)
         await store.addAccount(
-            self.name,
+            name,
             password,
-            recoverable=bool(self["recoverable"]),
-            shared=self["profile"] or "",
+            recoverable=source.recoverable,
+            shared=profile or "",
             attributes=attributes,
-            expires=expires,
+            expires=until,
         )
-        print(f"User {shown(self.name)} is added.")
-        self.announce(password)
+    _done(output, name, "added", source.told(password))
 
 
-class SetUser(_Change):
+@command("set", "Change a user's password, profile or attributes.", WORDS)
+@_existing
+@click.option("--password", is_flag=True, help="Ask for another password.")
+@_PROFILE
+@_EXPIRES
+@attributed
+@sourced
+@said
+@stored
+async def change(
+    accounts: Accounts,
+    output: Output,
+    source: Source,
+    given: Mapping[str, str],
+    name: str,
+    password: bool,
+    profile: str | None,
+    expires: str | None,
+) -> None:
     """
     C{pptpgw user set NAME}: change a user, or the user's password.
     """
-
-    optFlags: Sequence[Sequence[object]] = [["password", None, "Ask for another password."]]
-
-    def postOptions(self) -> None:
-        """
-        See L{Command.postOptions}.
-        """
-        _Change.postOptions(self)
-        if self["recoverable"] and not self._another:
-            raise usage.UsageError(
-                "--recoverable: needs a password, --password, --generate or --stdin: an NT hash "
-                "gives none back"
-            )
-
-    @property
-    def _another(self) -> bool:
-        return bool(self["password"] or self["generate"] or self["stdin"])
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        attributes, expires = self.attributes, self.expires
-        await _find(store, self.name)
-        await store.changeAccount(self.name, shared=self["profile"], attributes=attributes)
-        if self._another:
-            password = self.password(self.name)
-            recoverable = bool(self["recoverable"])
-            await store.changePassword(
-                self.name, password, recoverable=recoverable, expires=expires
-            )
-            self.announce(password)
-        elif self["expires"] is not None:
-            await store.setExpiry(self.name, expires)
-        print(f"User {shown(self.name)} is changed.")
+    another = password or source.generate or source.stdin
+    if source.recoverable and not another:
+        refuse(
+            "--recoverable: needs a password, --password, --generate or --stdin: an NT hash "
+            "gives none back"
+        )
+    attributes, until = checked(given, accounts.configuration), _time(expires)
+    told = None
+    with accounts.store() as store:
+        await _find(store, name)
+        await store.changeAccount(name, shared=profile, attributes=attributes)
+        if another:
+            new = source.password(name)
+            told = source.told(new)
+            await store.changePassword(name, new, recoverable=source.recoverable, expires=until)
+        elif expires is not None:
+            await store.setExpiry(name, until)
+    _done(output, name, "changed", told)
 
 
-class Disable(Named):
+@command("disable", "Refuse a user from now on.")
+@_existing
+@said
+@stored
+async def disable(accounts: Accounts, output: Output, name: str) -> None:
     """
     C{pptpgw user disable NAME}: refuse the user from now on.
     """
-
-    disabled = True
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        await store.changeAccount(self.name, disabled=self.disabled)
-        print(f"User {shown(self.name)} is {'disabled' if self.disabled else 'enabled'}.")
+    with accounts.store() as store:
+        await store.changeAccount(name, disabled=True)
+    _done(output, name, "disabled")
 
 
-class Enable(Disable):
+@command("enable", "Let a user call again.")
+@_existing
+@said
+@stored
+async def enable(accounts: Accounts, output: Output, name: str) -> None:
     """
     C{pptpgw user enable NAME}: let a disabled user call again.
     """
+    with accounts.store() as store:
+        await store.changeAccount(name, disabled=False)
+    _done(output, name, "enabled")
 
-    disabled = False
 
-
-class RemoveUser(Named):
+@command("remove", "Remove a user.", "The records and sums of the user's sessions remain.")
+@_existing
+@said
+@stored
+async def remove(accounts: Accounts, output: Output, name: str) -> None:
     """
     C{pptpgw user remove NAME}: remove a user.
     """
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        await store.removeAccount(self.name)
-        print(f"User {shown(self.name)} is removed.")
+    with accounts.store() as store:
+        await store.removeAccount(name)
+    _done(output, name, "removed")
 
 
-class ListUsers(Command):
+def _state(account: Account) -> str:
+    if account.disabled:
+        return "disabled"
+    return "password expired" if account.expired(time()) else "enabled"
+
+
+def _colour(state: str) -> str:
+    return "" if state == "enabled" else "red"
+
+
+COLUMNS: tuple[Column[Account], ...] = (
+    Column("name", lambda one: one.name),
+    Column("state", _state, style=_colour),
+    Column("profile", lambda one: one.shared or None),
+    Column("attributes", lambda one: fields(one.attributes), lambda one: summary(one.attributes)),
+    Column("created", lambda one: stamp(one.created), lambda one: moment(one.created), usual=False),
+    Column(
+        "password_changed",
+        lambda one: stamp(one.passwordChanged),
+        lambda one: moment(one.passwordChanged),
+        usual=False,
+    ),
+    Column(
+        "expires",
+        lambda one: stamp(one.expires),
+        lambda one: "never" if one.expires is None else moment(one.expires),
+        usual=False,
+    ),
+    Column("recoverable", lambda one: bool(one.sealed), usual=False),
+)
+"""
+The columns of C{pptpgw user list}.
+"""
+
+
+@command("list", "List the users.")
+@listed(COLUMNS)
+@stored
+async def every(accounts: Accounts, listing: Listing[Account]) -> None:
     """
     C{pptpgw user list}: list all users.
     """
-
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        accounts = await store.accounts()
-        if not accounts:
-            print("There are no users; pptpgw user add NAME makes one.")
-            return
-        now = time()
-        print(
-            table(
-                (
-                    shown(one.name),
-                    _state(one, now),
-                    shown(one.shared) if one.shared else "-",
-                    summary(one.attributes),
-                )
-                for one in accounts
-            )
-        )
+    with accounts.store() as store:
+        found = await store.accounts()
+    listing.list(found, "There are no users; pptpgw user add NAME makes one.")
 
 
-class Show(Named):
+@command("show", "Show one user.")
+@_existing
+@said
+@stored
+async def show(accounts: Accounts, output: Output, name: str) -> None:
     """
     C{pptpgw user show NAME}: show all that is stored of one user.
     """
+    with accounts.store() as store:
+        account = await _find(store, name)
+    inherited = fields(decode(account.inherited))
+    known = {one.name: one.value(account) for one in COLUMNS}
+    output.show(_rows(account), **known, inherited=inherited)
 
-    async def perform(self, store: IStore) -> None:
-        """
-        See L{Command.perform}.
-        """
-        print(table(_rows(await _find(store, self.name))))
 
-
-class UserCommands(BaseOptions):
-    """
-    C{pptpgw user}: the group of commands on users.
-    """
-
-    synopsis = "COMMAND"
-    subCommands = [
-        ["add", None, AddUser, "Make a user."],
-        ["set", None, SetUser, "Change a user's password, profile or attributes."],
-        ["list", None, ListUsers, "List the users."],
-        ["show", None, Show, "Show one user."],
-        ["disable", None, Disable, "Refuse a user from now on."],
-        ["enable", None, Enable, "Let a user call again."],
-        ["remove", None, RemoveUser, "Remove a user."],
-    ]
+def _rows(account: Account) -> dict[str, str]:
+    inherited, own = decode(account.inherited), account.attributes
+    return {
+        "user": shown(account.name),
+        "state": _state(account),
+        "password": "can be had back" if account.sealed else "NT hash alone",
+        "set": moment(account.passwordChanged),
+        "expires": "never" if account.expires is None else moment(account.expires),
+        "made": moment(account.created),
+        "profile": shown(account.shared) if account.shared else "-",
+    } | {
+        f"--{name}": shown(text) + ("" if name in own else f"  (of {account.shared})")
+        for name, text in sorted({**inherited, **own}.items())
+    }
 
 
 async def _find(store: IStore, name: str) -> Account:
@@ -233,20 +273,16 @@ async def _find(store: IStore, name: str) -> Account:
     return account
 
 
-def _state(account: Account, now: float) -> str:
-    if account.disabled:
-        return "disabled"
-    return "password expired" if account.expired(now) else "enabled"
-
-
-def _rows(account: Account) -> Iterator[tuple[str, str]]:
-    yield "user", shown(account.name)
-    yield "state", _state(account, time())
-    yield "password", "can be had back" if account.sealed else "NT hash alone"
-    yield "set", moment(account.passwordChanged)
-    yield "expires", "never" if account.expires is None else moment(account.expires)
-    yield "made", moment(account.created)
-    yield "profile", shown(account.shared) if account.shared else "-"
-    inherited, own = decode(account.inherited), account.attributes
-    for name, text in sorted({**inherited, **own}.items()):
-        yield f"--{name}", shown(text) + ("" if name in own else f"  (of {account.shared})")
+def _done(output: Output, name: str, what: str, password: str | None = None) -> None:
+    """
+    Print what was done to a user, and a password that was generated.
+    """
+    if password is None:
+        output.say(f"User {shown(name)} is {what}.", user=name, done=what)
+        return
+    output.say(
+        f"User {shown(name)} is {what}.\nThe password: {password}",
+        user=name,
+        done=what,
+        password=password,
+    )

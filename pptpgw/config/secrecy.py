@@ -4,7 +4,11 @@ Files with secrets, which only their owner may read or write.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EEXIST
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from pptpgw.error import ConfigurationError
 
@@ -48,3 +52,36 @@ def readPassword(path: str) -> bytes:
     if not password:
         raise ConfigurationError(f"{path}: the password is empty")
     return password
+
+
+@contextmanager
+def privately(path: Path, replace: bool = False) -> Iterator[Path]:
+    """
+    While this context lasts, give the path of a new file that only its owner may read or write,
+    whatever the umask. The file gets the name C{path} when the context ends without an error.
+
+    @param replace: whether a file at C{path} is replaced.
+    @raise OSError: the file can't be made; C{FileExistsError} if there is one at C{path}.
+    """
+    if not replace and path.exists():
+        raise _taken(path)
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            growing = Path(file.name)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    try:
+        yield growing
+        if not replace:
+            # The name is taken before it is given to the file: two programs can't both have it.
+            try:
+                path.touch(mode=0o600, exist_ok=False)
+            except FileExistsError as error:
+                raise _taken(path) from error
+        growing.replace(path)
+    finally:
+        growing.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> FileExistsError:
+    return FileExistsError(EEXIST, "there is such a file already; --force replaces it", str(path))

@@ -85,6 +85,13 @@ def read(name: str, octets: bytes) -> ProfileChanges:
     return _READERS[name](octets)
 
 
+def isUsed(name: str) -> bool:
+    """
+    Return whether attributes of this name mean anything to L{applied}.
+    """
+    return name in _READERS or name == "Framed-Route"
+
+
 def _warn(name: str, why: str) -> None:
     _log.warn("RADIUS attribute {name} is passed over: {why}", name=name, why=why)
 

@@ -43,6 +43,11 @@ NONE = "-"
 The text of an empty list, such as "no address at all".
 """
 
+SECONDS, OCTETS, BITS_A_SECOND, SESSIONS = "seconds", "octets", "bits a second", "sessions"
+"""
+The units of attributes that are quantities.
+"""
+
 _YEAR = 366 * 86400
 _MOST = (1 << 63) - 1
 
@@ -59,6 +64,7 @@ class Attribute:
     @ivar read: converts a text to a value; raises ValueError or TypeError if the text isn't
         allowed.
     @ivar write: converts a value to a text that C{read} takes.
+    @ivar unit: the unit of a quantity: see L{SECONDS}; empty for what is none.
     """
 
     option: str
@@ -67,6 +73,7 @@ class Attribute:
     allowed: str
     read: Callable[[str], Any]
     write: Callable[[Any], str]
+    unit: str = ""
 
 
 def _one(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
@@ -76,11 +83,11 @@ def _one(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
     return Attribute(option, field, words, kind.allowed, kind.convert, str)
 
 
-def _number(option: str, field: str, words: str, kind: ValueKind) -> Attribute:
+def _number(option: str, field: str, words: str, kind: ValueKind, unit: str = "") -> Attribute:
     def read(text: str) -> Any:
         return kind.convert(int(text))
 
-    return Attribute(option, field, words, kind.allowed, read, lambda value: str(int(value)))
+    return Attribute(option, field, words, kind.allowed, read, lambda value: str(int(value)), unit)
 
 
 def _several(
@@ -160,7 +167,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
             lambda octets: ":".join(f"{octets[i] << 8 | octets[i + 1]:x}" for i in (0, 2, 4, 6)),
         ),
         _several("dns6", "dns6", "IPv6 name servers", IPV6_ADDRESSES),
-        _number("mtu", "mtu", "Largest packet to send, octets", whole(576, 4000)),
+        _number("mtu", "mtu", "Largest packet to send", whole(576, 4000), OCTETS),
         Attribute(
             "protocols",
             "protocols",
@@ -171,16 +178,24 @@ ATTRIBUTES: Mapping[str, Attribute] = {
         ),
         _one("encryption", "encryption", "MPPE", choice("require", "prefer", "off")),
         _several("bits", "bits", "MPPE key lengths permitted", BITS, int),
-        _number("sessions", "sessions", "Sessions at a time; 0: any number", whole(0, 65535)),
+        _number(
+            "sessions", "sessions", "Sessions at a time; 0: any number", whole(0, 65535), SESSIONS
+        ),
         _several("sources", "sources", "Networks to call from", NETWORKS),
         _one("hours", "hours", "When to be connected", _HOURS),
-        _number("session-timeout", "sessionTimeout", "Seconds that a session may last", _TIME),
-        _number("idle-timeout", "idleTimeout", "Seconds without a packet that end it", _TIME),
-        _number("volume", "volume", "Octets that a session may carry", whole(0, _MOST)),
-        _number("receive-rate", "receiveRate", "Bits a second from the user", _RATE),
-        _number("send-rate", "sendRate", "Bits a second to the user", _RATE),
+        _number(
+            "session-timeout", "sessionTimeout", "Time that a session may last", _TIME, SECONDS
+        ),
+        _number(
+            "idle-timeout", "idleTimeout", "Time without a packet that ends it", _TIME, SECONDS
+        ),
+        _number("volume", "volume", "What a session may carry", whole(0, _MOST), OCTETS),
+        _number("receive-rate", "receiveRate", "Rate from the user", _RATE, BITS_A_SECOND),
+        _number("send-rate", "sendRate", "Rate to the user", _RATE, BITS_A_SECOND),
         _one("filter", "filter", "Name of a filter", NAME),
-        _number("interim", "interim", "Seconds between accounting records", seconds(60, 86400)),
+        _number(
+            "interim", "interim", "Time between accounting records", seconds(60, 86400), SECONDS
+        ),
         Attribute(
             "class",
             "accountingClass",

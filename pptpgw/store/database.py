@@ -15,7 +15,7 @@ A SQL database: SQLite in a file, or PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -75,6 +75,13 @@ class Transaction:
         self._cursor.execute(statement.replace("?", self._placeholder), parameters)
         changed: int = self._cursor.rowcount
         return changed
+
+    def executeMany(self, statement: str, every: Sequence[Sequence[object]]) -> None:
+        """
+        Run a statement with each of C{every} list of parameters.
+        """
+        if every:
+            self._cursor.executemany(statement.replace("?", self._placeholder), every)
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
 
 
 class IStore(Interface):
@@ -102,6 +102,15 @@ class IStore(Interface):
         """
         Set when the password expires, in seconds since the epoch; None for never. Fails with
         L{pptpgw.store.error.Unknown}.
+        """
+
+    def takeAccounts(drafts: Sequence[Draft], update: bool = False) -> Deferred[tuple[int, int]]:
+        """
+        Make many users, all of them or none. Fires with the numbers of those that were made and
+        changed. Fails with L{pptpgw.store.error.Unknown} if there is no such profile to share.
+
+        @param update: whether users that exist are changed; otherwise they make this fail with
+            L{pptpgw.store.error.Taken}.
         """
 
     def removeAccount(name: str) -> Deferred[None]:

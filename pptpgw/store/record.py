@@ -66,6 +66,27 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    A user to be made, or changed if there is one of this name. What is None isn't changed, and has
+    its default in a new user.
+
+    @ivar ntHash: as in L{Account}, like C{sealed} and C{expires}.
+    @ivar attributes: checked texts, by the names of their options; others remain.
+    @ivar shared: the name of a profile to share; empty for none.
+    @ivar disabled: whether the user is refused.
+    """
+
+    name: str
+    ntHash: bytes = field(repr=False)
+    sealed: str = field(default="", repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    shared: str | None = None
+    disabled: bool | None = None
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SharedProfile:
     """
     A named set of attributes that users share.

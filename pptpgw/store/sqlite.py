@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
-from pptpgw.config.secrecy import exposure
+from pptpgw.config.secrecy import exposure, privately
 from pptpgw.store.error import StoreError
 
 apilevel = sqlite3.apilevel
@@ -142,31 +142,41 @@ def connect(file: File, seconds: float) -> SQLiteConnection:
     return connection
 
 
-def backup(path: Path, copy: Path) -> None:
+def backup(path: Path, copy: Path, replace: bool = False) -> None:
     """
     Copy the database in a file, as it is at one moment, to another file, which only its owner can
-    read. A file at C{copy} is replaced when the copy is complete.
+    read and which is there only once it is complete.
 
+    @param replace: whether a file at C{copy} is replaced.
     @raise StoreError: the database can't be used, see L{check}; or the copy can't be written.
     """
     check(path)
-    growing = copy.with_name(copy.name + ".new")
     try:
-        growing.unlink(missing_ok=True)
-        growing.touch(mode=0o600, exist_ok=False)
         with (
+            privately(copy, replace) as growing,
             _mayOpen(path),
             closing(sqlite3.connect(path)) as source,
             closing(sqlite3.connect(growing)) as target,
         ):
             source.backup(target, pages=_BACKUP_PAGES)
-        growing.replace(copy)
     except OSError as error:
         raise StoreError(f"{error.filename or copy}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
-    finally:
-        growing.unlink(missing_ok=True)
+
+
+@contextmanager
+def glanced(path: Path, seconds: float) -> Iterator[sqlite3.Cursor]:
+    """
+    While this context lasts, give a cursor that only reads a database in a file, which isn't
+    checked.
+
+    @param seconds: how long to wait for locks.
+    @raise sqlite3.Error: the database can't be read.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=seconds)) as connection:
+        yield connection.cursor()
 
 
 def isCurrent(connection: SQLiteConnection) -> bool:

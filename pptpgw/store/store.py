@@ -13,13 +13,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.store import attempt, session, user
 from pptpgw.store.attribute import encode
 from pptpgw.store.database import Database, Transaction
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
 from pptpgw.store.schema import upgrade
 from pptpgw.store.vault import Vault
 
@@ -102,7 +101,7 @@ class Store:
         def add(transaction: Transaction) -> None:
             account = Account(
                 _checked(name),
-                ntPasswordHash(password),
+                _hash(password),
                 self._sealed(name, password, recoverable),
                 shared=shared,
                 own=encode(attributes),
@@ -142,7 +141,7 @@ class Store:
 
         def change(transaction: Transaction) -> None:
             sealed = self._sealed(name, password, recoverable)
-            ntHash = ntPasswordHash(password)
+            ntHash = _hash(password)
             user.changePassword(transaction, name, ntHash, sealed, now, expires)
 
         return self._write(change)
@@ -158,6 +157,16 @@ class Store:
         See L{IStore.setExpiry}.
         """
         return self._write(user.setExpiry, name, expires)
+
+    def takeAccounts(
+        self, drafts: Sequence[Draft], update: bool = False
+    ) -> Deferred[tuple[int, int]]:
+        """
+        See L{IStore.takeAccounts}.
+        """
+        for one in drafts:
+            _checked(one.name)
+        return self._write(user.take, drafts, update, self._now())
 
     def removeAccount(self, name: str) -> Deferred[None]:
         """
@@ -298,6 +307,13 @@ class Store:
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.errback(failure)
+
+
+def _hash(password: bytes) -> bytes:
+    # Reading a store needs no hash, and commands that only read start sooner without this module.
+    from pptpgw.ppp.mschap import ntPasswordHash
+
+    return ntPasswordHash(password)
 
 
 def _checked(name: str) -> str:

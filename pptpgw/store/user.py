@@ -4,19 +4,22 @@ The tables of users and of the profiles that they share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pptpgw.store.attribute import decode, encode
 from pptpgw.store.database import Transaction
 from pptpgw.store.error import InUse, Taken, Unknown
-from pptpgw.store.record import Account, SharedProfile
+from pptpgw.store.record import Account, Draft, SharedProfile
 
 _ACCOUNT = """
     SELECT users.name, nt_hash, sealed, disabled, COALESCE(profile, ''), users.attributes,
         COALESCE(profiles.attributes, '{}'), created, password_changed, expires
     FROM users LEFT JOIN profiles ON profiles.name = users.profile
 """
+
+_INSERT = "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _NOBODY = ("", "00" * 16, "", 0, "", "{}", "{}", 0.0, 0.0, None)
 
@@ -50,6 +53,21 @@ def every(transaction: Transaction) -> list[Account]:
     return [_account(row) for row in transaction.rows(f"{_ACCOUNT} ORDER BY users.name")]
 
 
+def names(transaction: Transaction, table: str, beginning: str, most: int) -> list[str]:
+    """
+    Return the first C{most} names that begin with C{beginning}, in C{users} or C{profiles}.
+    """
+    rows = transaction.rows(
+        f"SELECT name FROM {table} WHERE name >= ? AND SUBSTR(name, 1, ?) = ? "
+        "ORDER BY name LIMIT ?",
+        beginning,
+        len(beginning),
+        beginning,
+        most,
+    )
+    return [name for (name,) in rows]
+
+
 def _account(row: tuple[Any, ...]) -> Account:
     name, ntHash, sealed, disabled, *others = row
     return Account(name, bytes.fromhex(ntHash), sealed, bool(disabled), *others)
@@ -63,8 +81,12 @@ def add(transaction: Transaction, account: Account) -> None:
     @raise Unknown: there is no such profile to share.
     """
     _mustExist(transaction, account.shared)
-    made = transaction.execute(
-        "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    if not transaction.execute(f"{_INSERT} ON CONFLICT DO NOTHING", *_row(account)):
+        raise Taken(f"there is a user {account.name} already")
+
+
+def _row(account: Account) -> tuple[object, ...]:
+    return (
         account.name,
         account.ntHash.hex(),
         account.sealed,
@@ -75,8 +97,46 @@ def add(transaction: Transaction, account: Account) -> None:
         account.passwordChanged,
         account.expires,
     )
-    if not made:
-        raise Taken(f"there is a user {account.name} already")
+
+
+def take(
+    transaction: Transaction, drafts: Sequence[Draft], update: bool, now: float
+) -> tuple[int, int]:
+    """
+    Insert users, and change those that exist.
+
+    @return: the numbers of users that were inserted and changed.
+    @raise Taken: a user exists, and C{update} is false.
+    @raise Unknown: there is no such profile to share.
+    """
+    for profile in {one.shared for one in drafts if one.shared}:
+        _mustExist(transaction, profile)
+    existing = {account.name: account for account in every(transaction)}
+    made: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    for one in drafts:
+        before = existing.get(one.name)
+        if before is not None and not update:
+            raise Taken(f"there is a user {one.name} already")
+        start = before or Account(one.name, b"", created=now)
+        account = replace(
+            start,
+            ntHash=one.ntHash,
+            sealed=one.sealed,
+            disabled=start.disabled if one.disabled is None else one.disabled,
+            shared=start.shared if one.shared is None else one.shared,
+            own=encode({**start.attributes, **one.attributes}),
+            passwordChanged=now,
+            expires=one.expires,
+        )
+        (made if before is None else changed).append(_row(account))
+    transaction.executeMany(_INSERT, made)
+    transaction.executeMany(
+        "UPDATE users SET nt_hash = ?, sealed = ?, disabled = ?, profile = ?, attributes = ?, "
+        "created = ?, password_changed = ?, expires = ? WHERE name = ?",
+        [(*row[1:], row[0]) for row in changed],
+    )
+    return len(made), len(changed)
 
 
 def change(

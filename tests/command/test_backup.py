@@ -49,7 +49,7 @@ class TestBackup:
         copy.chmod(0o644)
         with closing(sqlite3.connect(store)) as other:
             other.execute("BEGIN IMMEDIATE")
-            done = run("backup", str(copy), "--store", f"sqlite:{store}")
+            done = run("backup", "--force", str(copy), "--store", f"sqlite:{store}")
         assert (done.returncode, done.stdout) == (0, f"The accounts are copied to {copy}.\n")
         assert copy.stat().st_mode & 0o777 == 0o600
         assert sorted(one.name for one in tmp_path.iterdir()) == ["copy.sqlite", "store"]
@@ -58,7 +58,7 @@ class TestBackup:
     def test_aFolderThatIsNotThere(self, store: Path, tmp_path: Path) -> None:
         done = run("backup", f"{tmp_path}/none/copy", "--store", f"sqlite:{store}")
         assert done.returncode == 1
-        assert done.stderr == f"pptpgw: {tmp_path}/none/copy.new: No such file or directory\n"
+        assert done.stderr == f"pptpgw: {tmp_path}/none/copy: No such file or directory\n"
 
     def test_PostgreSQLHasItsOwn(self, tmp_path: Path) -> None:
         done = run("backup", f"{tmp_path}/copy", "--store", "postgresql:///accounts")

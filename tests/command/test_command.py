@@ -4,13 +4,11 @@ Tests for the command C{pptpgw}: its output, its exit status and its effects.
 
 from __future__ import annotations
 
-import io
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -22,82 +20,10 @@ from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.sessions.profile import Profile
 from pptpgw.store import database
 from pptpgw.store.attribute import ATTRIBUTES
-from pptpgw.store.record import Account
 from pptpgw.store.store import Store
+from tests.command.invocation import Command, Done, account, must
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass
-class Done:
-    """
-    The result of a command.
-    """
-
-    status: int
-    out: str
-    error: str
-
-
-Command = Callable[..., Awaitable[Done]]
-
-
-@pytest.fixture
-def configuration(tmp_path: Path) -> Path:
-    """
-    A configuration whose store doesn't exist yet.
-    """
-    path = tmp_path / "pptpgw.toml"
-    path.write_text(
-        f'[accounts]\nstore = "sqlite:{tmp_path}/accounts.sqlite"\nkey = "{tmp_path}/key"\n'
-    )
-    return path
-
-
-@pytest.fixture
-def pptpgw(
-    configuration: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    """
-    Run a command.
-
-    @param stdin: its standard input.
-    @param typed: what is typed at its terminal.
-    """
-
-    async def command(*words: str, stdin: str = "", typed: tuple[str, ...] = ()) -> Done:
-        waiting = list(typed)
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        monkeypatch.setattr("pptpgw.command.password.getpass", lambda prompt: waiting.pop(0))
-        try:
-            status = await run(reactor, [*words, "--config", str(configuration)])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        assert not waiting
-        out, error = capsys.readouterr()
-        return Done(status, out, error)
-
-    return command
-
-
-async def account(folder: Path, name: str = "bob") -> Account | None:
-    """
-    The account that a gateway would find.
-    """
-    store = Store(reactor, f"sqlite:{folder}/accounts.sqlite", f"{folder}/key")
-    try:
-        return await store.account(name)
-    finally:
-        store.close()
-
-
-async def must(folder: Path, name: str = "bob") -> Account:
-    """
-    The account of C{name}, which must exist.
-    """
-    found = await account(folder, name)
-    assert found is not None
-    return found
 
 
 class TestAdd:
@@ -261,7 +187,8 @@ class TestSet:
         await pptpgw("user", "add", "bob", "--generate")
         assert (await pptpgw("user", "disable", "bob")).out == "User bob is disabled.\n"
         assert (await must(tmp_path)).disabled
-        assert (await pptpgw("user", "list")).out.split() == ["bob", "disabled", "-"]
+        _, bob = (await pptpgw("user", "list")).out.splitlines()
+        assert bob.split() == ["bob", "disabled", "-"]
         assert (await pptpgw("user", "enable", "bob")).out == "User bob is enabled.\n"
         assert not (await must(tmp_path)).disabled
 
@@ -285,7 +212,8 @@ class TestListing:
         await pptpgw("user", "add", "bob", "--generate", "--profile", "staff")
         await pptpgw("user", "add", "an\tn", "--generate", "--routes", "10.8.0.0/16,fd00::/48")
         assert (await pptpgw("user", "list")).out.splitlines() == [
-            "'an\\tn'  enabled  -      --routes 10.8.0.0/16,fd00::/48",
+            "NAME     STATE    PROFILE  ATTRIBUTES",
+            "'an\\tn'  enabled  -        --routes 10.8.0.0/16,fd00::/48",
             "bob      enabled  staff",
         ]
         shown = (await pptpgw("user", "show", "bob")).out.splitlines()
@@ -307,7 +235,10 @@ class TestListing:
         await pptpgw("profile", "set", "staff", "--mtu", "1300", "--dns", "192.0.2.1")
         await pptpgw("user", "set", "bob", "--profile", "staff")
         listed = await pptpgw("profile", "list")
-        assert listed.out == "staff  1 users  --dns 192.0.2.1 --mtu 1300\n"
+        assert listed.out.splitlines() == [
+            "NAME   USERS    ATTRIBUTES",
+            "staff  1 users  --dns 192.0.2.1 --mtu 1300",
+        ]
         done = await pptpgw("profile", "remove", "staff")
         assert done == Done(1, "", "pptpgw: 1 users share the profile staff\n")
         await pptpgw("user", "set", "bob", "--profile", "")
@@ -339,13 +270,13 @@ class TestImport:
         (tmp_path / "secrets").write_text(SECRETS)
         await pptpgw("user", "add", "ann", "--generate")
         await pptpgw("user", "remove", "ann")
-        done = await pptpgw("import", str(tmp_path / "secrets"))
+        done = await pptpgw("import", "--skip-errors", str(tmp_path / "secrets"))
         assert (done.status, done.out) == (1, "3 users are added, 3 left out.\n")
         assert done.error.splitlines() == [
-            "carol has 1 more lines like its first one, which is taken",
-            "dave is left out: it is for other servers; --server NAME takes those of one",
-            "* is left out: a store has no user that stands for all others",
-            "erin is left out: its password is empty",
+            "line 4: carol: it has 1 more lines like its first one, which is taken",
+            "line 6: dave is left out: it is for other servers; --server NAME takes those of one",
+            "line 7: * is left out: a store has no user that stands for all others",
+            "line 8: erin is left out: its password is empty",
         ]
         ann, bob, carol = [await must(tmp_path, name) for name in ("ann", "bob", "carol")]
         assert ann.ntHash == ntPasswordHash(b"correct horse")
@@ -355,8 +286,10 @@ class TestImport:
 
     async def test_theGatewaysOwnAddress(self, pptpgw: Command, tmp_path: Path) -> None:
         (tmp_path / "secrets").write_text("bob * x 10.77.0.1\nann * x !10.77.0.0 *\n")
-        done = await pptpgw("import", str(tmp_path / "secrets"))
-        assert done.error.startswith("bob is left out: address 10.77.0.1: it is the gateway's own")
+        done = await pptpgw("import", "--skip-errors", str(tmp_path / "secrets"))
+        assert done.error.startswith(
+            "line 1: bob is left out: address 10.77.0.1: it is the gateway's own"
+        )
         assert done.out == "1 users are added, 1 left out.\n"
         networks = (await must(tmp_path, "ann")).profile.addresses
         assert networks is not None
@@ -370,8 +303,8 @@ class TestImport:
         """
         (tmp_path / "secrets").write_text("bob * new\nann * x\n")
         await pptpgw("user", "add", "bob", "--stdin", stdin="old\n")
-        done = await pptpgw("import", str(tmp_path / "secrets"))
-        assert done.error == "bob is left out: there is a user bob already\n"
+        done = await pptpgw("import", "--skip-errors", str(tmp_path / "secrets"))
+        assert done.error == "line 1: bob is left out: there is a user bob already\n"
         assert done.out == "1 users are added, 1 left out.\n"
         assert (await must(tmp_path)).ntHash == ntPasswordHash(b"old")
 

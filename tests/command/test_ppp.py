@@ -36,7 +36,7 @@ def secrets(tmp_path: Path) -> list[str]:
     ("words", "fault"),
     [
         ([], "nobody could log in"),
-        (["tcp:2000", "tcp:2001", "--dial"], "one endpoint at most"),
+        (["tcp:2000", "tcp:2001", "--dial"], "at most one ENDPOINT, not 2"),
         (["--pty", "tcp:2000", "--dial"], "either --pty or an endpoint"),
         (["--dial", "--user", "alice"], "go together"),
         (["--dial", "--chat", "'' ATZ"], "--chat is for an endpoint"),

@@ -46,7 +46,7 @@ def users(configuration: Path) -> list[str]:
     """
     command = [*COMMAND, "user", "list", "--config", str(configuration)]
     listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return [line.split()[0] for line in listed.stdout.splitlines()]
+    return [line.split()[0] for line in listed.stdout.splitlines()[1:]]
 
 
 class TestPrompt:

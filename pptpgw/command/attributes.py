@@ -1,0 +1,117 @@
+"""
+The attributes of users and profiles on the command line: an option for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pptpgw.command.output import shown
+from pptpgw.command.quantity import DURATION, RATE, READERS, SIZE
+from pptpgw.error import ConfigurationError
+from pptpgw.store.attribute import (
+    ATTRIBUTES,
+    BITS_A_SECOND,
+    OCTETS,
+    SECONDS,
+    check,
+    profileOf,
+)
+
+if TYPE_CHECKING:
+    from pptpgw.config.configuration import Configuration
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_METAVARS = {SECONDS: "TIME", OCTETS: "SIZE", BITS_A_SECOND: "RATE"}
+
+WORDS = (
+    'An attribute that is "" is removed, and the profile decides; one that is * is left to the '
+    f"configuration, whatever the profile says. A TIME is {DURATION}. A SIZE is {SIZE}. A RATE is "
+    f"{RATE}."
+)
+"""
+What C{--help} says about attributes.
+"""
+
+
+def attributed(function: F) -> F:
+    """
+    Add an option for each attribute of a profile; the function is given C{given}, the texts of
+    those that the command line has, by their names.
+    """
+
+    @wraps(function)
+    def wrapped(first: Any, **more: Any) -> Any:
+        texts = {name: more.pop(_parameter(name)) for name in ATTRIBUTES}
+        given = {name: text for name, text in texts.items() if text is not None}
+        return function(first, given=given, **more)
+
+    made: Any = wrapped
+    for name, one in reversed(list(ATTRIBUTES.items())):
+        metavar = _METAVARS.get(one.unit, "TEXT")
+        made = click.option(f"--{name}", _parameter(name), metavar=metavar, help=f"{one.words}.")(
+            made
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def _parameter(name: str) -> str:
+    return f"attribute_{name.replace('-', '_')}"
+
+
+def checked(given: Mapping[str, str], configuration: Configuration) -> dict[str, str | None]:
+    """
+    Return attributes as the store takes them; None removes one.
+
+    @raise ConfigurationError: a value isn't allowed, or isn't in the configuration.
+    """
+    attributes = {name: _read(name, text) if text else None for name, text in given.items()}
+    if not attributes:
+        return {}
+    from pptpgw.command.profilecheck import checkProfile
+
+    checkProfile(configuration, profileOf("", present(attributes)))
+    return attributes
+
+
+def _read(name: str, text: str) -> str:
+    """
+    Return the text of an attribute as it is stored: quantities without their units.
+    """
+    unit = ATTRIBUTES[name].unit
+    # What begins with no digit is no quantity; the error of check says what is allowed.
+    if unit in READERS and text[:1].isdigit():
+        try:
+            text = str(READERS[unit][0](text))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--{name} {error}") from error
+    return check(name, text)
+
+
+def present(attributes: Mapping[str, str | None]) -> dict[str, str]:
+    """
+    Return the attributes that have a text, without those that are to be removed.
+    """
+    return {name: text for name, text in attributes.items() if text is not None}
+
+
+def summary(attributes: Mapping[str, str]) -> str:
+    """
+    Return attributes in one line, written as on the command line.
+    """
+    return " ".join(f"--{name} {shown(text)}" for name, text in attributes.items())
+
+
+def fields(attributes: Mapping[str, str]) -> dict[str, str | int]:
+    """
+    Return attributes as JSON has them: names in snake_case, quantities as numbers.
+    """
+    return {
+        name.replace("-", "_"): int(text) if ATTRIBUTES[name].unit and text.isdigit() else text
+        for name, text in attributes.items()
+    }
