@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.management.sessions}.
+Tests for L{pptpgw.management.sessions}.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def gateway() -> Fixture:
 
 class TestList:
     """
-    The list of sessions.
+    Tests for the list of sessions.
     """
 
     def test_whatIsShown(self, gateway: Fixture) -> None:
         """
-        An item has what the session itself says.
+        An item of the list has the session's own values.
         """
         first, _ = gateway.ask("GET")["items"]
         session = gateway.world.sessions.withIdentifier(first["session_id"])
@@ -94,7 +94,7 @@ class TestList:
     )
     def test_badQuery(self, gateway: Fixture, query: str) -> None:
         """
-        A query that makes no sense is refused, and the problem names what is wrong.
+        A query with an invalid part is refused, and the problem names that part.
         """
         answer = gateway.asking.raw("GET", f"/api/v1/sessions?{query}")
         assert answer.status == 400
@@ -104,7 +104,7 @@ class TestList:
 
 class TestEnd:
     """
-    Ending sessions.
+    Tests for ending sessions.
     """
 
     def test_one(self, gateway: Fixture) -> None:
@@ -122,7 +122,7 @@ class TestEnd:
 
     def test_many(self, gateway: Fixture) -> None:
         """
-        A filter ends all that it matches, but no filter ends nothing.
+        A filter ends all sessions that it matches, and a request without a filter ends none.
         """
         assert gateway.asking.ask("DELETE", "/sessions").status == 400
         assert gateway.ask("DELETE", user="carol") == {"session_ids": []}
@@ -133,7 +133,7 @@ class TestEnd:
 
     def test_nobodyElse(self, gateway: Fixture) -> None:
         """
-        A connection by TCP may do nothing.
+        A request by TCP is refused.
         """
         for method in ("GET", "DELETE"):
             answer = gateway.asking.ask(method, "/sessions", host=REMOTE, user="*")
@@ -144,7 +144,7 @@ class TestEnd:
 
 class TestChange:
     """
-    Changing a session.
+    Tests for changing a session.
     """
 
     def test_limits(self, gateway: Fixture) -> None:
@@ -169,7 +169,7 @@ class TestChange:
     )
     def test_refused(self, gateway: Fixture, body: object) -> None:
         """
-        What can't be put in force changes nothing.
+        A change that can't be applied is refused and changes nothing.
         """
         (alice, _) = gateway.ask("GET")["items"]
         answer = gateway.asking.ask("PATCH", f"/sessions/{alice['session_id']}", body)

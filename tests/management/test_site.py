@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.management.site} and L{pptpgw.management.document}, with operations of their own.
+Tests for L{pptpgw.management.site} and L{pptpgw.management.document}, with operations of their own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def site() -> Fixture:
 
 class TestAnswers:
     """
-    What is answered.
+    Tests for answers.
     """
 
     def test_names(self, site: Fixture) -> None:
@@ -144,12 +144,12 @@ class TestAnswers:
 
 class TestRequests:
     """
-    What is refused before an operation is asked.
+    Tests for requests that are refused before an operation is called.
     """
 
     def test_otherRoles(self, site: Fixture) -> None:
         """
-        Nobody may do anything by TCP.
+        A request by TCP is refused.
         """
         site.handler = lambda request: pytest.fail("it was asked")
         assert site.asking.ask("GET", "/things/a", host=REMOTE).status == 401
@@ -206,7 +206,7 @@ class TestRequests:
 
 class TestWaiting:
     """
-    Answers that take time.
+    Tests for answers that take time.
     """
 
     def begin(self, site: Fixture) -> tuple[StringTransport, Any, list[Any], Deferred[Any]]:

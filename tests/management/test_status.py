@@ -1,5 +1,5 @@
 """
-Tests of L{pptpgw.management.status} and L{pptpgw.management.steering}.
+Tests for L{pptpgw.management.status} and L{pptpgw.management.steering}.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def test_states(gateway: Fixture) -> None:
 
 def test_drain(gateway: Fixture) -> None:
     """
-    A drain is ordered with a deadline, and taken back.
+    A drain is begun with a deadline, and cancelled.
     """
     ordered = gateway.asking.ask("PUT", "/drain", {"deadline_seconds": 60, "stop": True})
     assert ordered.status == 200 and ordered.json["stop"] is True
