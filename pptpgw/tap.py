@@ -33,7 +33,7 @@ from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import INetworkFactory
 from pptpgw.ports.collector import Collector
-from pptpgw.ports.logoutput import Output, outputOf
+from pptpgw.ports.logoutput import LogOutput, outputOf
 from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals
 from pptpgw.service import GatewayService
@@ -304,7 +304,7 @@ class CommandService(GatewayService):
         self._options = options
         self._collector = Collector(reactor)
         self._serveFew = partial(serveFew, reactor)
-        self._output: Output | None = None
+        self._output: LogOutput | None = None
         self._signals = Signals(
             reactor,
             {

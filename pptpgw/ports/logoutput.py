@@ -4,10 +4,10 @@ or a full or hanging disk doesn't block the reactor.
 
 The rules:
 
- - After L{Output.start} a thread writes the lines, in order. At most L{LIMIT} lines wait for it;
+ - After L{LogOutput.start} a thread writes the lines, in order. At most L{LIMIT} lines wait for it;
    lines beyond that are counted and left out. When there is room again, a line says how many are
    missing.
- - After L{Output.finish}, at the end of the process, logging blocks until all lines are written,
+ - After L{LogOutput.finish}, at the end of the process, logging blocks until all lines are written,
    for L{FINISH_SECONDS} in all at most.
  - An exception of the observer, such as a broken pipe, loses the line and has no other effect.
 """
@@ -92,7 +92,7 @@ def standardError() -> IO[str]:
 
 
 @implementer(ILogObserver)
-class Output:
+class LogOutput:
     """
     A log observer that calls another one in a thread.
     """
@@ -168,9 +168,9 @@ class Output:
             self._lost = 0
 
 
-def lines(file: IO[str]) -> Output:
+def lines(file: IO[str]) -> LogOutput:
     """
-    Return the L{Output} that writes the log to C{file} for people: one line for each event, with
+    Return the L{LogOutput} that writes the log to C{file} for people: one line for each event, with
     the time of day, and without Twisted's own messages below warnings.
     """
 
@@ -189,12 +189,12 @@ def lines(file: IO[str]) -> Output:
     # Twisted's own events of ports and factories repeat what ours say.
     wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
     wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
-    return Output(FilteringLogObserver(FileLogObserver(file, line), [wanted]))
+    return LogOutput(FilteringLogObserver(FileLogObserver(file, line), [wanted]))
 
 
-def outputOf(options: Mapping[str, Any]) -> Output:
+def outputOf(options: Mapping[str, Any]) -> LogOutput:
     """
-    Return the L{Output} that writes the log as C{options}, the options of C{twistd}, require.
+    Return the L{LogOutput} that writes the log as C{options}, the options of C{twistd}, require.
     """
     path = options.get("logfile") or ("-" if options.get("nodaemon") else "twistd.log")
     if options.get("syslog"):
@@ -202,13 +202,13 @@ def outputOf(options: Mapping[str, Any]) -> Output:
         from twisted.python.syslog import SyslogObserver
 
         observer: Any = SyslogObserver(options.get("prefix", "")).emit
-        return Output(LegacyLogObserverWrapper(observer))
+        return LogOutput(LegacyLogObserverWrapper(observer))
     if path == "-":
         if not options.get("nodaemon"):
             sys.exit("Daemons cannot log to stdout, exiting!")
-        return Output(textFileLogObserver(standardOutput()))
+        return LogOutput(textFileLogObserver(standardOutput()))
     file = LogFile.fromFullPath(path)
-    output = Output(textFileLogObserver(file))
+    output = LogOutput(textFileLogObserver(file))
     if not signal.getsignal(signal.SIGUSR1):
         # As with twistd, SIGUSR1 moves the current file away and begins another one.
         signal.signal(signal.SIGUSR1, lambda number, frame: output.do(file.rotate))

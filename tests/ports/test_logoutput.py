@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from pptpgw.log import Logger
 from pptpgw.ports import logoutput
-from pptpgw.ports.logoutput import Output, outputOf
+from pptpgw.ports.logoutput import LogOutput, outputOf
 from pptpgw.ports.worker import POLL, Worker
 
 
@@ -56,12 +56,12 @@ def reader() -> Reader:
     return Reader()
 
 
-def filled(reader: Reader) -> tuple[Output, Logger]:
+def filled(reader: Reader) -> tuple[LogOutput, Logger]:
     """
     An output with room for three lines, all of it used, whose reader has stalled. Two more lines
     were lost.
     """
-    found = Output(reader, 3)
+    found = LogOutput(reader, 3)
     log = Logger("pptpgw.test", observer=found)
     log.info("at once")
     assert reader.lines == ["at once"]
@@ -124,7 +124,7 @@ def test_aFaultCostsALine(reader: Reader) -> None:
     An exception of the observer costs the line and isn't logged, as that would call the observer
     again.
     """
-    found = Output(reader)
+    found = LogOutput(reader)
     log = Logger("pptpgw.test", observer=found)
     found.start()
     reader.fault = BrokenPipeError("nobody reads")
