@@ -314,6 +314,7 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         gateway,
         gateway.counters.own,
         gateway.quota,
+        gateway.attempts,
         gateway.context.known,
         environment,
     )

@@ -33,6 +33,7 @@ from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
+from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
@@ -58,6 +59,7 @@ class Gateway:
 
     @ivar sessions: the registry of sessions and their observers.
     @ivar lines: the current callers, authenticated or not.
+    @ivar attempts: what became of each call, and of callers that were turned away.
     @ivar context: what the lines of callers are given that may use PAP.
     @ivar health: the data path, networks and tunnels that must be without fault for calls to be
         taken; as must the observers.
@@ -109,6 +111,7 @@ class Gateway:
         self.quota = Quota(clock, self.counters.own)
         known = Known(clock.seconds, limits.knownSources)
         self.lines: Admission[Line] = Admission(limits, clock.seconds, known)
+        self.attempts = Attempts(clock, now, limits.attempts, wordsOf(networks.values()))
         refusals = Refusals(clock, self.quota, self.counters.own, self.sessions, now)
         self.context = LineContext(
             clock=clock,
@@ -127,6 +130,7 @@ class Gateway:
             counters=self.counters,
             reports=Reports(self.quota),
             refusals=refusals,
+            attempts=self.attempts,
         )
         self._papClients = limits.papClients
         withoutPAP = replace(
@@ -208,22 +212,20 @@ class Gateway:
         if self._stopped is not None:
             call.refuse(Refusal.STOPPING)
             return
-        source, refusals = call.caller, self.context.refusals
+        source = call.caller
         if self._draining is not None:
-            call.refuse(Refusal.STOPPING)
-            refusals.call(source, "the gateway is drained")
+            self._refuse(call, Refusal.STOPPING, "the gateway is drained")
             return
         context = self.contextFor(source)
         if self._onlyPAP and context is self._withoutPAP:
-            call.refuse(Refusal.FORBIDDEN)
-            refusals.call(source, "only PAP is permitted, but not from there (pap-clients)")
+            reason = "only PAP is permitted, but not from there, see [limits] pap-clients"
+            self._refuse(call, Refusal.FORBIDDEN, reason)
             return
         try:
             self._assertWell()
             leaving = self.lines.room(source)
         except Unavailable as reason:
-            call.refuse(Refusal.BUSY)
-            refusals.call(source, str(reason))
+            self._refuse(call, Refusal.BUSY, str(reason))
             return
         for other in leaving:
             self.counters.own.discard("call displaced by a newer one")
@@ -239,6 +241,14 @@ class Gateway:
         if not self._papClients or isWithin(source, self._papClients):
             return self.context
         return self._withoutPAP
+
+    def _refuse(self, call: ICall, refusal: Refusal, reason: str) -> None:
+        """
+        Refuse a call, and report it.
+        """
+        call.refuse(refusal)
+        self.attempts.turnedAway(call.caller, call.tunnel, CALL, reason)
+        self.context.refusals.call(call.caller, reason)
 
     def _assertWell(self) -> None:
         for fault in self.faults:

@@ -63,6 +63,8 @@ class GatewayService(Stages):
         run.
     @ivar lastReload: the outcome of the last reload; None if there was none.
     @ivar sessions: the current sessions and their observers, an L{pptpgw.interfaces.ISessions}.
+    @ivar attempts: what became of each call and of callers that were turned away, an
+        L{pptpgw.interfaces.IAttempts}.
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
@@ -102,6 +104,7 @@ class GatewayService(Stages):
         parts = build(reactor, configuration, users, observers)
         self.gateway = parts.gateway
         self.sessions = parts.gateway.sessions
+        self.attempts = parts.gateway.attempts
         self.dataPath = parts.dataPath
         self.networks = parts.networks
         self.tunnels = parts.tunnels

@@ -366,6 +366,8 @@ class LimitsSection:
     @ivar maxFailures: wrong passwords for one user that lead to its lockout.
     @ivar maxFailuresPerSource: wrong passwords from one address that lead to its lockout.
     @ivar lockout: seconds that a lockout lasts, and after which as many failures are forgotten.
+    @ivar attempts: how many calls that are over, and callers that were turned away, are remembered
+        to tell why they failed; 0: none.
     @ivar papClients: the networks that PAP is offered to; empty: everyone.
     """
 
@@ -382,6 +384,7 @@ class LimitsSection:
     maxFailures: int = key(whole(0, 1_000_000), 10)
     maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)
     lockout: float = key(seconds(1, 86_400), 300.0)
+    attempts: int = key(whole(0, 100_000), 500)
     papClients: tuple[IPv4Network, ...] = key(NETWORKS, ())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from pptpgw.interfaces.attempt import IAttempts
 from pptpgw.interfaces.network import INetwork
 from pptpgw.interfaces.session import ISessions
 from pptpgw.interfaces.tunnel import ITunnel
@@ -143,6 +144,9 @@ class IGatewayService(Interface):
     lines: Collection[Any] = Attribute(
         "The current callers, each a L{pptpgw.sessions.line.Line}. Those whose C{session} is None "
         "are being set up."
+    )
+    attempts: IAttempts = Attribute(
+        "The attempts: what became of each call, and of callers that were turned away."
     )
     networks: Mapping[str, INetwork] = Attribute(
         "The networks, by the names of the network protocols."

@@ -4,6 +4,7 @@ Tunnels, the calls that they offer, and the gateway as tunnels see it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -115,6 +116,20 @@ class ICall(Interface):
         """
 
 
+class IStagedCall(ICall):
+    """
+    A call that tells how it came about, for the record of its L{pptpgw.interfaces.IAttempt}.
+    """
+
+    steps: Sequence[tuple[str, float]] = Attribute(
+        "The stages that the caller passed before the call was offered, each with its name and the "
+        "time by the tunnel's clock; for PPTP, that of its TCP connection."
+    )
+    carrier: str = Attribute(
+        "The name of what carries frames, which is a stage until the first one has come: C{GRE}."
+    )
+
+
 class ICallTaker(Interface):
     """
     The gateway, as a tunnel that offers calls sees it.
@@ -140,6 +155,9 @@ class ITunnelEnvironment(Interface):
         "The L{pptpgw.counting.counters.Counters} of everything that belongs to no call."
     )
     quota = Attribute("The L{pptpgw.log.Quota} for lines of the log that peers can cause.")
+    attempts = Attribute(
+        "Where callers are noted that have no call, a L{pptpgw.sessions.attempts.Attempts}."
+    )
     known = Attribute(
         "The addresses from which somebody has logged in lately, a "
         "L{pptpgw.sessions.places.Known}. A tunnel that limits connections keeps places for them."

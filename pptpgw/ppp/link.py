@@ -43,7 +43,7 @@ from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import LCPSettings
 from pptpgw.ppp.networkphase import NetworkPhase
 from pptpgw.ppp.probe import Probe
-from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Cause, Termination, asCause
 from pptpgw.timing.timer import cancelled
@@ -73,6 +73,7 @@ class Link:
     @ivar method: the protocol by which the peer authenticated, or else this end; None if neither
         has.
     @ivar lcp: the L{LCP} of the link, with what was negotiated.
+    @ivar watcher: the L{LinkWatcher}, which is set before L{lowerUp}; None if nobody watches.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class Link:
         "method",
         "phase",
         "settings",
+        "watcher",
     )
 
     def __init__(self, clock: IReactorTime, settings: LinkSettings, owner: LinkOwner) -> None:
@@ -104,6 +106,7 @@ class Link:
         self.settings = settings
         self.phase = Phase.DEAD
         self.method: IAuthenticationProtocol | None = None
+        self.watcher: LinkWatcher | None = None
         self._owner = owner
         self._channel: IChannel | None = None
         self._network: NetworkPhase | None = None
@@ -208,6 +211,8 @@ class Link:
         """
         if self._ended:
             return
+        if self.watcher is not None:
+            self.watcher.frame(False, protocol, information)
         if self.phase is Phase.DEAD and self._channel is not None:
             self._begin()
             # The peer is ready, so the Configure-Request needn't be repeated.
@@ -257,12 +262,15 @@ class Link:
         lcp = self.lcp
         channel.setFraming(lcp.sendACFC, lcp.sendPFC, lcp.sendACCM, lcp.receiveACCM)
         self.phase = Phase.AUTHENTICATE
+        if self.watcher is not None:
+            self.watcher.passed("LCP", "authentication")
         self._network = NetworkPhase(
             self.clock,
             settings,
             self.lcp,
             channel,
             self._owner,
+            self.watcher,
             self._networkOpened,
             self._repeatSuccess,
             self.close,
@@ -379,6 +387,8 @@ class Link:
 
     def _send(self, protocol: int, packet: bytes) -> None:
         if self._channel is not None:
+            if self.watcher is not None:
+                self.watcher.frame(True, protocol, packet)
             self._channel.sendFrame(protocol, packet)
 
     def _sender(self, protocol: int) -> Callable[[bytes], None]:
@@ -458,6 +468,7 @@ class Link:
         self._keepalive = cancelled(self._keepalive)
         self.phase = Phase.DEAD
         self._channel = None
+        self.watcher = None
         self.lcp.protocolRejected = None
         self.lcp.detach()
         owner = self._owner

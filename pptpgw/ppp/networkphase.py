@@ -38,7 +38,7 @@ from pptpgw.log import Logger
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
-from pptpgw.ppp.settings import LinkOwner, LinkSettings
+from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
 
@@ -77,6 +77,7 @@ class NetworkPhase:
         "_sentFor",
         "_settings",
         "_unheard",
+        "_watcher",
         "begun",
         "clock",
         "encrypted",
@@ -91,12 +92,14 @@ class NetworkPhase:
         lcp: LCP,
         channel: IChannel,
         owner: LinkOwner,
+        watcher: LinkWatcher | None,
         opened: Callable[[], None],
         unheard: Callable[[], None],
         close: Callable[[str], None],
         encrypted: bool,
     ) -> None:
         """
+        @param watcher: is told how far the phase has come, and shown its frames.
         @param opened: called when a network protocol opens.
         @param unheard: called when a packet is repeated, and the peer has sent no packet of this
             phase: perhaps it doesn't know that the phase has begun.
@@ -110,6 +113,7 @@ class NetworkPhase:
         self._lcp = lcp
         self._channel = channel
         self._owner = owner
+        self._watcher = watcher
         self._opened = opened
         self._unheard = unheard
         # The protocols for which a packet was sent before the first packet of this phase came; None
@@ -182,6 +186,8 @@ class NetworkPhase:
                 text = "this authentication earns no keys for it"
                 if not settings.bits:
                     text = "the account allows no key length of ours"
+                if self._watcher is not None:
+                    self._watcher.failed("CCP", text)
                 self._failEncryption(text)
                 return
         if bits:
@@ -261,6 +267,8 @@ class NetworkPhase:
             if protocol in self._sentFor:
                 self._unheard()
             self._sentFor.add(protocol)
+        if self._watcher is not None:
+            self._watcher.frame(True, protocol, packet)
         self._channel.sendFrame(protocol, packet)
 
     def sendPacket(self, number: int, packet: bytes) -> None:
@@ -316,6 +324,8 @@ class NetworkPhase:
         if not ccp.receiveBits or not ccp.sendBits:
             self.layerFinished(ccp, "the peer agreed to no key length")
             return
+        if self._watcher is not None:
+            self._watcher.passed("CCP")
         self.encrypted = True
         self._channel.requireMPPE()
         self._channel.setReceiveMPPE(keys.receive(ccp.receiveBits, ccp.receiveStateful))
@@ -338,6 +348,8 @@ class NetworkPhase:
         ccp, self._ccp = self._ccp, None
         if ccp is not None:
             ccp.detach()
+            if self._watcher is not None:
+                self._watcher.failed("CCP", reason)
         if self.encrypted or self._settings.encryption == "require":
             self._failEncryption(reason)
         elif self._held:
@@ -389,6 +401,8 @@ class NetworkPhase:
         self.networkFinished(network, "it failed, see the log")
 
     def _openCCP(self, bits: tuple[int, ...]) -> None:
+        if self._watcher is not None:
+            self._watcher.begins("CCP")
         settings = self._settings
         self._ccp = ccp = CCP(
             self.clock,
@@ -423,6 +437,8 @@ class NetworkPhase:
         """
         self._preference = cancelled(self._preference)
         self._held = False
+        if self._watcher is not None:
+            self._watcher.begins(next((one.name for one in self._networks.values()), ""))
         for network in tuple(self._networks.values()):
             self._tell(network, lambda one: one.open())
             self._tell(network, lambda one: one.lowerUp())

@@ -114,6 +114,34 @@ class LinkSettings:
         return replace(self, encryption=encryption, bits=bits)
 
 
+class LinkWatcher(TypingProtocol):
+    """
+    The interface of an object that a link tells how far it has come, and shows its frames.
+    """
+
+    def frame(self, isSent: bool, protocol: int, information: bytes) -> None:
+        """
+        Note a frame that the link sends or receives. Packets of open networks aren't shown.
+        """
+
+    def begins(self, stage: str) -> None:
+        """
+        Note that a stage begins: C{CCP}, or the name of a network protocol.
+        """
+
+    def passed(self, stage: str, following: str = "") -> None:
+        """
+        Note that a stage was passed: C{LCP} or C{CCP}.
+
+        @param following: the name of the stage that begins now; empty if it is unknown.
+        """
+
+    def failed(self, stage: str, reason: str) -> None:
+        """
+        Note that a stage failed, for a reason in words.
+        """
+
+
 class LinkOwner(TypingProtocol):
     """
     The interface of a link's owner, which judges claims, chooses network protocols and is told

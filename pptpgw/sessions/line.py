@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Totals
-from pptpgw.error import Refused, Unavailable, untraced
+from pptpgw.error import Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import (
     Attachments,
     Claim,
@@ -33,6 +33,8 @@ from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission
+from pptpgw.sessions.attempt import Attempt
+from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.lockout import Lockout
@@ -44,6 +46,11 @@ from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
+
+LOCKED_OUT = "locked out, after too many wrong passwords"
+"""
+Why a claim fails that isn't judged because of a lockout. The caller isn't told.
+"""
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
@@ -71,6 +78,7 @@ class LineContext:
     @ivar counters: the L{Totals} of packets, octets and discards.
     @ivar reports: reports calls and sessions to the log.
     @ivar refusals: reports callers that are turned away.
+    @ivar attempts: what becomes of each call.
     """
 
     clock: IReactorTime
@@ -89,6 +97,7 @@ class LineContext:
     counters: Totals
     reports: Reports
     refusals: Refusals
+    attempts: Attempts
 
 
 @implementer(ICallOwner)
@@ -96,6 +105,7 @@ class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
 
+    @ivar attempt: the L{Attempt} to call, which is told what becomes of it.
     @ivar identity: the L{Claim.identity} that the caller has authenticated as; empty if none yet.
     """
 
@@ -109,6 +119,7 @@ class Line:
         "_missed",
         "_named",
         "_since",
+        "attempt",
         "call",
         "caller",
         "channel",
@@ -139,7 +150,9 @@ class Line:
         settings = context.settings
         if call.encrypted or call.accm is not None:
             settings = replace(settings, encrypted=call.encrypted, accm=call.accm)
+        self.attempt: Attempt = context.attempts.begin(call, self.caller)
         self.link = Link(context.clock, settings, self)
+        self.link.watcher = self.attempt
         # The peer may send before it has read our reply.
         self.channel: IChannel = context.dataPath.openChannel(call, self.link)
 
@@ -210,6 +223,8 @@ class Line:
         """
         claim = replace(claim, caller=self.caller)
         context, source = self._context, self.caller.address
+        lockedOut = context.lockout.locks(claim.identity(), source)
+        self.attempt.claimed(claim)
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
                 judged = context.lockout.refuse(claim, source)
@@ -221,7 +236,9 @@ class Line:
                 )
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
-        return judged.addCallbacks(context.refusals.served, self._refused, errbackArgs=(claim,))
+        return judged.addCallbacks(
+            context.refusals.served, self._refused, errbackArgs=(claim, lockedOut)
+        )
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -250,6 +267,7 @@ class Line:
             context, networks = self._context, _addresses(attachments)
             self.session.encryption = self.link.encryption
             context.lines.opened(self)
+            self.attempt.open(protocol.name)
             context.reports.opened(
                 self.session, protocol, networks, context.clock.seconds() - self._since
             )
@@ -273,6 +291,7 @@ class Line:
         """
         Report that C{protocol} has ended, or never opened.
         """
+        self.attempt.failed(protocol.name, reason)
         if self.session is not None:
             self._context.reports.finished(self.session, protocol, reason)
 
@@ -288,6 +307,7 @@ class Line:
         self.channel.close()
         context.lines.leave(self)
         context.counters.retire(self.channel.counters)
+        context.attempts.ended(self.attempt, cause)
         # The session refers to its line: this breaks the cycle.
         session, self.session = self.session, None
         if session is None:
@@ -337,6 +357,8 @@ class Line:
         """
         if not isinstance(verdict, Failure):
             self._doubted = False
+            if self.session is None:
+                self.attempt.passed("authentication", "limits")
         elif verdict.check(Refused, CancelledError) is not None:
             self._doubted = True
         return verdict
@@ -355,6 +377,8 @@ class Line:
 
     def _make(self, grant: Grant) -> Deferred[Grant]:
         self._assertCalling()
+        self.attempt.named(grant.name, self.identity)
+        self.attempt.passed("limits", "addresses")
         subscriber = ISubscriber(grant.subscriber)
         permitted = subscriber.profile.protocols
         networks = tuple(
@@ -385,6 +409,7 @@ class Line:
                 failure.value.retry = False
             self._context.returns.give(made)
             return failure
+        self.attempt.passed("addresses", "network")
         # Of another user, before there was a session.
         self.release()
         self._made = made
@@ -395,13 +420,23 @@ class Line:
         if self not in self._context.lines:
             raise Refused("the call ended meanwhile", retry=False)
 
-    def _refused(self, failure: Failure, claim: Claim) -> Failure:
+    def _refused(self, failure: Failure, claim: Claim, lockedOut: bool) -> Failure:
+        """
+        Report that C{claim} is false, or that its caller can't be served.
+
+        @param lockedOut: whether the user or the source was locked out when the claim came.
+        """
         if failure.check(CancelledError) is not None and self.link.authenticating:
             # Neither did the caller hang up, nor was LCP negotiated anew: it took too long.
             failure = Failure(Unavailable("there was no verdict in time"))
         context = self._context
         if self.session is None and self in context.lines:
             context.lines.unseat(self)
+        if self.session is None and failure.check(CancelledError) is None:
+            reason = failure.getErrorMessage() or type(failure.value).__name__
+            if lockedOut and failure.check(Unproven) is not None:
+                reason = LOCKED_OUT
+            self.attempt.failed(self.attempt.going, reason)
         context.refusals.claim(claim, self.caller.address, failure, self.session is not None)
         if failure.check(Refused, Unavailable, CancelledError) is None:
             # The failure itself is in the log.

@@ -182,7 +182,7 @@ class Lockout:
         pending = True
 
         def locked(*users: str) -> bool:
-            return not excused and any(self._locked(one, source) for one in users)
+            return not excused and any(self.locks(one, source) for one in users)
 
         def proven(grant: Grant) -> Grant | Deferred[Grant]:
             nonlocal pending
@@ -233,6 +233,14 @@ class Lockout:
         judged.addCallbacks(proven, refuted).addBoth(_tell, answer)
         return answer
 
+    def locks(self, user: str, source: str) -> bool:
+        """
+        Return whether a user or a source is locked out.
+
+        @param user: the user's identity, see L{Claim.identity}.
+        """
+        return self._users.locked(user) or self._sources.locked(source)
+
     def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
         """
         Answer and count C{claim} as a false one, without having it judged.
@@ -246,16 +254,13 @@ class Lockout:
         displaced = self._displaced
         return not claim.relayed and source not in displaced and len(displaced) < DISPLACED_LIMIT
 
-    def _locked(self, user: str, source: str) -> bool:
-        return self._users.locked(user) or self._sources.locked(source)
-
     def _count(self, user: str, source: str, excused: bool) -> float:
         """
         Count a claim that wasn't found true, unless a lockout was the reason.
 
         @return: how close to a lockout the user or the source is, from 0 to 1, whichever is closer.
         """
-        if self._locked(user, source) and not excused:
+        if self.locks(user, source) and not excused:
             return 1.0
         return max(self._users.failed(user), self._sources.failed(source))
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import ListenSection
+from pptpgw.config.section import LimitsSection, ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     Caller,
@@ -26,6 +26,7 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Quota
+from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
@@ -96,6 +97,7 @@ def makeTunnelEnvironment(
         calls,
         counters,
         Quota(reactor, counters),
+        Attempts(reactor, reactor.seconds, LimitsSection().attempts),
         Known(reactor.seconds, 1),
         environment,
     )

@@ -272,7 +272,7 @@ def answering(gateway: Gateway) -> Answering:
     """
     Make the owner of control connections that offers their calls to C{gateway}.
     """
-    return Answering(gateway, gateway.quota)
+    return Answering(gateway, gateway.quota, gateway.attempts)
 
 
 def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> None:

@@ -28,8 +28,9 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ITunnelEnvironment
+from pptpgw.interfaces import ITunnelEnvironment, TunnelKind
 from pptpgw.log import Logger, Quota
+from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.door import Door
 from pptpgw.timing.slices import inSlices, oneByOne
 
@@ -73,7 +74,7 @@ class Entrance(Generic[C]):
 
     _log = Logger()
 
-    def __init__(self, environment: ITunnelEnvironment, noun: str) -> None:
+    def __init__(self, environment: ITunnelEnvironment, tunnel: TunnelKind, noun: str) -> None:
         """
         @param noun: the tunnel's word for one of its connections, such as "line". The log and the
             counters use it.
@@ -85,6 +86,8 @@ class Entrance(Generic[C]):
         self._clients = listen.clients
         self._counters: Counters = environment.counters
         self._quota: Quota = environment.quota
+        self._attempts: Attempts = environment.attempts
+        self._tunnel = tunnel
         self._noun = noun
         self._door: Door[C] = Door(
             environment.reactor.seconds,
@@ -127,12 +130,13 @@ class Entrance(Generic[C]):
         @param key: the key of C{[listen]} that forbids it, if one does.
         """
         self._counters.discard(reason)
+        advice = f"{reason}, see [listen] {key}" if key else reason
+        self._attempts.turnedAway(caller, self._tunnel, self._noun, advice)
         if self._quota.allows(f"refused {self._noun}s", caller):
             self._log.warn(
-                "refused {caller}: {reason}{key} ({count} so far)",
+                "refused {caller}: {reason} ({count} so far)",
                 caller=caller,
-                reason=reason,
-                key=f", see [listen] {key}" if key else "",
+                reason=advice,
                 count=self._counters.discards[reason],
             )
 

@@ -13,6 +13,7 @@ from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
+from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.places import Known
 
 
@@ -28,5 +29,6 @@ class TunnelEnvironment:
     calls: ICallTaker
     counters: Counters
     quota: Quota
+    attempts: Attempts
     known: Known
     environment: IEnvironment

@@ -425,6 +425,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.auth",
         "pptpgw.auth.plugin",
         "pptpgw.interfaces",
+        "pptpgw.interfaces.attempt",
         "pptpgw.interfaces.authentication",
         "pptpgw.interfaces.caller",
         "pptpgw.interfaces.channel",

@@ -51,6 +51,7 @@ class Managed(World):
         self.configuration: Configuration = self.environment.configuration
         self.started: float | None = STARTED
         self.sessions = self.gateway.sessions
+        self.attempts = self.gateway.attempts
         self.tunnels: dict[str, Any] = {}
         self.radius = None
         self.store = None

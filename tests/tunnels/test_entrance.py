@@ -19,9 +19,12 @@ from twisted.python.failure import Failure
 
 from pptpgw.config.section import ListenSection
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import TunnelKind
 from pptpgw.log import PER_SOURCE
 from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance, addressText, endpointFromString
+
+KIND = TunnelKind("wire", "Wire")
 
 NEAR, FAR = "192.0.2.7", "198.51.100.7"
 
@@ -53,7 +56,7 @@ class Tunnel:
         self.clock = clock or Clock()
         calls: Any = None
         environment = makeTunnelEnvironment(calls, ListenSection(**listen), self.clock)
-        self.entrance: Entrance[Connection] = Entrance(environment, "wire")
+        self.entrance: Entrance[Connection] = Entrance(environment, KIND, "wire")
         self.discards = environment.counters.discards
 
     def connect(self, caller: str = NEAR) -> Connection | None:

@@ -11,11 +11,11 @@ from zope.interface import implementer
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.interfaces import (
     Grant,
-    ICall,
     ICallOwner,
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IStagedCall,
     Refusal,
     TunnelKind,
 )
@@ -25,10 +25,10 @@ from pptpgw.tunnels.hdlc.framer import Framer
 HDLC = TunnelKind("hdlc", "HDLC", portType=0)
 
 
-@implementer(ICall)
+@implementer(IStagedCall)
 class HDLCCall:
     """
-    See L{ICall}.
+    See L{IStagedCall}.
 
     @ivar proven: whether the caller has been authenticated.
     @ivar channel: the channel of the call, or None before there is one.
@@ -37,6 +37,8 @@ class HDLCCall:
     tunnel = HDLC
     headStart = 0.0
     encrypted = False
+    steps = ()
+    carrier = "line"
 
     def __init__(
         self,

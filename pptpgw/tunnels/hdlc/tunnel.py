@@ -46,7 +46,7 @@ class HDLCFactory(ServerFactory):
     noisy = False
 
     def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
-        self.entrance: Entrance[HDLCProtocol] = Entrance(environment, "line")
+        self.entrance: Entrance[HDLCProtocol] = Entrance(environment, HDLC, "line")
         self._accm = settings.accm
         self._environment = environment
 

@@ -21,7 +21,7 @@ Call-Clear-Request the PNS waits C{clearTimeout} for the notification, no longer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol as TypingProtocol
 
@@ -33,11 +33,11 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Grant,
-    ICall,
     ICallOwner,
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IStagedCall,
     Refusal,
     TunnelKind,
 )
@@ -63,6 +63,11 @@ from pptpgw.tunnels.pptp.wire.message import (
 )
 
 PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
+
+CONTROL = "control connection"
+"""
+The stage of an attempt before it asks for a call, and the word for a TCP connection in the log.
+"""
 
 HEAD_START = 0.002
 """
@@ -123,6 +128,7 @@ class CallConnection(TypingProtocol):
     L{pptpgw.tunnels.pptp.connection.ControlConnection} implements them.
     """
 
+    accepted: float | None
     calls: dict[int, Call]
     channels: Channels | None
     clock: IReactorTime
@@ -151,10 +157,10 @@ class CallConnection(TypingProtocol):
     def stop(self, reason: str = ..., code: StopReason = ...) -> Deferred[None]: ...
 
 
-@implementer(ICall)
+@implementer(IStagedCall)
 class Call:
     """
-    See L{ICall}.
+    See L{IStagedCall}.
 
     @ivar connection: the control connection of the call.
     @ivar localCallID: the call id that we assigned, which is in the GRE packets that we receive.
@@ -179,6 +185,7 @@ class Call:
 
     tunnel = PPTP
     headStart = HEAD_START
+    carrier = "GRE"
     encrypted = False
     accm = None
 
@@ -243,6 +250,14 @@ class Call:
         The PAC's IPv4 address, dotted.
         """
         return self.localAddress if self.role is Role.PAC else self.peerAddress
+
+    @property
+    def steps(self) -> Sequence[tuple[str, float]]:
+        """
+        See L{IStagedCall}. Only the first call of a control connection is why it was opened.
+        """
+        accepted = self.connection.accepted
+        return () if accepted is None else (("TCP", accepted),)
 
     @property
     def silence(self) -> str:

@@ -65,6 +65,8 @@ class ControlConnection:
     """
     One control connection.
 
+    @ivar accepted: when the TCP connection was established, by the clock; None once there has been
+        a call.
     @ivar calls: the current calls by our call id.
     @ivar peerHostName: the peer's name for itself, printable.
     @ivar peerVendorName: the name of the peer's vendor, printable.
@@ -83,6 +85,7 @@ class ControlConnection:
         "_stopped",
         "_timer",
         "_transport",
+        "accepted",
         "callIDs",
         "calls",
         "channels",
@@ -127,6 +130,7 @@ class ControlConnection:
         self.peerAddress = peerAddress
         self.counters = Counters() if counters is None else counters
         self.channels = channels
+        self.accepted: float | None = None
         self.calls: dict[int, Call] = {}
         self.hadCall = False
         self.isProven = False
@@ -160,6 +164,7 @@ class ControlConnection:
         Start-Control-Connection-Request.
         """
         self._transport = transport
+        self.accepted = self.clock.seconds()
         self._watch(self.settings.handshakeTimeout)
         if self.role is Role.PNS:
             self.state = ConnectionState.WAIT_CTL_REPLY
@@ -296,6 +301,7 @@ class ControlConnection:
         Tell the owner that the peer asks for C{call}.
         """
         tell(self.owner.callRequested, call)
+        self.accepted = None
 
     def callFinished(self, call: Call) -> None:
         """

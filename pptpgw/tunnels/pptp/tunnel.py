@@ -27,8 +27,9 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.machine import lackingAddress
+from pptpgw.sessions.attempts import Attempts
 from pptpgw.tunnels.entrance import endpointFromString
-from pptpgw.tunnels.pptp.call import PPTP, Call
+from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -74,13 +75,15 @@ class Answering:
 
     _log = Logger()
 
-    def __init__(self, calls: ICallTaker, quota: Quota) -> None:
+    def __init__(self, calls: ICallTaker, quota: Quota, attempts: Attempts) -> None:
         """
         @param calls: the gateway, which calls are offered to.
         @param quota: limits the lines of the log.
+        @param attempts: where connections are noted that end without a call.
         """
         self._calls = calls
         self._quota = quota
+        self._attempts = attempts
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """
@@ -104,6 +107,10 @@ class Answering:
         """
         Log that a control connection has ended.
         """
+        if not connection.hadCall:
+            self._attempts.turnedAway(
+                connection.peerAddress, PPTP, CONTROL, reason, isRefused=False
+            )
         if self._quota.allows("control connections", connection.peerAddress):
             self._log.info(
                 "{peer}: control connection closed: {reason}",
@@ -211,7 +218,7 @@ class PPTPTunnel:
                 firstCallTimeout=settings.callTimeout,
             ),
             self.gre.callIDs,
-            Answering(environment.calls, environment.quota),
+            Answering(environment.calls, environment.quota, environment.attempts),
             self.gre.channels,
         )
         self._entrance = self._control.entrance

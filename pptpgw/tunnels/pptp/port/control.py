@@ -26,7 +26,7 @@ from pptpgw.interfaces import ITunnelEnvironment
 from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import Entrance
-from pptpgw.tunnels.pptp.call import Channels
+from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
 from pptpgw.tunnels.pptp.owner import ControlTransport
@@ -339,7 +339,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
     ) -> None:
         counters: Counters = environment.counters
         super().__init__(environment.reactor, settings, callIDs, owner, counters, channels)
-        self.entrance: Entrance[PPTPProtocol] = Entrance(environment, "control connection")
+        self.entrance: Entrance[PPTPProtocol] = Entrance(environment, PPTP, CONTROL)
 
     def buildProtocol(self, addr: IAddress | None) -> PPTPProtocol | None:
         """
