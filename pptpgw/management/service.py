@@ -9,14 +9,12 @@ from time import time
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.web.resource import Resource
 
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
-from pptpgw.error import ConfigurationError, NotPermitted
+from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
 from pptpgw.management.operation import Operations
@@ -25,6 +23,7 @@ from pptpgw.management.sessions import Sessions
 from pptpgw.management.site import APIResource, ManagementSite
 from pptpgw.management.status import Overview
 from pptpgw.management.steering import Steering
+from pptpgw.ports.listening import Listening, endpointFromString
 from pptpgw.ports.unixsocket import prepare
 
 
@@ -48,13 +47,15 @@ class ManagementService(Service):
         """
         @param gateway: the gateway that is seen and steered.
         @param now: gives the time of day, in seconds since 1970.
-        @raise ConfigurationError: an endpoint string can't be used.
+        @raise pptpgw.error.ConfigurationError: an endpoint string can't be used.
         """
         self.places: tuple[str, ...] = ()
         self._reactor = reactor
         self._section = section
-        self._endpoints = [(text, self._endpoint(text)) for text in section.endpoints]
-        self._ports: list[IListeningPort] = []
+        self._endpoints = [
+            (text, endpointFromString(reactor, "management", text)) for text in section.endpoints
+        ]
+        self._listening = Listening()
         self._rates = Rates(reactor, gateway.sessions)
         subjects = (
             Overview(gateway, now),
@@ -96,8 +97,7 @@ class ManagementService(Service):
         Service.stopService(self)
         self.places = ()
         self._rates.stop()
-        ports, self._ports = self._ports, []
-        return DeferredList([maybeDeferred(one.stopListening) for one in ports])
+        return self._listening.close()
 
     def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
         """
@@ -108,18 +108,7 @@ class ManagementService(Service):
                 prepare(_path(text))
             except OSError as error:
                 return f"{error.filename}: {error.strerror}"
-        faults: list[Failure] = []
-        # The Deferred has fired by now, since listening doesn't wait for anything.
-        listening: Deferred[Any] = maybeDeferred(endpoint.listen, site)
-        listening.addCallbacks(self._ports.append, faults.append)
-        return faults[0].getErrorMessage() if faults else ""
-
-    def _endpoint(self, text: str) -> IStreamServerEndpoint:
-        try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise ConfigurationError(f"[management] endpoints: {text}: {error}") from error
-        return endpoint
+        return self._listening.open(endpoint, site)
 
 
 def root(clock: IReactorTime, operations: Operations) -> Resource:

@@ -15,21 +15,19 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ITunnelEnvironment, TunnelKind
 from pptpgw.log import Logger, Quota
+from pptpgw.ports.listening import Listening
 from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.door import Door
 from pptpgw.timing.slices import inSlices, oneByOne
@@ -69,7 +67,6 @@ class Entrance(Generic[C]):
     each connection by L{opened}, L{heard} and L{closed}.
 
     @ivar connections: the connections that are open.
-    @ivar ports: the ports on which the tunnel listens, in the order of its endpoints.
     """
 
     _log = Logger()
@@ -81,7 +78,7 @@ class Entrance(Generic[C]):
         """
         listen = environment.listen
         self.connections: set[C] = set()
-        self.ports: list[IListeningPort] = []
+        self._listening = Listening()
         self._reactor = environment.reactor
         self._clients = listen.clients
         self._counters: Counters = environment.counters
@@ -99,6 +96,13 @@ class Entrance(Generic[C]):
         )
         self._stopping = False
         self._emptied: list[Deferred[None]] = []
+
+    @property
+    def ports(self) -> Sequence[IListeningPort]:
+        """
+        The ports on which the tunnel listens, in the order of its endpoints.
+        """
+        return self._listening.ports
 
     # Connections
 
@@ -206,16 +210,8 @@ class Entrance(Generic[C]):
         """
         self._stopping = False
         for place, endpoint in endpoints:
-            refused: list[Failure] = []
-            # The Deferred has fired by now, since listening doesn't wait for anything.
-            listening: Deferred[Any] = maybeDeferred(endpoint.listen, factory)
-            listening.addCallbacks(self.ports.append, refused.append)
-            if refused:
-                why, error = refused[0].getErrorMessage(), refused[0].value
-                if isinstance(error, CannotListenError):
-                    cause = error.socketError
-                    why = f"{getattr(cause, 'strerror', '') or cause}{advice}"
-                raise ConfigurationError(f"{place}: {why}")
+            if why := self._listening.open(endpoint, factory):
+                raise ConfigurationError(f"{place}: {why}{advice}")
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -223,8 +219,7 @@ class Entrance(Generic[C]):
 
         @return: fires when the ports are closed.
         """
-        ports, self.ports = self.ports, []
-        return DeferredList([maybeDeferred(one.stopListening) for one in ports])
+        return self._listening.close()
 
     def stop(self) -> Deferred[Any]:
         """
@@ -264,20 +259,3 @@ def addressText(address: object) -> str:
     """
     name = getattr(address, "host", None) or getattr(address, "name", None) or "stdio"
     return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
-
-
-def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEndpoint:
-    """
-    Make the endpoint that C{text} describes, one of the C{endpoints} in a section of the
-    configuration.
-
-    @raise ConfigurationError: C{text} describes no endpoint that can be used.
-    """
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    except (IndexError, KeyError) as error:
-        why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
-        raise ConfigurationError(f"[{section}] endpoints: {text}: {why}") from error
-    except (OSError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"[{section}] endpoints: {text}: {error}") from error
-    return endpoint

@@ -15,7 +15,8 @@ from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, key, whole
 from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
-from pptpgw.tunnels.entrance import Entrance, addressText, endpointFromString
+from pptpgw.ports.listening import endpointFromString
+from pptpgw.tunnels.entrance import Entrance, addressText
 from pptpgw.tunnels.hdlc.call import HDLC
 from pptpgw.tunnels.hdlc.port import DeviceAddress
 from pptpgw.tunnels.hdlc.protocol import HDLCProtocol

@@ -26,9 +26,9 @@ from pptpgw.interfaces import (
     ITunnelFactory,
 )
 from pptpgw.log import Logger, Quota
+from pptpgw.ports.listening import endpointFromString
 from pptpgw.ports.machine import lackingAddress
 from pptpgw.sessions.attempts import Attempts
-from pptpgw.tunnels.entrance import endpointFromString
 from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channel import GREChannels

@@ -1,0 +1,70 @@
+"""
+Listening on the endpoints that Twisted's server endpoint strings describe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
+
+from pptpgw.error import ConfigurationError
+
+
+class Listening:
+    """
+    The listening ports of one part of the gateway.
+
+    @ivar ports: the open ports, in the order in which they were opened.
+    """
+
+    def __init__(self) -> None:
+        self.ports: list[IListeningPort] = []
+
+    def open(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> str:
+        """
+        Listen on C{endpoint}.
+
+        @return: why that isn't possible; empty if it is.
+        """
+        refused: list[Failure] = []
+        # The Deferred has fired by now, since listening doesn't wait for anything.
+        listening: Deferred[Any] = maybeDeferred(endpoint.listen, factory)
+        listening.addCallbacks(self.ports.append, refused.append)
+        if not refused:
+            return ""
+        error = refused[0].value
+        if not isinstance(error, CannotListenError):
+            return refused[0].getErrorMessage()
+        cause = error.socketError
+        return str(getattr(cause, "strerror", "") or cause)
+
+    def close(self) -> Deferred[Any]:
+        """
+        Close every port. Calling this again does nothing.
+
+        @return: fires when the ports are closed.
+        """
+        ports, self.ports = self.ports, []
+        return DeferredList([maybeDeferred(one.stopListening) for one in ports])
+
+
+def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEndpoint:
+    """
+    Make the endpoint that C{text} describes, one of the C{endpoints} in a section of the
+    configuration.
+
+    @raise ConfigurationError: C{text} describes no endpoint that can be used.
+    """
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except (IndexError, KeyError) as error:
+        why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+        raise ConfigurationError(f"[{section}] endpoints: {text}: {why}") from error
+    except (OSError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"[{section}] endpoints: {text}: {error}") from error
+    return endpoint
