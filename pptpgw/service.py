@@ -27,7 +27,6 @@ from pptpgw.config.configuration import Configuration, choiceOf
 from pptpgw.config.reload import plan
 from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
-from pptpgw.draining import Draining
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import (
     Drain,
@@ -43,6 +42,7 @@ from pptpgw.management.service import ManagementService
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.sessions.draining import Draining
 from pptpgw.sessions.line import Line
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
@@ -114,7 +114,7 @@ class GatewayService(Stages):
         self._environment = parts.environment
         self._reservation = parts.reservation
         self._preparable = parts.preparable
-        self._drain = Draining(reactor, parts.gateway, self._end)
+        self._drain = Draining(reactor, parts.gateway, parts.gateway.context.now, self._end)
         for service in parts.services:
             service.setServiceParent(self)
         self.management = ManagementService(reactor, configuration.management, self)

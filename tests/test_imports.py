@@ -27,7 +27,6 @@ TOP = {
     "clientstring",
     "command",
     "demo",
-    "draining",
     "gateway",
     "reporting",
     "service",

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.draining}, with a gateway and its callers in memory.
+Tests for L{pptpgw.sessions.draining}, with a gateway and its callers in memory.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.checkers import ChapSecretsChecker
-from pptpgw.draining import Draining
 from pptpgw.error import CallError
 from pptpgw.interfaces import Drain, IServiceObserver, ReloadOutcome
+from pptpgw.sessions.draining import Draining
 from pptpgw.testing import SessionRecorder, World, resultOf
 from tests.chapsecrets import secretsIn
 
@@ -45,7 +45,10 @@ class Drained(World):
         super().__init__(checkers=[ChapSecretsChecker(secrets)], observers=[self.observer])
         self.finished: list[float] = []
         self.draining = Draining(
-            self.clock, self.gateway, lambda: self.finished.append(self.clock.seconds())
+            self.clock,
+            self.gateway,
+            self.gateway.context.now,
+            lambda: self.finished.append(self.clock.seconds()),
         )
         self.call = self.setUpCall()
 

@@ -5,18 +5,60 @@ passed, and then the gateway may stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.gateway import Gateway
 from pptpgw.interfaces import Drain
 from pptpgw.log import Logger
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.registry import Registry
 from pptpgw.timing.timer import cancelled
 
 _OVERDUE = Cause("the gateway is drained, and the deadline has passed", Termination.ADMIN_REBOOT)
+
+
+class Drainable(Protocol):
+    """
+    What a L{Draining} asks of L{pptpgw.gateway.Gateway}.
+    """
+
+    @property
+    def sessions(self) -> Registry:
+        """
+        The current sessions, whose observers are told of the drain.
+        """
+
+    @property
+    def lines(self) -> Sized:
+        """
+        The current callers.
+        """
+
+    @property
+    def empty(self) -> bool:
+        """
+        Whether no call is left, and the networks have taken back what they gave.
+        """
+
+    def drain(self, settled: Callable[[], None]) -> None:
+        """
+        Take no more calls until L{undrain}.
+
+        @param settled: called when a call has ended and the gateway is L{empty}.
+        """
+
+    def undrain(self) -> None:
+        """
+        Take calls again.
+        """
+
+    def hangUpAll(self, cause: str) -> None:
+        """
+        End every call in order, without waiting for the end.
+        """
 
 
 class Draining:
@@ -29,8 +71,15 @@ class Draining:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, gateway: Gateway, finish: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        gateway: Drainable,
+        now: Callable[[], float],
+        finish: Callable[[], object],
+    ) -> None:
         """
+        @param now: gives the time of day, in seconds since 1970.
         @param finish: stops the whole gateway. It is called when no call is left, if that is
             wanted.
         """
@@ -38,6 +87,7 @@ class Draining:
         self.drained = False
         self._clock = clock
         self._gateway = gateway
+        self._now = now
         self._finish = finish
         self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[bool]] = []
@@ -46,7 +96,7 @@ class Draining:
         """
         See L{pptpgw.interfaces.IGatewayService.drain}.
         """
-        now = self._gateway.context.now()
+        now = self._now()
         since = now if self.drain is None else self.drain.since
         self.drain = Drain(since, None if deadline is None else now + deadline, stop)
         self._log.info(
