@@ -187,6 +187,7 @@ class NetworkPhase:
                 if not settings.bits:
                     text = "the account allows no key length of ours"
                 if self._watcher is not None:
+                    self._watcher.begins("CCP")
                     self._watcher.failed("CCP", text)
                 self._failEncryption(text)
                 return

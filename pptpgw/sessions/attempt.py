@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from zope.interface import implementer
@@ -118,9 +119,10 @@ class Attempt:
         self._began = began
         self._ended: float | None = None
         self._named = named
-        # Name, time and failure of each stage, one after the other: a session keeps them as long as
-        # it lasts, and this takes less memory than a value for each.
-        self._flat: list[str | float] = []
+        # The name and the time of each stage, one after the other; a tuple of name and failure for
+        # one that failed. A session keeps them as long as it lasts, and a value for each stage
+        # would take more memory.
+        self._flat: list[Any] = []
         self._frames: deque[Frame] | None = deque(maxlen=FRAMES)
         # Whether a frame has come.
         self._heard = False
@@ -171,11 +173,13 @@ class Attempt:
         """
         See L{IAttempt}.
         """
-        flat = iter(self._flat)
-        return [
-            Stage(str(name), float(when) - self._began, str(failure))
-            for name, when, failure in zip(flat, flat, flat, strict=True)
-        ]
+        flat, began, stages = iter(self._flat), self._began, []
+        for name, when in zip(flat, flat, strict=True):
+            failure = ""
+            if isinstance(name, tuple):
+                name, failure = name
+            stages.append(Stage(name, when - began, failure))
+        return stages
 
     @property
     def frames(self) -> Sequence[Frame]:
@@ -278,6 +282,8 @@ class Attempt:
             self.isUp = True
             self._frames = None
         self.passed(protocol)
+        # A copy takes no more memory than it needs.
+        self._flat = self._flat[:]
 
     def end(self, cause: str) -> None:
         """
@@ -303,15 +309,15 @@ class Attempt:
         """
         The name of the last stage, if it failed.
         """
-        return str(self._flat[-3]) if self._flat and self._flat[-1] else ""
+        last = self._flat[-2] if self._flat else ""
+        return last[0] if isinstance(last, tuple) else ""
 
     def _note(self, stage: str, failure: str, when: float) -> None:
         flat = self._flat
-        if len(flat) == 3 * _STAGES:
+        if len(flat) == 2 * _STAGES:
             # The first ones tell of the set-up, the last ones of the end.
-            middle = 3 * (_STAGES // 2)
-            del flat[middle : middle + 3]
-        flat += (stage, when, failure)
+            del flat[_STAGES : _STAGES + 2]
+        flat += ((stage, failure) if failure else stage, when)
         if self.followers:
             self._tell(Stage(stage, when - self._began, failure))
 
