@@ -5,27 +5,22 @@ of callers. They open nothing. L{pptpgw.service.GatewayService} holds the parts.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
-from zope.interface import Interface
 
-from pptpgw.auth.authenticator import Authenticator
-from pptpgw.auth.chain import judgesOf
+from pptpgw.auth.judging import Judging
 from pptpgw.config import discovery as plugin
-from pptpgw.config.configuration import Configuration
+from pptpgw.config.configuration import Configuration, sectionName
 from pptpgw.config.environment import Environment
-from pptpgw.config.section import strongestFirst
+from pptpgw.config.reload import Follow, Plan
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
-    IConfigurable,
-    IConfiguredProtocol,
     IDataPath,
     IDataPathFactory,
     IHealth,
@@ -33,6 +28,7 @@ from pptpgw.interfaces import (
     INetworkDeclarer,
     INetworkFactory,
     IPreparable,
+    IReloadable,
     ISessionObserver,
     ISessionObserverFactory,
     ITunnel,
@@ -42,14 +38,10 @@ from pptpgw.ports.clockwatch import ClockWatch
 from pptpgw.ports.masquerading import Masquerading
 from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
-from pptpgw.ppp.settings import LinkSettings
-from pptpgw.radius.build import makeClient
-from pptpgw.radius.client import RADIUSClient
-from pptpgw.radius.dynamic import DynamicService
 from pptpgw.reporting import Reporting
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.reservation import Reservation
-from pptpgw.store.interface import IStore, IStoreOwner
+from pptpgw.store.interface import IStore
 from pptpgw.timing.lifecycle import STOP_SECONDS, Part, Stages, lives, withLife
 from pptpgw.tunnels.environment import TunnelEnvironment
 
@@ -60,25 +52,61 @@ class GatewayParts:
     The parts of a gateway.
 
     @ivar environment: the environment that plugins are given.
-    @ivar radius: the client that asks the RADIUS servers; None if the configuration names none.
+    @ivar judging: has callers judged.
     @ivar networks: the networks by the names of their protocols.
-    @ivar stores: the stores of accounts that the checkers ask.
     @ivar reservation: reserves the addresses that accounts own.
     @ivar tunnels: the tunnels by the names of their plugins.
     @ivar services: everything that is opened or started, in this order.
     @ivar preparable: the parts that can say what they lack for a start.
+    @ivar followers: prepare the parts, in this order, to follow another configuration.
     """
 
     gateway: Gateway
     environment: Environment
-    radius: RADIUSClient | None
+    judging: Judging
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
-    stores: Sequence[IStore]
     reservation: Reservation
     tunnels: Mapping[str, ITunnel]
     services: Sequence[IService]
     preparable: Sequence[IPreparable]
+    followers: Sequence[Follow]
+
+    def plan(self, configuration: Configuration) -> Plan:
+        """
+        Find out how to put C{configuration} in force.
+
+        @raise pptpgw.error.PPTPGWError: it can't be used.
+        """
+        return Plan(
+            self.environment,
+            configuration,
+            self.followers,
+            (*self.environment.plugged, *self.judging.plugged(configuration)),
+            self._held(),
+        )
+
+    def _held(self) -> dict[str, str]:
+        """
+        Return the keys and sections that need a restart although their rows say otherwise, because
+        of the plugins that read them, each with the reason.
+        """
+        environment = self.environment
+        held = dict(self.judging.held)
+        # Sections of plugins that other plugins have chosen, such as address pools.
+        known = {sectionName(one.factory) for one in environment.plugged} | self.judging.sections
+        for section in environment.used - known:
+            held[f"[{section}]"] = f"{section} reads its section at the start only"
+        for one in environment.plugged:
+            if IReloadable.providedBy(one.part):
+                continue
+            name = one.factory.name
+            if INetwork.providedBy(one.part):
+                held["[link] mru"] = f"{name} is made for packets of one size"
+            if IDataPath.providedBy(one.part):
+                why = f"the data path {name} reads it at the start only"
+                held |= dict.fromkeys(("[link] mru", "[capture]", "[network] mss-clamp"), why)
+        return held
 
 
 def build(
@@ -86,36 +114,35 @@ def build(
     configuration: Configuration,
     users: Portal | Iterable[ICredentialsChecker],
     observers: Iterable[ISessionObserver] = (),
+    areNamed: bool = False,
 ) -> GatewayParts:
     """
     Make the gateway that C{configuration} describes.
 
     @param users: as for L{pptpgw.service.GatewayService}.
     @param observers: observers in addition to those that the configuration names.
+    @param areNamed: whether C{users} are the checkers that C{[auth] checkers} names.
     @raise ConfigurationError: see L{pptpgw.service.GatewayService}.
     """
-    portal, checkers = judgesOf(users)
-    listen, counters = configuration.listen, Counters()
-    radius = makeClient(reactor, configuration, counters) if configuration.radius.server else None
-    environment = Environment.of(reactor, configuration, counters, radius)
-    stores = configureCheckers(checkers, environment)
-    environment.store = _store(reactor, configuration) or next(iter(stores), None)
+    counters = Counters()
+    environment = Environment(reactor, configuration, counters)
+    reporting = Reporting(environment)
+    reporting.addRADIUS()
+    judging = Judging(environment, users, areNamed)
+    environment.store = _store(reactor, configuration) or next(iter(judging.stores), None)
     dataPath = makeDataPath(environment)
     environment.interface = dataPath.interface
     networks = makeNetworks(environment)
     observers, chosen = tuple(observers), tuple(makeObservers(environment))
     shaper = Shaper(reactor, dataPath.interface)
-    reporting = Reporting(reactor, configuration)
-    reporting.addAccounting(radius, counters)
-    reporting.addRecords(environment.store)
+    reporting.addRecords()
     reporting.addScripts()
-    settings = linkSettings(environment, portal.listCredentialsInterfaces())
     gateway = Gateway(
         reactor,
-        settings,
+        judging.settings,
         networks,
         dataPath,
-        Authenticator(portal),
+        judging.authenticator,
         [shaper, *observers, *reporting.observers, *chosen],
         counters,
         configuration.limits,
@@ -126,31 +153,18 @@ def build(
         masquerade = Masquerade(reactor, configuration.network.interface)
         gateway.health.append(masquerade)
         reporting.reports.append(Masquerading(masquerade))
-    if configuration.radius.dynamic:
-        sessions = environment.sessions
-        reporting.files.append(DynamicService(reactor, configuration, sessions, counters))
     tunnels = makeTunnels(environment, gateway)
     gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
-    reservation = Reservation(reactor, stores, networks.values())
+    reservation = Reservation(reactor, lambda: judging.stores, networks.values())
     # These are stopped together, since each may take most of its time to stop.
     reports = Stages(reactor, "reports of ended sessions", together=True)
     for report in reporting.reports:
         report.setServiceParent(reports)
     services = [
         Part("the watch of the clock", clockWatch.start, stop=clockWatch.stop),
-        *lives(reactor, "checker", checkers),
-        *lives(reactor, "authentication protocol", settings.methods),
-        *(
-            service
-            for one in settings.methods
-            if IConfiguredProtocol.providedBy(one)
-            for service in lives(reactor, f"method of {one.name}", one.methods)
-        ),
+        judging.services,
         withLife(Part("the data path", dataPath.start, stop=dataPath.stop), reactor, dataPath),
-        # RADIUS comes before the queue of its records, which begins to send those of an earlier run
-        # when it is opened.
-        *([Part("RADIUS", radius.start, stop=radius.stop)] if radius is not None else ()),
         *reporting.files,
         *(
             withLife(Part(f"network {name}", network.start, stop=network.stop), reactor, network)
@@ -170,8 +184,8 @@ def build(
         Part(
             "calls",
             start=gateway.start,
-            stop=partial(gateway.stop, listen.drainTimeout),
-            stopSeconds=listen.drainTimeout + STOP_SECONDS,
+            stop=lambda: gateway.stop(environment.configuration.listen.drainTimeout),
+            stopSeconds=lambda: environment.configuration.listen.drainTimeout + STOP_SECONDS,
         ),
         *(
             Part(f"the ports of tunnel {name}", stop=tunnel.stopListening)
@@ -190,33 +204,19 @@ def build(
     return GatewayParts(
         gateway,
         environment,
-        radius,
+        judging,
         dataPath,
         networks,
-        stores,
         reservation,
         tunnels,
         services,
         preparable,
+        (
+            *reporting.followers,
+            gateway.follow,
+            lambda configuration: judging.follow(configuration, gateway.use),
+        ),
     )
-
-
-def configureCheckers(
-    checkers: Iterable[ICredentialsChecker], environment: Environment
-) -> tuple[IStore, ...]:
-    """
-    Configure the checkers that provide L{IConfigurable}, or have an adapter to it.
-
-    @return: the stores of the checkers' accounts.
-    """
-    stores = []
-    for checker in checkers:
-        configurable = IConfigurable(checker, None)
-        if configurable is not None:
-            configurable.configure(environment.settings(configurable), environment)
-        if IStoreOwner.providedBy(checker):
-            stores.append(IStore(IStoreOwner(checker).store))
-    return tuple(stores)
 
 
 def makeFilters(configuration: Configuration) -> Filters:
@@ -226,44 +226,15 @@ def makeFilters(configuration: Configuration) -> Filters:
     return Filters({one.name: one.rules for one in configuration.network.filter})
 
 
-def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:
-    """
-    Make the settings of every link from the configuration.
-
-    @param judged: the kinds of credentials that the gateway has a checker for.
-    @raise ConfigurationError: see L{pptpgw.config.section.LinkSection.methods} and
-        L{IConfiguredProtocol.configured}.
-    """
-    link = environment.configuration.link
-    # Configuration may change the strength of a protocol.
-    methods = strongestFirst(
-        one.configured(environment.settings(one), environment, judged)
-        if IConfiguredProtocol.providedBy(one)
-        else one
-        for one in link.methods()
-    )
-    return LinkSettings(
-        methods=methods,
-        name=link.name.encode(),
-        rechallenge=link.rechallenge,
-        encryption=link.encryption,
-        relaxable=link.encryptionRelaxable,
-        bits=link.encryptionBits,
-        stateful=link.encryptionStateful,
-        mru=link.mru,
-        echoInterval=link.echoInterval,
-        echoFailures=link.echoFailures,
-        setupTimeout=link.setupTimeout,
-    )
-
-
 def makeDataPath(environment: Environment) -> IDataPath:
     """
     Make the data path that the configuration names.
     """
     name, argument = plugin.specification(environment.configuration.plugins.dataPath)
     factory = plugin.find(IDataPathFactory, name)
-    return factory.makeDataPath(argument, environment.settings(factory), environment)
+    dataPath = factory.makeDataPath(argument, environment.settings(factory), environment)
+    environment.plug(factory, dataPath)
+    return dataPath
 
 
 def networkFactories(environment: Environment) -> dict[str, INetworkFactory]:
@@ -282,10 +253,11 @@ def makeNetworks(environment: Environment) -> dict[str, INetwork]:
     """
     Make the networks that the configuration names and declares, by name.
     """
-    return {
-        name: factory.makeNetwork(environment.settings(factory), environment)
-        for name, factory in networkFactories(environment).items()
-    }
+    networks = {}
+    for name, factory in networkFactories(environment).items():
+        networks[name] = factory.makeNetwork(environment.settings(factory), environment)
+        environment.plug(factory, networks[name])
+    return networks
 
 
 def makeObservers(environment: Environment) -> Iterator[ISessionObserver]:
@@ -298,7 +270,9 @@ def makeObservers(environment: Environment) -> Iterator[ISessionObserver]:
     for name, argument in chosen:
         if name in factories:
             factory = factories[name]
-            yield factory.makeObserver(argument, environment.settings(factory), environment)
+            observer = factory.makeObserver(argument, environment.settings(factory), environment)
+            environment.plug(factory, observer)
+            yield observer
 
 
 def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel]:
@@ -310,7 +284,6 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
     listen = environment.configuration.listen
     given = TunnelEnvironment(
         environment.reactor,
-        listen,
         gateway,
         gateway.counters.own,
         gateway.quota,
@@ -318,10 +291,11 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         gateway.context.known,
         environment,
     )
-    return {
-        name: factory.makeTunnel(environment.settings(factory), given)
-        for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items()
-    }
+    tunnels = {}
+    for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items():
+        tunnels[name] = factory.makeTunnel(environment.settings(factory), given)
+        environment.plug(factory, tunnels[name])
+    return tunnels
 
 
 def _store(reactor: Any, configuration: Configuration) -> IStore | None:

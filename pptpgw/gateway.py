@@ -15,6 +15,8 @@ from twisted.python.deprecate import deprecated
 from twisted.python.versions import Version
 from zope.interface import implementer
 
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.error import Unavailable
@@ -98,13 +100,14 @@ class Gateway:
         @raise pptpgw.error.ConfigurationError: an observer lacks something.
         """
         limits = LimitsSection() if limits is None else limits
+        self._sessionLimits = SessionLimits(clock, limits, now)
         ours = (dataPath, *networks.values())
         self.sessions = Registry(clock) if sessions is None else sessions
         for one in ours:
             if ISessionObserver.providedBy(one):
                 self.sessions.addObserver(ISessionObserver(one))
         filters = Filters() if filters is None else filters
-        for observer in (SessionLimits(clock, limits, now), filters, *observers):
+        for observer in (self._sessionLimits, filters, *observers):
             self.sessions.addObserver(observer)
         self.health = [IHealth(one) for one in ours if IHealth.providedBy(one)]
         self.counters = Totals(self._living, Counters() if counters is None else counters)
@@ -133,11 +136,7 @@ class Gateway:
             attempts=self.attempts,
         )
         self._papClients = limits.papClients
-        withoutPAP = replace(
-            settings, methods=tuple(one for one in settings.methods if one.number != PAP)
-        )
-        self._onlyPAP = bool(settings.usableMethods) and not withoutPAP.usableMethods
-        self._withoutPAP = replace(self.context, settings=withoutPAP)
+        self.use(settings)
         self._stopped: Deferred[None] | None = None
         self._draining: Callable[[], None] | None = None
 
@@ -147,6 +146,40 @@ class Gateway:
         See L{pptpgw.interfaces.ISessions.sessionFor}.
         """
         return self.sessions.sessionFor(address)
+
+    def use(self, settings: LinkSettings) -> None:
+        """
+        Give C{settings} to the links of calls to come.
+        """
+        withoutPAP = replace(
+            settings, methods=tuple(one for one in settings.methods if one.number != PAP)
+        )
+        self._onlyPAP = bool(settings.usableMethods) and not withoutPAP.usableMethods
+        self.context = replace(self.context, settings=settings)
+        self._withoutPAP = replace(self.context, settings=withoutPAP)
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to follow the limits and filters of C{configuration}.
+        """
+        rules = {one.name: one.rules for one in configuration.network.filter}
+
+        def apply() -> None:
+            self.limit(configuration.limits)
+            self.context.filters.change(rules, self.sessions)
+
+        return Step(apply)
+
+    def limit(self, limits: LimitsSection) -> None:
+        """
+        Apply other limits from now on: those of sessions to the current ones too. Calls and
+        sessions beyond a lower limit of their number go on.
+        """
+        self.lines.limits = limits
+        self.context.lockout.change(limits)
+        self.context.known.keep(limits.knownSources)
+        self._papClients = limits.papClients
+        self._sessionLimits.change(limits)
 
     def start(self) -> None:
         """

@@ -8,18 +8,16 @@ from typing import Any
 
 from twisted.application.service import IService
 
-from pptpgw.config.configuration import Configuration
-from pptpgw.counting.counters import Counters
+from pptpgw.config.environment import Environment
+from pptpgw.config.reload import Follow
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.queue import Queue
-from pptpgw.radius.accounting import Accounting
-from pptpgw.radius.build import makeAccounting, makeQueue
-from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.dynamic import DynamicService
+from pptpgw.radius.parts import RADIUSParts
 from pptpgw.sessions.auditfile import AuditFile
 from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
-from pptpgw.store.interface import IStore
-from pptpgw.timing.lifecycle import STOP_SECONDS, Part
+from pptpgw.timing.lifecycle import Part
 
 
 class Reporting:
@@ -30,42 +28,49 @@ class Reporting:
     @ivar files: services that must run as long as there are sessions.
     @ivar reports: services that stop after the last session, when its end has been accounted for.
     @ivar queues: the queues of records that are to be sent or written.
+    @ivar followers: prepare the observers to follow another configuration.
     """
 
-    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+    def __init__(self, environment: Environment) -> None:
+        """
+        @param environment: the environment, with a store if there is one.
+        """
         self.observers: list[ISessionObserver] = []
         self.files: list[IService] = []
         self.reports: list[IService] = []
         self.queues: list[Queue] = []
-        self._reactor = reactor
-        self._configuration = configuration
+        self.followers: list[Follow] = []
+        self._environment = environment
+        self._reactor: Any = environment.reactor
+        self._configuration = environment.configuration
 
-    def addAccounting(self, radius: RADIUSClient | None, counters: Counters) -> None:
+    def addRADIUS(self) -> None:
         """
-        Add RADIUS accounting.
+        Add the client of RADIUS servers, accounting, and the port of dynamic authorization.
+        """
+        environment = self._environment
+        parts = RADIUSParts(environment)
+        if parts.accounting is not None:
+            self.observers.append(parts.accounting)
+        dynamic = DynamicService(
+            self._reactor, self._configuration, environment.sessions, environment.counters
+        )
+        self.files += [parts.files, dynamic]
+        self.reports.append(parts.reports)
+        self.queues += parts.queues
+        self.followers += [parts.follow, dynamic.follow]
 
-        @param radius: asks the servers; None if there are none.
-        @param counters: the counters of everything that belongs to no session.
+    def addRecords(self) -> None:
         """
-        queue = makeQueue(self._reactor, self._configuration)
-        accounting = makeAccounting(self._reactor, self._configuration, radius, counters, queue)
-        if accounting is not None:
-            self.observers.append(accounting)
-            self._addQueue("records for RADIUS servers", queue, accounting)
-            self.reports.append(
-                Part("RADIUS accounting", start=accounting.start, stop=accounting.stop)
-            )
-
-    def addRecords(self, store: IStore | None) -> None:
-        """
-        Add the audit's file, and the rows of sessions in C{store}, which ends the sessions that an
+        Add the audit's file, and the rows of sessions in the store, which ends the sessions that an
         earlier run left open.
         """
-        audit = self._configuration.audit
-        file = AuditFile(self._reactor, audit.file, store is not None) if audit.file else None
-        if file is not None:
+        audit, store = self._configuration.audit, self._environment.store
+        file = AuditFile(self._reactor, audit.file, self._environment.sessions, store is not None)
+        if audit.file:
             self.observers.append(file.audit)
-            self.files.append(file)
+        self.files.append(file)
+        self.followers.append(file.follow)
         if store is not None:
             queue = Queue(self._reactor, "[audit] spool", audit.spool, QUEUE_OCTETS)
             ledger = Ledger(
@@ -74,35 +79,32 @@ class Reporting:
                 queue,
                 self._configuration.link.name,
                 audit.interim,
-                brokenOff=file.endEarlier if file is not None else lambda records: None,
+                brokenOff=file.endEarlier,
             )
             self.observers.append(ledger)
             self._addQueue("rows for the store", queue, ledger)
             self.reports.append(Part("sessions in the store", start=ledger.start, stop=ledger.stop))
+            self.followers.append(ledger.follow)
 
     def addScripts(self) -> None:
         """
         Add the programs of C{[hooks]}.
         """
-        hooks = self._configuration.hooks
-        scripts = {
-            "auth-up": hooks.authUp,
-            "auth-down": hooks.authDown,
-            "ip-up": hooks.ipUp,
-            "ip-down": hooks.ipDown,
-            "ipv6-up": hooks.ipv6Up,
-            "ipv6-down": hooks.ipv6Down,
-        }
-        if any(scripts.values()):
-            interface = self._configuration.network.interface
-            runner = Hooks(self._reactor, scripts, interface, hooks.deadline, hooks.processes)
-            seconds = hooks.deadline + STOP_SECONDS
+        configuration = self._configuration
+        runner = Hooks(
+            self._reactor,
+            configuration.hooks,
+            configuration.network.interface,
+            self._environment.sessions,
+        )
+        if runner.isNeeded:
             self.observers.append(runner)
-            self.reports.append(
-                Part("scripts", runner.start, stop=runner.stop, stopSeconds=seconds)
-            )
+        self.reports.append(
+            Part("scripts", runner.start, stop=runner.stop, stopSeconds=lambda: runner.stopSeconds)
+        )
+        self.followers.append(runner.follow)
 
-    def _addQueue(self, name: str, queue: Queue, owner: Accounting | Ledger) -> None:
+    def _addQueue(self, name: str, queue: Queue, owner: Ledger) -> None:
         """
         Have C{owner} open its queue once the process has given up its privileges, so that the file
         belongs to the user that the gateway runs as, and close it.

@@ -24,12 +24,12 @@ from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration, choiceOf
-from pptpgw.config.reload import plan
 from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import (
     Drain,
+    Effect,
     IGatewayService,
     ISessionFiles,
     ISessionObserver,
@@ -44,6 +44,7 @@ from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.draining import Draining
 from pptpgw.sessions.line import Line
+from pptpgw.store.interface import IStore
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
 from pptpgw.tunnels.pptp.tunnel import ISharedGRE
@@ -58,7 +59,6 @@ class GatewayService(Stages):
     The whole gateway. Its parts are its children; a program may add services of its own.
 
     @ivar gateway: the L{pptpgw.gateway.Gateway}, which takes calls and counts.
-    @ivar configuration: the configuration in force.
     @ivar started: when the gateway began to take calls, in seconds since 1970; None if it doesn't
         run.
     @ivar lastReload: the outcome of the last reload; None if there was none.
@@ -68,11 +68,8 @@ class GatewayService(Stages):
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
-    @ivar radius: the L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no
-        server.
     @ivar management: the L{ManagementService}, by which operators see and steer the gateway.
     @ivar store: the store where each session has a row; None if there is none.
-    @ivar stores: the stores of accounts that the checkers ask.
     """
 
     _log = Logger()
@@ -91,26 +88,24 @@ class GatewayService(Stages):
             L{pptpgw.interfaces.ISubscriber}s. Checkers that are
             L{pptpgw.interfaces.IConfigurable} are configured, but not those inside another one.
         @param observers: observers in addition to those that the configuration names.
-        @param source: reads the configuration again, for L{reload}; None if it comes from no file.
+        @param source: reads the configuration again, for L{reload}; then C{users} are the checkers
+            that C{[auth] checkers} names, in that order. None if it comes from no file.
         @raise ConfigurationError: a plugin that the configuration names isn't installed, a plugin
             or checker can't use its configuration, or an observer lacks a method of its interface.
         """
         self._reactor = reactor = steady(reactor)
         super().__init__(reactor)
-        self.configuration = configuration
         self.started: float | None = None
         self.lastReload: ReloadOutcome | None = None
         self._source = source
-        parts = build(reactor, configuration, users, observers)
+        self._parts = parts = build(reactor, configuration, users, observers, source is not None)
         self.gateway = parts.gateway
         self.sessions = parts.gateway.sessions
         self.attempts = parts.gateway.attempts
         self.dataPath = parts.dataPath
         self.networks = parts.networks
         self.tunnels = parts.tunnels
-        self.radius = parts.radius
         self.store = parts.environment.store
-        self.stores = parts.stores
         self._environment = parts.environment
         self._reservation = parts.reservation
         self._preparable = parts.preparable
@@ -163,6 +158,27 @@ class GatewayService(Stages):
     # IGatewayService
 
     @property
+    def configuration(self) -> Configuration:
+        """
+        See L{IGatewayService}.
+        """
+        return self._environment.configuration
+
+    @property
+    def radius(self) -> Any:
+        """
+        See L{IGatewayService}.
+        """
+        return self._environment.radius
+
+    @property
+    def stores(self) -> Sequence[IStore]:
+        """
+        See L{IGatewayService}.
+        """
+        return self._parts.judging.stores
+
+    @property
     def lines(self) -> Collection[Line]:
         """
         See L{IGatewayService}.
@@ -208,7 +224,7 @@ class GatewayService(Stages):
         See L{IGatewayService.wouldChange}.
         """
         new = self._read() if configuration is None else configuration
-        return plan(self.configuration, new, self.networks).reloaded
+        return self._parts.plan(new).reloaded
 
     def drain(self, deadline: float | None = None, stop: bool = False) -> Deferred[bool]:
         """
@@ -236,25 +252,19 @@ class GatewayService(Stages):
     def _reload(self, configuration: Configuration | None) -> Reloaded:
         try:
             new = self._read() if configuration is None else configuration
-            planned = plan(self.configuration, new, self.networks)
+            planned = self._parts.plan(new)
+            planned.apply()
         except PPTPGWError as error:
             for line in str(error).splitlines():
                 self._log.error("the configuration is unchanged: {why}", why=line)
             self._reloaded(ReloadOutcome(time(), error=str(error)))
             raise
-        for step in planned.steps:
-            step()
-        self.configuration, reloaded = planned.configuration, planned.reloaded
         self._reservation.reserve()
-        self._log.info(
-            "the configuration was read again; new for sessions from now on: {done}",
-            done=", ".join(one.name for one in reloaded.applied) or "nothing is different",
-        )
-        if reloaded.kept:
-            self._log.warn(
-                "these changes need a restart: {kept}",
-                kept=", ".join(one.name for one in reloaded.kept),
-            )
+        self._allowDescriptors()
+        reloaded = planned.reloaded
+        self._log.info("the configuration was read again; {what}", what=_told(reloaded))
+        for one in reloaded.kept:
+            self._log.warn("{key} needs a restart: {why}", key=one.name, why=one.reason)
         self._reloaded(ReloadOutcome(time(), reloaded))
         return reloaded
 
@@ -340,3 +350,15 @@ class GatewayService(Stages):
                 limit=limit,
                 wanted=connections,
             )
+
+
+def _told(reloaded: Reloaded) -> str:
+    """
+    Say what a reload has changed, in words for the log.
+    """
+    applied = {
+        effect: ", ".join(one.name for one in reloaded.applied if one.effect is effect)
+        for effect in (Effect.LIVE, Effect.NEW)
+    }
+    told = [f"for {effect.value}: {names}" for effect, names in applied.items() if names]
+    return "; ".join(told) or "nothing is different"

@@ -125,7 +125,7 @@ def eap(chosen: Configuration) -> EAPProtocol:
     """
     EAP as a configuration makes it, where checkers judge passwords.
     """
-    environment = Environment.of(Clock(), chosen)
+    environment = Environment(Clock(), chosen)
     return EAP.configured(environment.settings(EAP), environment, PASSWORDS)
 
 

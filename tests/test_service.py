@@ -19,9 +19,10 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.chain import CheckerChain, makeChecker
 from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.judging import linkSettings
 from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.build import linkSettings, networkFactories
+from pptpgw.build import networkFactories
 from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
@@ -171,7 +172,7 @@ def test_linkSettings() -> None:
     Every key of the section reaches the link's settings.
     """
     settings = linkSettings(
-        Environment.of(
+        Environment(
             Clock(),
             parse(
                 """
@@ -219,7 +220,7 @@ def test_networkFactories() -> None:
         """,
         "test",
     )
-    factories = networkFactories(Environment.of(Clock(), configuration))
+    factories = networkFactories(Environment(Clock(), configuration))
     assert list(factories) == ["ipv4", "appletalk", "xns", "controller", "vines"]
     assert factories["appletalk"].description == "as declared"
     service = GatewayService(MemoryReactorClock(), configuration, Portal(SubscriberRealm(), []))
@@ -234,7 +235,7 @@ def test_aDeclarationCalledAsAPlugin() -> None:
         '[[network.generic]]\nname = "ipv4"\ncontrol = 0x80c3\ndata = 0x00c3', "test"
     )
     with pytest.raises(ConfigurationError) as caught:
-        networkFactories(Environment.of(Clock(), configuration))
+        networkFactories(Environment(Clock(), configuration))
     assert str(caught.value) == (
         '[[network.generic]] name = "ipv4": must not be that of a network protocol that is '
         "installed"

@@ -28,6 +28,9 @@ class Authenticator:
     A name that may begin with a Windows domain is looked up as it was sent, and if it is unknown or
     the password is wrong, again without the domain. The text of a refusal is the same for unknown
     users and wrong passwords.
+
+    @ivar portal: the portal to log in to. It may be replaced; claims that are being judged aren't
+        concerned.
     """
 
     def __init__(self, portal: Portal) -> None:
@@ -35,7 +38,7 @@ class Authenticator:
         @param portal: the portal to log in to. Its realm must know L{ISubscriber}, and must not
             need its logout to be called, as L{pptpgw.auth.realm.SubscriberRealm} doesn't.
         """
-        self._portal = portal
+        self.portal = portal
 
     def __call__(self, claim: Claim) -> Deferred[Grant]:
         """
@@ -57,7 +60,7 @@ class Authenticator:
 
     def _login(self, claim: Claim, username: bytes) -> Deferred[Grant]:
         credentials = claim.method.credentials(claim, username)
-        login = self._portal.login(credentials, None, ISubscriber)
+        login = self.portal.login(credentials, None, ISubscriber)
         return login.addCallback(lambda result: _grant(result, credentials))
 
 

@@ -38,15 +38,21 @@ def configuredCheckers(configuration: Configuration) -> list[ICredentialsChecker
 
     @raise ConfigurationError: a checker isn't installed, or can't be used; the text says why.
     """
-    checkers = []
-    for one in configuration.auth.checkers:
-        try:
-            checkers.append(makeChecker(one))
-        except discovery.NotInstalled:
-            raise
-        except ConfigurationError as error:
-            raise ConfigurationError(f"[auth] checkers: {one}: {error}") from error
-    return checkers
+    return [makeNamed(one) for one in configuration.auth.checkers]
+
+
+def makeNamed(name: str) -> ICredentialsChecker:
+    """
+    Make the checker that C{[auth] checkers} names by C{name}.
+
+    @raise ConfigurationError: it isn't installed, or can't be used; the text says why.
+    """
+    try:
+        return makeChecker(name)
+    except discovery.NotInstalled:
+        raise
+    except ConfigurationError as error:
+        raise ConfigurationError(f"[auth] checkers: {name}: {error}") from error
 
 
 def makeChecker(specification: str) -> ICredentialsChecker:

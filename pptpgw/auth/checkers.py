@@ -26,7 +26,13 @@ from pptpgw.config.kind import NoSettings
 from pptpgw.config.secrecy import assertPrivate
 from pptpgw.config.section import AccountsSection
 from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED, ConfigurationError
-from pptpgw.interfaces import ICertifiedName, IChangedPassword, IConfigurable, IEnvironment
+from pptpgw.interfaces import (
+    ICertifiedName,
+    IChangedPassword,
+    IConfigurable,
+    IEnvironment,
+    IReloadable,
+)
 from pptpgw.log import Logger
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.sessions.profile import Profile
@@ -46,7 +52,7 @@ _NO_SECRET = b"there is no such user"
 _NO_HASH = token_bytes(16)
 
 
-@implementer(ICredentialsChecker, IConfigurable)
+@implementer(ICredentialsChecker, IConfigurable, IReloadable)
 class ChapSecretsChecker:
     """
     Checks users against a file in the format of pppd's chap-secrets (L{pptpgw.auth.chapsecrets}).
@@ -72,12 +78,27 @@ class ChapSecretsChecker:
         self._path = path
         self._seen = self._look()
         self._secrets = self._read()
+        self._environment: IEnvironment
 
     def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
         See L{IConfigurable.configure}: take the name of the gateway from C{[link] name}.
         """
-        self.serverName = environment.configuration.link.name.encode()
+        self._environment = environment
+        self.reload(settings)
+
+    def judge(self, settings: NoSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}: there is nothing to object to.
+        """
+        return {}
+
+    def reload(self, settings: NoSettings) -> None:
+        """
+        See L{IReloadable.reload}: take the name of the gateway. The file is read again when it has
+        changed, without a reload.
+        """
+        self.serverName = self._environment.configuration.link.name.encode()
 
     def requestAvatarId(
         self, credentials: IUsernamePassword | IUsernameHashedPassword | ICertifiedName

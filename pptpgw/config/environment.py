@@ -4,6 +4,8 @@ The environment that the gateway gives its plugins.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
@@ -17,6 +19,20 @@ from pptpgw.sessions.registry import Registry
 from pptpgw.store.interface import IStore
 
 
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """
+    A plugin's object in the gateway.
+
+    @ivar factory: has the attributes C{name} and C{settings} of the plugin's section.
+    @ivar part: the object. It follows the configuration if it provides
+        L{pptpgw.interfaces.IReloadable}.
+    """
+
+    factory: Any
+    part: object
+
+
 @implementer(IEnvironment)
 @dataclass(slots=True)
 class Environment:
@@ -25,43 +41,35 @@ class Environment:
 
     @ivar sessions: the registry of sessions, which the gateway is given too.
     @ivar used: the names of the sections that plugins were given.
+    @ivar plugged: the objects of plugins.
     """
 
     reactor: Any
-    mru: int
-    interface: IKernelInterface | None
-    counters: Counters
-    addresses: tuple[IPv4Address, ...] = ()
     configuration: Configuration = field(default_factory=Configuration)
+    counters: Counters = field(default_factory=Counters)
+    interface: IKernelInterface | None = None
     sessions: Registry = field(init=False)
     radius: Any = None
     store: IStore | None = None
     used: set[str] = field(default_factory=set)
+    plugged: list[Plugged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sessions = Registry(self.reactor)
 
-    @classmethod
-    def of(
-        cls,
-        reactor: Any,
-        configuration: Configuration,
-        counters: Counters | None = None,
-        radius: Any = None,
-    ) -> Environment:
+    @property
+    def mru(self) -> int:
         """
-        Make the environment that C{configuration} describes, still without the interface of a data
-        path and without a store.
+        See L{IEnvironment}.
         """
-        return cls(
-            reactor,
-            configuration.link.mru,
-            None,
-            Counters() if counters is None else counters,
-            configuration.listen.addresses,
-            configuration,
-            radius=radius,
-        )
+        return self.configuration.link.mru
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        """
+        See L{IEnvironment}.
+        """
+        return self.configuration.listen.addresses
 
     def settings(self, plugin: Any) -> Any:
         """
@@ -69,3 +77,20 @@ class Environment:
         """
         self.used.add(sectionName(plugin))
         return self.configuration.section(plugin)
+
+    def plug(self, factory: Any, part: object) -> None:
+        """
+        Note that the plugin C{factory} has made C{part}.
+        """
+        self.plugged.append(Plugged(factory, part))
+
+    @contextmanager
+    def having(self, configuration: Configuration) -> Iterator[Configuration]:
+        """
+        Have another configuration for a while, to try it. Nothing else runs meanwhile.
+        """
+        before, self.configuration = self.configuration, configuration
+        try:
+            yield configuration
+        finally:
+            self.configuration = before

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from pptpgw.interfaces import DEFAULT_POOL
+from pptpgw.interfaces import DEFAULT_POOL, Effect
 
 T = TypeVar("T")
 
@@ -55,14 +55,42 @@ class ValueKind(NamedTuple):
     show: Callable[[Any], str] = shown
 
 
-def key(kind: ValueKind, default: object = MISSING) -> Any:
+class Applies(NamedTuple):
+    """
+    What a reload does with a new value of a key.
+
+    @ivar effect: what the new value applies to.
+    @ivar reason: why it needs a restart, if it does, in words.
+    """
+
+    effect: Effect
+    reason: str = ""
+
+
+NEW, LIVE = Applies(Effect.NEW), Applies(Effect.LIVE)
+"""
+The new value applies to calls to come, or to these and to current sessions.
+"""
+
+
+def restart(reason: str) -> Applies:
+    """
+    Say that the new value of a key needs a restart, and why.
+    """
+    return Applies(Effect.RESTART, reason)
+
+
+def key(kind: ValueKind, default: object = MISSING, applies: Applies | None = None) -> Any:
     """
     A row of a section: an attribute of a frozen dataclass, C{maxCalls} for the key C{max-calls}.
 
     @param default: the typed value if the file has none. Without a default the key is required;
         only the tables of a list may have such keys, since a section may be left out.
+    @param applies: what a reload does with a new value: L{NEW}, L{LIVE} or L{restart}. None, for
+        keys of plugins and of the tables of a list: calls to come get it if the plugin provides
+        L{pptpgw.interfaces.IReloadable}, and otherwise it needs a restart.
     """
-    return field(default=default, metadata={"kind": kind})
+    return field(default=default, metadata={"kind": kind, "applies": applies})
 
 
 def require(condition: bool) -> None:

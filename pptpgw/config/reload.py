@@ -1,90 +1,197 @@
 """
 The change to another configuration while the gateway runs.
 
-The whole new configuration is judged before anything changes. Networks that provide L{IReloadable}
-then follow it for new sessions; sessions that are open keep what they have. All other differences
-need a restart, and are named.
+The rules:
+
+ - The whole new configuration is judged, and everything new is made and opened, before anything
+   changes. If that fails, nothing has changed.
+ - The row of each key says what a new value applies to (L{pptpgw.config.kind.Applies}). A key that
+   needs a restart keeps its old value until then, and the parts never see the new one.
+ - A plugin follows its section if it provides L{IReloadable}. Otherwise its keys need a restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pptpgw.config.configuration import SECTIONS, Configuration, placeOf
-from pptpgw.config.table import keysOf
-from pptpgw.interfaces import Change, Effect, INetwork, IReloadable, Reloaded
+from pptpgw.config.configuration import SECTIONS, Configuration, placeOf, sectionName
+from pptpgw.config.environment import Environment, Plugged
+from pptpgw.config.kind import NEW, Applies, restart
+from pptpgw.config.table import Key, keysOf
+from pptpgw.interfaces import Change, Effect, IReloadable, Reloaded
+from pptpgw.log import Logger
 
-_NO_ROAD = "the part that uses it is made when the gateway starts"
+_log = Logger()
+
+
+def nothing() -> None:
+    """
+    Do nothing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """
+    What one part is going to do in a reload.
+
+    @ivar apply: puts the new values in force. It doesn't fail.
+    @ivar open: opens what is new before anything is put in force. It may raise
+        L{pptpgw.error.PPTPGWError}.
+    @ivar close: undoes C{open}, even if that has failed halfway.
+    """
+
+    apply: Callable[[], object]
+    open: Callable[[], object] = nothing
+    close: Callable[[], object] = nothing
+
+
+Follow = Callable[[Configuration], Step]
+"""
+Prepares a part of the gateway that isn't a plugin to follow another configuration, and changes
+nothing yet. It raises L{pptpgw.error.ConfigurationError} if the configuration can't be used.
+"""
+
+Held = Mapping[str, str]
+"""
+The keys that need a restart although their rows say otherwise, as in C{[auth] checkers}, each with
+the reason.
+"""
+
+
 class Plan:
     """
-    A reload that has been judged, and changes nothing yet.
+    A reload that has been judged, and that changes nothing before L{apply}.
 
     @ivar configuration: the configuration that is in force afterwards.
     @ivar reloaded: what is going to change.
-    @ivar steps: the functions that change it.
     """
 
-    configuration: Configuration
-    reloaded: Reloaded
-    steps: tuple[Callable[[], object], ...]
+    def __init__(
+        self,
+        environment: Environment,
+        new: Configuration,
+        followers: Iterable[Follow],
+        plugged: Iterable[Plugged],
+        held: Held,
+    ) -> None:
+        """
+        @param environment: has the configuration that is in force, and is given the other one.
+        @param followers: prepare the parts that follow the configuration, in this order.
+        @param plugged: the plugins' objects, which follow after these.
+        @raise pptpgw.error.PPTPGWError: C{new} can't be used.
+        """
+        self._environment = environment
+        self._old = old = environment.configuration
+        plugged = tuple(plugged)
+        rows = _rows(old, new, plugged, held)
+        with environment.having(_merged(old, new, rows)) as trial:
+            for one in plugged:
+                if IReloadable.providedBy(one.part):
+                    settings, name = trial.section(one.factory), sectionName(one.factory)
+                    for attribute, reason in IReloadable(one.part).judge(settings).items():
+                        rows[name, attribute] = restart(reason)
+        self.configuration = _merged(old, new, rows)
+        self.reloaded = Reloaded(tuple(_changes(old, new, rows)))
+        with environment.having(self.configuration):
+            self._steps = [follow(self.configuration) for follow in followers]
+        self._steps += [
+            Step(partial(_reload, one, self.configuration))
+            for one in plugged
+            if IReloadable.providedBy(one.part)
+        ]
+
+    def apply(self) -> None:
+        """
+        Put the configuration in force.
+
+        @raise pptpgw.error.PPTPGWError: something that is new can't be opened. Nothing has changed.
+        """
+        opened: list[Step] = []
+        try:
+            for step in self._steps:
+                opened.append(step)
+                step.open()
+        except BaseException:
+            for step in reversed(opened):
+                step.close()
+            raise
+        self._environment.configuration = self.configuration
+        for step in self._steps:
+            try:
+                step.apply()
+            except Exception:
+                # The other parts follow all the same.
+                _log.failure("a part of the gateway did not follow the new configuration")
 
 
-def plan(old: Configuration, new: Configuration, networks: Mapping[str, INetwork]) -> Plan:
+def _reload(one: Plugged, configuration: Configuration) -> None:
+    IReloadable(one.part).reload(configuration.section(one.factory))
+
+
+Rows = dict[tuple[str, str], Applies]
+"""
+What a reload does with each key that differs, by section and attribute.
+"""
+
+
+def _rows(old: Configuration, new: Configuration, plugged: Iterable[Plugged], held: Held) -> Rows:
+    follows = {sectionName(one.factory): IReloadable.providedBy(one.part) for one in plugged}
+    rows = {}
+    for section, before, after in _sections(old, new):
+        for key in _different(before, after):
+            applies = key.applies or NEW
+            if key.applies is None and not follows.get(section, True):
+                applies = restart(f"{section} reads its section at the start only")
+            reason = held.get(f"[{section}] {key.name}") or held.get(f"[{section}]")
+            if reason and applies.effect is not Effect.RESTART:
+                applies = restart(reason)
+            rows[section, key.attribute] = applies
+    return rows
+
+
+def _merged(old: Configuration, new: Configuration, rows: Rows) -> Configuration:
     """
-    Find out how to put C{new} in force, as far as C{networks} can follow it.
-
-    @param old: the configuration that is in force.
-    @param networks: the networks of the gateway by name.
-    @raise pptpgw.error.ConfigurationError: C{new} can't be used.
+    Return C{new} with the old values of the keys that need a restart.
     """
-    changes: list[Change] = []
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for section, before, after in _sections(old, new):
+        kept = {
+            attribute: getattr(before, attribute)
+            for (name, attribute), applies in rows.items()
+            if name == section and applies.effect is Effect.RESTART
+        }
+        (own if section in SECTIONS else others)[section] = replace(after, **kept)
+    return Configuration(**own, sections=others)
+
+
+def _changes(old: Configuration, new: Configuration, rows: Rows) -> Iterator[Change]:
+    for section, before, after in _sections(old, new):
+        for key in _different(before, after):
+            applies = rows[section, key.attribute]
+            yield Change(placeOf(section), key.name, applies.effect, applies.reason)
+
+
+def _sections(old: Configuration, new: Configuration) -> Iterator[tuple[str, Any, Any]]:
+    """
+    Iterate over the sections by name, each with its old and its new value. A section that only one
+    of them has stands for its defaults in the other.
+    """
     for name in SECTIONS:
-        for key, _ in _different(getattr(old, name), getattr(new, name)):
-            changes.append(Change(name, key, Effect.RESTART, _NO_ROAD))
-    sections = dict(old.sections)
-    steps: list[Callable[[], object]] = []
-    for name in dict.fromkeys((*networks, *old.sections, *new.sections)):
-        if name not in old.sections and name not in new.sections:
-            continue
-        before, after = _section(name, old, new), _section(name, new, old)
-        network: object = networks.get(name)
-        reasons: Mapping[str, str] = {}
-        now = before
-        if IReloadable.providedBy(network):
-            reloadable = IReloadable(network)
-            reasons = reloadable.judge(after)
-            now = replace(after, **{one: getattr(before, one) for one in reasons})
-            steps.append(partial(reloadable.reload, now))
-            sections[name] = now
-        for key, attribute in _different(before, after):
-            if getattr(now, attribute) == getattr(after, attribute):
-                changes.append(Change(placeOf(name), key, Effect.NEW))
-            else:
-                reason = reasons.get(attribute, _NO_ROAD)
-                changes.append(Change(placeOf(name), key, Effect.RESTART, reason))
-    return Plan(replace(old, sections=sections), Reloaded(tuple(changes)), tuple(steps))
+        yield name, getattr(old, name), getattr(new, name)
+    for name in dict.fromkeys((*old.sections, *new.sections)):
+        type_ = type(new.sections.get(name, old.sections.get(name)))
+        yield name, old.sections.get(name, type_()), new.sections.get(name, type_())
 
 
-def _section(name: str, configuration: Configuration, other: Configuration) -> Any:
+def _different(one: Any, other: Any) -> Iterator[Key]:
     """
-    Return the section C{name} of C{configuration}, or its defaults if only C{other} has that
-    section.
-    """
-    if name in configuration.sections:
-        return configuration.sections[name]
-    return type(other.sections[name])()
-
-
-def _different(one: object, other: object) -> Iterator[tuple[str, str]]:
-    """
-    Return the keys whose values differ between two values of a section, each with its attribute.
+    Return the keys whose values differ between two values of a section.
     """
     for key in keysOf(type(one)).values():
         if getattr(one, key.attribute) != getattr(other, key.attribute):
-            yield key.name, key.attribute
+            yield key

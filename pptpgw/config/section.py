@@ -22,9 +22,11 @@ from pptpgw.config.kind import (
     ENDPOINTS,
     FILE,
     INTERFACE,
+    LIVE,
     METHODS,
     NAME,
     NETWORKS,
+    NEW,
     PROTOCOLS,
     SPECIFICATION,
     SPECIFICATIONS,
@@ -38,6 +40,7 @@ from pptpgw.config.kind import (
     choice,
     key,
     orZero,
+    restart,
     seconds,
     shown,
     whole,
@@ -63,13 +66,15 @@ class ListenSection:
     @ivar drainTimeout: seconds that calls are given to end when the gateway stops.
     """
 
-    tunnels: tuple[str, ...] = key(TUNNELS, ("pptp",))
-    addresses: tuple[IPv4Address, ...] = key(ADDRESSES, ())
-    clients: tuple[IPv4Network, ...] = key(NETWORKS, ())
-    maxConnections: int = key(whole(1, 65535), 4096)
-    maxConnectionsPerHost: int = key(whole(1, 65535), 512)
-    maxSilentConnections: int = key(whole(1, 65535), 2048)
-    drainTimeout: float = key(seconds(0, 300), 5.0)
+    tunnels: tuple[str, ...] = key(
+        TUNNELS, ("pptp",), restart("their ports are opened at the start")
+    )
+    addresses: tuple[IPv4Address, ...] = key(ADDRESSES, (), restart("ports are open there"))
+    clients: tuple[IPv4Network, ...] = key(NETWORKS, (), NEW)
+    maxConnections: int = key(whole(1, 65535), 4096, NEW)
+    maxConnectionsPerHost: int = key(whole(1, 65535), 512, NEW)
+    maxSilentConnections: int = key(whole(1, 65535), 2048, NEW)
+    drainTimeout: float = key(seconds(0, 300), 5.0, LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +96,19 @@ class LinkSection:
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
     """
 
-    authentication: tuple[str, ...] = key(METHODS, ("mschapv2",))
-    name: str = key(NAME, "pptpgw")
-    rechallenge: float = key(orZero(seconds(1, 86400)), 0.0)
+    authentication: tuple[str, ...] = key(METHODS, ("mschapv2",), NEW)
+    name: str = key(NAME, "pptpgw", NEW)
+    rechallenge: float = key(orZero(seconds(1, 86400)), 0.0, NEW)
     encryption: Literal["require", "prefer", "off"] = key(
-        choice("require", "prefer", "off"), "require"
+        choice("require", "prefer", "off"), "require", NEW
     )
-    encryptionRelaxable: bool = key(BOOLEAN, False)
-    encryptionBits: tuple[int, ...] = key(BITS, (128,))
-    encryptionStateful: bool = key(BOOLEAN, False)
-    mru: int = key(whole(576, 4000), 1400)
-    echoInterval: float = key(seconds(1, 3600), 30.0)
-    echoFailures: int = key(whole(0, 100), 3)
-    setupTimeout: float = key(seconds(5, 600), 60.0)
+    encryptionRelaxable: bool = key(BOOLEAN, False, NEW)
+    encryptionBits: tuple[int, ...] = key(BITS, (128,), NEW)
+    encryptionStateful: bool = key(BOOLEAN, False, NEW)
+    mru: int = key(whole(576, 4000), 1400, NEW)
+    echoInterval: float = key(seconds(1, 3600), 30.0, NEW)
+    echoFailures: int = key(whole(0, 100), 3, NEW)
+    setupTimeout: float = key(seconds(5, 600), 60.0, NEW)
 
     def methods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
@@ -152,7 +157,7 @@ class AuthSection:
         are none, C{--auth} must name some.
     """
 
-    checkers: tuple[str, ...] = key(SPECIFICATIONS, ())
+    checkers: tuple[str, ...] = key(SPECIFICATIONS, (), LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +174,12 @@ class EAPSection:
     @ivar key: the file of our certificate's private key.
     """
 
-    methods: tuple[str, ...] = key(EAP_METHODS, ())
-    certificate: str = key(FILE, "")
-    ca: str = key(FILE, "")
-    identity: str = key(choice("common-name", "email", "upn", "dns"), "common-name")
+    methods: tuple[str, ...] = key(EAP_METHODS, (), NEW)
+    certificate: str = key(FILE, "", NEW)
+    ca: str = key(FILE, "", NEW)
+    identity: str = key(choice("common-name", "email", "upn", "dns"), "common-name", NEW)
     # The last one, because from here on in this class the name no longer means the function.
-    key: str = key(FILE, "")
+    key: str = key(FILE, "", NEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +191,10 @@ class AccountsSection:
     @ivar key: the file with the key that encrypts recoverable passwords.
     """
 
-    store: str = key(STORE, "sqlite:/var/lib/pptpgw/accounts.sqlite")
-    key: str = key(FILE, "/etc/pptpgw/accounts.key")
+    store: str = key(
+        STORE, "sqlite:/var/lib/pptpgw/accounts.sqlite", restart("the store is opened at the start")
+    )
+    key: str = key(FILE, "/etc/pptpgw/accounts.key", restart("the store is opened at the start"))
 
 
 def _rules(value: object) -> tuple[str, ...]:
@@ -241,11 +248,15 @@ class NetworkSection:
     @ivar filter: the filters that accounts may name.
     """
 
-    protocols: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
-    interface: str = key(INTERFACE, "pptp0")
-    masquerade: bool = key(BOOLEAN, False)
-    mssClamp: bool = key(BOOLEAN, True)
-    filter: tuple[NamedFilter, ...] = key(FILTERS, ())
+    protocols: tuple[str, ...] = key(
+        PROTOCOLS, ("ipv4",), restart("networks are opened at the start")
+    )
+    interface: str = key(INTERFACE, "pptp0", restart("the device has its name from the start"))
+    masquerade: bool = key(
+        BOOLEAN, False, restart("the rules are made with privileges, at the start")
+    )
+    mssClamp: bool = key(BOOLEAN, True, NEW)
+    filter: tuple[NamedFilter, ...] = key(FILTERS, (), LIVE)
 
 
 DEFAULT_MANAGEMENT = ("unix:/run/pptpgw/management.sock:mode=660",)
@@ -263,7 +274,7 @@ class ManagementSection:
         empty for nowhere. The gateway starts without the default one if that can't be opened.
     """
 
-    endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT)
+    endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, restart("the ports are open"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +286,10 @@ class PluginsSection:
     @ivar observers: the session observers, which are told of sessions.
     """
 
-    dataPath: str = key(SPECIFICATION, "python")
-    observers: tuple[str, ...] = key(SPECIFICATIONS, ())
+    dataPath: str = key(SPECIFICATION, "python", restart("it carries the current calls"))
+    observers: tuple[str, ...] = key(
+        SPECIFICATIONS, (), restart("observers are told of sessions from their beginning")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +302,9 @@ class CaptureSection:
     @ivar files: how many files are kept.
     """
 
-    file: str = key(FILE, "")
-    size: int = key(whole(1, 65536), 100)
-    files: int = key(whole(1, 1000), 10)
+    file: str = key(FILE, "", NEW)
+    size: int = key(whole(1, 65536), 100, LIVE)
+    files: int = key(whole(1, 1000), 10, LIVE)
 
 
 SERVERS = tables("radius.server", "describes a server", Server)
@@ -329,21 +342,21 @@ class RADIUSSection:
     @ivar requireEventTimestamp: whether a request there without Event-Timestamp is discarded.
     """
 
-    server: tuple[Server, ...] = key(SERVERS, ())
-    nasIdentifier: str = key(IDENTIFIER, "")
-    nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, ())
-    timeout: float = key(seconds(1, 60), 6.0)
-    deadline: float = key(seconds(2, 27), 25.0)
-    deadTime: float = key(seconds(1, 86400), 60.0)
-    probeInterval: float = key(seconds(1, 3600), 10.0)
-    accounting: bool = key(BOOLEAN, True)
-    interim: float = key(orZero(seconds(60, 86400)), 600.0)
-    spool: str = key(FILE, "")
-    spoolSize: int = key(whole(1, 65536), 64)
-    dynamic: str = key(UDP_ADDRESS, "")
-    client: tuple[DynamicClient, ...] = key(CLIENTS, ())
-    dynamicWindow: float = key(seconds(10, 3600), 300.0)
-    requireEventTimestamp: bool = key(BOOLEAN, True)
+    server: tuple[Server, ...] = key(SERVERS, (), LIVE)
+    nasIdentifier: str = key(IDENTIFIER, "", LIVE)
+    nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, (), LIVE)
+    timeout: float = key(seconds(1, 60), 6.0, LIVE)
+    deadline: float = key(seconds(2, 27), 25.0, LIVE)
+    deadTime: float = key(seconds(1, 86400), 60.0, LIVE)
+    probeInterval: float = key(seconds(1, 3600), 10.0, LIVE)
+    accounting: bool = key(BOOLEAN, True, NEW)
+    interim: float = key(orZero(seconds(60, 86400)), 600.0, LIVE)
+    spool: str = key(FILE, "", restart("records wait in the old folder"))
+    spoolSize: int = key(whole(1, 65536), 64, restart("the queue is opened with its size"))
+    dynamic: str = key(UDP_ADDRESS, "", LIVE)
+    client: tuple[DynamicClient, ...] = key(CLIENTS, (), LIVE)
+    dynamicWindow: float = key(seconds(10, 3600), 300.0, LIVE)
+    requireEventTimestamp: bool = key(BOOLEAN, True, LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,21 +384,21 @@ class LimitsSection:
     @ivar papClients: the networks that PAP is offered to; empty: everyone.
     """
 
-    maxSessions: int = key(whole(0, 1_000_000), 0)
-    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0)
-    maxSessionsPerUser: int = key(whole(0, 1_000_000), 0)
-    perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny")
-    maxSetups: int = key(whole(0, 1_000_000), 2000)
-    maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000)
-    knownSources: int = key(whole(1, 1_000_000), 16384)
-    sessionTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
-    idleTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0)
-    volume: int = key(whole(0, 2**63 - 1), 0)
-    maxFailures: int = key(whole(0, 1_000_000), 10)
-    maxFailuresPerSource: int = key(whole(0, 1_000_000), 100)
-    lockout: float = key(seconds(1, 86_400), 300.0)
-    attempts: int = key(whole(0, 100_000), 500)
-    papClients: tuple[IPv4Network, ...] = key(NETWORKS, ())
+    maxSessions: int = key(whole(0, 1_000_000), 0, NEW)
+    maxSessionsPerSource: int = key(whole(0, 1_000_000), 0, NEW)
+    maxSessionsPerUser: int = key(whole(0, 1_000_000), 0, NEW)
+    perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny", NEW)
+    maxSetups: int = key(whole(0, 1_000_000), 2000, NEW)
+    maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000, NEW)
+    knownSources: int = key(whole(1, 1_000_000), 16384, LIVE)
+    sessionTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0, LIVE)
+    idleTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0, LIVE)
+    volume: int = key(whole(0, 2**63 - 1), 0, LIVE)
+    maxFailures: int = key(whole(0, 1_000_000), 10, LIVE)
+    maxFailuresPerSource: int = key(whole(0, 1_000_000), 100, LIVE)
+    lockout: float = key(seconds(1, 86_400), 300.0, LIVE)
+    attempts: int = key(whole(0, 100_000), 500, LIVE)
+    papClients: tuple[IPv4Network, ...] = key(NETWORKS, (), NEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,10 +414,10 @@ class AuditSection:
     @ivar interim: seconds after which the row of a session that goes on is brought up to date.
     """
 
-    file: str = key(FILE, "")
-    store: str = key(STORE_OR_NONE, "")
-    spool: str = key(FILE, "")
-    interim: float = key(seconds(10, 86400), 300.0)
+    file: str = key(FILE, "", LIVE)
+    store: str = key(STORE_OR_NONE, "", restart("rows of the current sessions are in the old one"))
+    spool: str = key(FILE, "", restart("rows wait in the old folder"))
+    interim: float = key(seconds(10, 86400), 300.0, LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,11 +435,11 @@ class HooksSection:
     @ivar processes: how many scripts run at a time.
     """
 
-    authUp: str = key(FILE, "")
-    authDown: str = key(FILE, "")
-    ipUp: str = key(FILE, "")
-    ipDown: str = key(FILE, "")
-    ipv6Up: str = key(FILE, "")
-    ipv6Down: str = key(FILE, "")
-    deadline: float = key(seconds(1, 3600), 10.0)
-    processes: int = key(whole(1, 1000), 8)
+    authUp: str = key(FILE, "", LIVE)
+    authDown: str = key(FILE, "", LIVE)
+    ipUp: str = key(FILE, "", LIVE)
+    ipDown: str = key(FILE, "", LIVE)
+    ipv6Up: str = key(FILE, "", LIVE)
+    ipv6Down: str = key(FILE, "", LIVE)
+    deadline: float = key(seconds(1, 3600), 10.0, LIVE)
+    processes: int = key(whole(1, 1000), 8, LIVE)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pptpgw.config.kind import Fault, ValueKind, exactly, shown
+from pptpgw.config.kind import Applies, Fault, ValueKind, exactly, shown
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -25,6 +25,7 @@ class Key(NamedTuple):
     @ivar attribute: the attribute of the dataclass.
     @ivar default: the typed value where the table has none.
     @ivar required: whether a table must have the key.
+    @ivar applies: what a reload does with a new value; None if the row doesn't say.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Key(NamedTuple):
     kind: ValueKind
     default: object
     required: bool
+    applies: Applies | None
 
 
 def keysOf(type_: type) -> dict[str, Key]:
@@ -45,7 +47,8 @@ def _keys(type_: type) -> Iterator[Key]:
     for one in fields(type_):
         name = re.sub("[A-Z]", lambda capital: "-" + capital[0].lower(), one.name)
         required = one.default is MISSING and one.default_factory is MISSING
-        yield Key(name, one.name, one.metadata["kind"], one.default, required)
+        applies = one.metadata.get("applies")
+        yield Key(name, one.name, one.metadata["kind"], one.default, required, applies)
 
 
 def known(what: str, name: str, names: Mapping[str, object], faults: list[str]) -> bool:

@@ -127,19 +127,21 @@ class Capture:
     The capture of all calls, in one series of files.
 
     @ivar section: the number of the current section, which is that of the file.
+    @ivar size: octets after which a section is full.
     """
 
     def __init__(
-        self, sink: Sink, size: int, counters: Counters, now: Callable[[], float] = time
+        self, sink: Sink | None, size: int, counters: Counters, now: Callable[[], float] = time
     ) -> None:
         """
+        @param sink: the files; None to capture nothing until there are some (L{to}).
         @param size: octets after which a section is full.
         @param now: returns the time of day in seconds since 1970.
         """
         self.section = 0
+        self.size = size
         self._time = now
         self._sink = sink
-        self._size = size
         self._counters = counters
         self._recorders: dict[Counters, Recorder] = {}
         self._written = 0
@@ -150,6 +152,15 @@ class Capture:
         Begin the first section.
         """
         self._begin()
+
+    def to(self, sink: Sink | None) -> None:
+        """
+        Write to other files from now on, or capture nothing if C{sink} is None.
+        """
+        self._sink = sink
+        if sink is not None:
+            self.section += 1
+            self._begin()
 
     def open(self, name: str, counters: Counters) -> Recorder:
         """
@@ -190,10 +201,12 @@ class Capture:
         Return whether a frame may be written, and begin another section if the current one is full.
         If the frame may not be written it is counted.
         """
+        if self._sink is None:
+            return False
         if self._sink.full:
             self._counters.discard(LEFT_OUT)
             return False
-        if self._written >= self._size:
+        if self._written >= self.size:
             self._sink.rotate()
             self.section += 1
             self._begin()
@@ -212,7 +225,8 @@ class Capture:
         Write a block to the current section.
         """
         self._written += len(block)
-        self._sink.write(block)
+        if self._sink is not None:
+            self._sink.write(block)
 
     def _begin(self) -> None:
         self._written = self._interfaces = 0

@@ -14,10 +14,11 @@ from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.kind import NoSettings
+from pptpgw.config.section import CaptureSection
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture, Capturing, capturing
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.error import ConfigurationError
+from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import (
     ICall,
     IChannel,
@@ -26,6 +27,7 @@ from pptpgw.interfaces import (
     IEnvironment,
     IHealth,
     IPreparable,
+    IReloadable,
     ISession,
 )
 from pptpgw.ports.capturefile import CaptureFile
@@ -33,31 +35,99 @@ from pptpgw.ports.device import Device
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.observer import SessionObserver
 
+_MEBIBYTE = 1 << 20
 
-@implementer(IHealth)
-class PortDataPath(PythonDataPath):
+
+@implementer(IHealth, IPreparable, IReloadable)
+class PortDataPath(PythonDataPath, SessionObserver):
     """
-    A L{PythonDataPath} that opens the TUN device itself.
+    A L{PythonDataPath} that opens the TUN device itself, and captures the frames of all calls if a
+    capture is configured.
     """
 
-    def __init__(self, reactor: Any, interface: str, mtu: int, mssClamp: bool) -> None:
-        """
-        @param interface: the name of the TUN device.
-        @param mtu: the MTU of the TUN device, in octets.
-        @param mssClamp: whether to clamp the MSS of TCP, both ways.
-        """
-        counters = Counters()
-        self._device = Device(reactor, interface, mtu, counters)
-        super().__init__(reactor, self._device, mssClamp, self._device.kernel)
+    def __init__(self, environment: IEnvironment) -> None:
+        configuration: Configuration = environment.configuration
+        network, counters = configuration.network, Counters()
+        self._environment = environment
+        self._device = Device(
+            environment.reactor, network.interface, configuration.link.mru, counters
+        )
+        super().__init__(environment.reactor, self._device, network.mssClamp, self._device.kernel)
         self.counters = counters
+        self._file = self._made(configuration.capture)
+        size = configuration.capture.size * _MEBIBYTE
+        self._capture = Capture(self._file, size, counters)
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        if self._file is not None and (fault := lackingFile(str(self._file.path))):
+            yield f"[capture] file = {fault}"
+
+    def judge(self, settings: NoSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}.
+        """
+        path = self._environment.configuration.capture.file
+        if path and not self._capturesTo(path) and (fault := lackingFile(path)):
+            raise ConfigurationError(f"[capture] file = {fault}")
+        return {}
+
+    def reload(self, settings: NoSettings) -> None:
+        """
+        See L{IReloadable.reload}: serve calls to come by other settings. A capture goes on in
+        another file, and begins with calls to come or ends.
+        """
+        configuration: Configuration = self._environment.configuration
+        capture, mtu = configuration.capture, configuration.link.mru
+        self._mssClamp = configuration.network.mssClamp
+        self._capture.size = capture.size * _MEBIBYTE
+        if self._file is not None:
+            self._file.keep(capture.files)
+        try:
+            if mtu != self._device.mtu:
+                self._device.mtu = mtu
+                self._device.kernel.setMTU(mtu)
+            if not self._capturesTo(capture.file):
+                self._move(self._made(capture))
+        except PPTPGWError as error:
+            self._log.error("{why}", why=str(error))
+
+    def _capturesTo(self, path: str) -> bool:
+        return path == ("" if self._file is None else str(self._file.path))
+
+    def _move(self, file: CaptureFile | None) -> None:
+        """
+        Capture to another file from now on, or to none.
+
+        @raise ConfigurationError: the file can't be opened. Nothing is captured any more.
+        """
+        old, self._file = self._file, None
+        self._capture.to(None)
+        if old is not None:
+            old.stop()
+        if file is not None:
+            file.start()
+            self._file = file
+            self._capture.to(file)
+
+    def _made(self, capture: CaptureSection) -> CaptureFile | None:
+        if not capture.file:
+            return None
+        reactor = self._environment.reactor
+        return CaptureFile(reactor, Path(capture.file), capture.files, self.counters)
 
     def start(self) -> None:
         """
-        Open the TUN device.
+        Open the TUN device, and the file of the capture.
 
         @raise pptpgw.error.PPTPGWError: the text says what failed and what to do.
         """
         self._device.start()
+        if self._file is not None:
+            self._file.start()
+            self._capture.start()
 
     @property
     def fault(self) -> str:
@@ -68,78 +138,27 @@ class PortDataPath(PythonDataPath):
 
     def stop(self) -> Deferred[None] | None:
         """
-        Close the TUN device. See L{IDataPath.stop}.
-        """
-        self._device.stop()
-        return None
-
-
-@implementer(IPreparable)
-class CapturingDataPath(PortDataPath, SessionObserver):
-    """
-    A L{PortDataPath} that captures the frames of all calls.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        interface: str,
-        mtu: int,
-        mssClamp: bool,
-        file: Path,
-        size: int,
-        files: int,
-    ) -> None:
-        """
-        @param file: the path of the current file of the capture.
-        @param size: octets after which a file is full.
-        @param files: the most files that are kept, the current one included.
-        """
-        super().__init__(reactor, interface, mtu, mssClamp)
-        self._path = str(file)
-        self._file = CaptureFile(reactor, file, files, self.counters)
-        self._capture = Capture(self._file, size, self.counters)
-
-    def lacking(self) -> Iterator[str]:
-        """
-        See L{IPreparable.lacking}.
-        """
-        if fault := lackingFile(self._path):
-            yield f"[capture] file = {fault}"
-
-    def start(self) -> None:
-        """
-        Open the TUN device and the file of the capture.
-
-        @raise pptpgw.error.PPTPGWError: the text says what failed and what to do.
-        """
-        super().start()
-        self._file.start()
-        self._capture.start()
-
-    def stop(self) -> Deferred[None]:
-        """
-        Close the TUN device and the file of the capture.
+        Close the TUN device, and the file of the capture. See L{IDataPath.stop}.
 
         @return: fires when all captured frames are written.
         """
-        super().stop()
-        return self._file.stop()
+        self._device.stop()
+        return self._file.stop() if self._file is not None else None
 
     def openChannel(self, call: ICall, owner: IChannelOwner) -> IChannel:
         """
         See L{pptpgw.interfaces.IDataPath.openChannel}.
         """
         channel = super().openChannel(call, owner)
-        assert isinstance(channel, Capturing)
-        channel.captureBy(self._capture, call.caller)
+        if isinstance(channel, Capturing):
+            channel.captureBy(self._capture, call.caller)
         return channel
 
     def channelClass(self, plain: type[Any]) -> type[Any]:
         """
         See L{pptpgw.interfaces.IChannelHost.channelClass}.
         """
-        return capturing(plain)
+        return plain if self._file is None else capturing(plain)
 
     # ISessionObserver
 
@@ -170,17 +189,7 @@ class PythonDataPathFactory:
             raise ConfigurationError(
                 f'[plugins] data-path = "python:{argument}": it takes no argument'
             )
-        configuration: Configuration = environment.configuration
-        network, capture = configuration.network, configuration.capture
-        arguments = (
-            environment.reactor,
-            network.interface,
-            configuration.link.mru,
-            network.mssClamp,
-        )
-        if not capture.file:
-            return PortDataPath(*arguments)
-        return CapturingDataPath(*arguments, Path(capture.file), capture.size << 20, capture.files)
+        return PortDataPath(environment)
 
 
 factory = PythonDataPathFactory()

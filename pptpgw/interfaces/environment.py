@@ -15,7 +15,10 @@ class IEnvironment(Interface):
     """
 
     reactor = Attribute("The reactor, with a monotonic clock.")
-    configuration = Attribute("The whole L{pptpgw.config.configuration.Configuration}.")
+    configuration = Attribute(
+        "The whole L{pptpgw.config.configuration.Configuration} in force. A reload replaces it, so "
+        "parts that can follow read it when they need it."
+    )
     counters = Attribute(
         "The L{pptpgw.counting.counters.Counters} of everything that belongs to no session."
     )

@@ -148,7 +148,8 @@ class ITunnelEnvironment(Interface):
 
     reactor = Attribute("The reactor.")
     listen = Attribute(
-        "The section [listen], which all tunnels share: L{pptpgw.config.section.ListenSection}."
+        "The section [listen] in force, which all tunnels share: a "
+        "L{pptpgw.config.section.ListenSection}. A reload replaces it."
     )
     calls = Attribute("The L{ICallTaker} that calls are offered to.")
     counters = Attribute(

@@ -54,6 +54,7 @@ class CaptureWriter:
     The part of a L{CaptureFile} that runs in the thread and does the work on the files.
 
     @ivar error: the error that has ended the capture; None if there was none.
+    @ivar files: the most files that are kept, the current one included.
     """
 
     def __init__(self, path: Path, files: int, write: Write) -> None:
@@ -64,7 +65,7 @@ class CaptureWriter:
         """
         self.error: OSError | None = None
         self._path = path
-        self._files = files
+        self.files = files
         self._write = write
         self._descriptor = -1
         self.rotate()
@@ -97,11 +98,11 @@ class CaptureWriter:
         """
         Rename the files, and begin a new one.
         """
-        for number in range(self._files - 1, 0, -1):
+        for number in range(self.files - 1, 0, -1):
             newer = self._numbered(number - 1)
             if os.path.lexists(newer):
                 os.replace(newer, self._numbered(number))
-        if self._files == 1 and os.path.lexists(self._path):
+        if self.files == 1 and os.path.lexists(self._path):
             os.unlink(self._path)
         descriptor = os.open(self._path, _FLAGS, OWNER_ONLY)
         if self._descriptor >= 0:
@@ -115,6 +116,8 @@ class CaptureWriter:
 class CaptureFile:
     """
     A L{pptpgw.datapath.capture.Sink} that writes to one file after another.
+
+    @ivar path: the path of the current file.
     """
 
     _log = Logger()
@@ -132,8 +135,8 @@ class CaptureFile:
         @param files: the most files that are kept, the current one included.
         @param write: writes to a file descriptor, as L{os.write} does.
         """
+        self.path = path
         self._clock = clock
-        self._path = path
         self._files = files
         self._counters = counters
         self._write = write
@@ -153,10 +156,10 @@ class CaptureFile:
         try:
             if not self._free():
                 raise FileExistsError(errno.EEXIST, "there is something else of this name")
-            writer = CaptureWriter(self._path, self._files, self._write)
+            writer = CaptureWriter(self.path, self._files, self._write)
         except OSError as error:
             raise ConfigurationError(
-                f"the capture {self._path} can't be written: {error.strerror}; --pcap, or "
+                f"the capture {self.path} can't be written: {error.strerror}; --pcap, or "
                 "[capture] file, names another"
             ) from error
         self._writer = writer
@@ -166,7 +169,7 @@ class CaptureFile:
         self._log.warn(
             "EVERYTHING THAT CALLERS SEND AND RECEIVE IS WRITTEN TO {path}, DECRYPTED: their "
             "traffic, and with PAP their passwords. --pcap and [capture] file turn that on.",
-            path=self._path,
+            path=self.path,
         )
 
     def stop(self) -> Deferred[None]:
@@ -183,15 +186,23 @@ class CaptureFile:
         worker.stop(writer.close)
         return worker.finished(self._clock).addCallback(lambda _: self._tell(writer))
 
+    def keep(self, files: int) -> None:
+        """
+        Keep at most C{files} files from the next rotation on. Older ones that exist are left alone.
+        """
+        self._files = files
+        if self._writer is not None:
+            self._writer.files = files
+
     def _free(self) -> bool:
         """
         Return whether nothing has the path of the capture, or an earlier capture has it.
         """
-        if not os.path.lexists(self._path):
+        if not os.path.lexists(self.path):
             return True
-        if self._path.is_symlink() or not self._path.is_file():
+        if self.path.is_symlink() or not self.path.is_file():
             return False
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             return file.read(4) in (b"", SECTION_HEADER)
 
     # pptpgw.datapath.capture.Sink
@@ -248,6 +259,6 @@ class CaptureFile:
             self._counters.discard(FAILED)
             self._log.error(
                 "the capture ends, {path} can't be written: {why}",
-                path=self._path,
+                path=self.path,
                 why=writer.error.strerror,
             )

@@ -21,17 +21,22 @@ import os
 import pwd
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
+from pptpgw.config.section import HooksSection
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IAddressedProtocol, INetworkProtocol, IPreparable, ISession
+from pptpgw.interfaces import IAddressedProtocol, INetworkProtocol, IPreparable, ISession, ISessions
 from pptpgw.log import Logger, escape
 from pptpgw.ports.script import Run, check
 from pptpgw.ppp.wire.ppp import IPCP, IPV6CP
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.timing.lifecycle import STOP_SECONDS
 from pptpgw.timing.timer import cancelled
 
 _DEVICE = "none"
@@ -98,23 +103,19 @@ class Hooks(SessionObserver):
     def __init__(
         self,
         reactor: Any,
-        scripts: Mapping[str, str],
+        settings: HooksSection,
         interface: str,
-        deadline: float,
-        processes: int,
+        sessions: ISessions,
     ) -> None:
         """
-        @param scripts: the paths of C{auth-up}, C{auth-down}, C{ip-up}, C{ip-down}, C{ipv6-up} and
-            C{ipv6-down}, by these names; empty for no script.
         @param interface: the name of the interface that sessions' packets go through.
-        @param deadline: seconds after which a script is killed.
-        @param processes: the most scripts that run at a time.
+        @param sessions: the sessions, which this observes while there is a script.
         """
         self._reactor = reactor
-        self._scripts = scripts
+        self._sessions = sessions
+        self._settings = settings
+        self._scripts = _scripts(settings)
         self._interface = interface
-        self._deadline = deadline
-        self._processes = processes
         # The scripts of the sessions that have any left, by the identifier of the session.
         self._queues: dict[str, ScriptQueue] = {}
         # The sessions whose turn it is to run a script, in order; and the scripts that run.
@@ -128,20 +129,45 @@ class Hooks(SessionObserver):
 
         @raise ConfigurationError: a script can't be run; the text says why.
         """
-        lacking = list(self.lacking())
-        if lacking:
-            raise ConfigurationError("\n".join(lacking))
+        _assertRunnable(self._settings)
 
     def lacking(self) -> Iterator[str]:
         """
         See L{IPreparable.lacking}.
         """
-        for name, path in self._scripts.items():
-            if path:
-                try:
-                    check(path)
-                except ConfigurationError as error:
-                    yield f"[hooks] {name}: {error}"
+        return _lacking(self._settings)
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to run other scripts from now on. Those that wait already are run as they were.
+
+        @raise ConfigurationError: a script can't be run; the text says why.
+        """
+        _assertRunnable(configuration.hooks)
+        return Step(partial(self._follow, configuration.hooks))
+
+    def _follow(self, settings: HooksSection) -> None:
+        was = self.isNeeded
+        self._settings, self._scripts = settings, _scripts(settings)
+        if self.isNeeded and not was:
+            self._sessions.addObserver(self)
+        elif was and not self.isNeeded:
+            self._sessions.removeObserver(self)
+        self._next()
+
+    @property
+    def isNeeded(self) -> bool:
+        """
+        Whether there is a script to be run.
+        """
+        return any(self._scripts.values())
+
+    @property
+    def stopSeconds(self) -> float:
+        """
+        The time that L{stop} may take, in seconds.
+        """
+        return self._settings.deadline + STOP_SECONDS
 
     def stop(self) -> Deferred[None]:
         """
@@ -154,7 +180,7 @@ class Hooks(SessionObserver):
             return succeed(None)
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        late = self._reactor.callLater(self._deadline, self._abandon)
+        late = self._reactor.callLater(self._settings.deadline, self._abandon)
         stopped.addCallback(lambda _: cancelled(late))
         return stopped
 
@@ -213,7 +239,7 @@ class Hooks(SessionObserver):
         arguments: tuple[str, ...],
         addresses: Mapping[str, str],
     ) -> None:
-        path = self._scripts.get(f"{kind}-{'up' if up else 'down'}", "")
+        path = self._scripts[f"{kind}-{'up' if up else 'down'}"]
         queue = self._queues.get(session.identifier)
         if queue is None:
             if not path:
@@ -253,13 +279,13 @@ class Hooks(SessionObserver):
         self._next()
 
     def _next(self) -> None:
-        while self._ready and len(self._running) < self._processes:
+        while self._ready and len(self._running) < self._settings.processes:
             identifier = next(iter(self._ready))
             del self._ready[identifier]
             queue = self._queues[identifier]
             queue.running = True
             task = queue.tasks.popleft()
-            run = Run(self._reactor, task.path, self._deadline, identifier)
+            run = Run(self._reactor, task.path, self._settings.deadline, identifier)
             self._running.add(run)
             run.over.addCallback(self._over, run, identifier, queue)
             run.start(task.arguments, task.environment)
@@ -290,6 +316,38 @@ class Hooks(SessionObserver):
                 self._settle(identifier, queue)
         for run in tuple(self._running):
             run.kill()
+
+
+def _scripts(settings: HooksSection) -> Mapping[str, str]:
+    """
+    Return the paths of the scripts by their keys; empty for no script.
+    """
+    return {
+        "auth-up": settings.authUp,
+        "auth-down": settings.authDown,
+        "ip-up": settings.ipUp,
+        "ip-down": settings.ipDown,
+        "ipv6-up": settings.ipv6Up,
+        "ipv6-down": settings.ipv6Down,
+    }
+
+
+def _lacking(settings: HooksSection) -> Iterator[str]:
+    """
+    Return why scripts can't be run, one line for each that can't.
+    """
+    for name, path in _scripts(settings).items():
+        if path:
+            try:
+                check(path)
+            except ConfigurationError as error:
+                yield f"[hooks] {name}: {error}"
+
+
+def _assertRunnable(settings: HooksSection) -> None:
+    lacking = list(_lacking(settings))
+    if lacking:
+        raise ConfigurationError("\n".join(lacking))
 
 
 def _userName() -> str:

@@ -75,6 +75,17 @@ class KernelInterface:
             self.remove()
             raise
 
+    def setMTU(self, mtu: int) -> None:
+        """
+        Give the interface another MTU, if it is configured.
+
+        @param mtu: the MTU in octets.
+        @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
+        """
+        self._mtu = mtu
+        if self._kernel is not None:
+            self._ask(f"MTU {mtu} of", rtnetlink.setLink(self._index, mtu=mtu))
+
     def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
         """
         See L{IKernelInterface.addAddress}.

@@ -17,7 +17,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import uniform
 from secrets import token_hex
 from time import time
@@ -55,6 +55,7 @@ from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import Fill
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.timing.slices import inSlices
 from pptpgw.timing.timer import cancelled
 
 SHORTEST_INTERVAL = 60.0
@@ -83,6 +84,11 @@ The type of L{pptpgw.radius.client.RADIUSClient.request}.
 class Accounting(SessionObserver):
     """
     A session observer that sends records to accounting servers.
+
+    @ivar isOn: whether sessions to come have records. Those that have a Start have a Stop too.
+    @ivar nas: the gateway's name and address.
+    @ivar interval: seconds between interim updates; 0 for none.
+    @ivar deadline: seconds that a request may take.
     """
 
     def __init__(
@@ -107,10 +113,11 @@ class Accounting(SessionObserver):
         @param now: returns the time of day, in seconds since 1970.
         """
         self.clock = clock
+        self.isOn = True
+        self.nas = nas
         self.interval = interval
+        self.deadline = deadline
         self._ask = ask
-        self._nas = nas
-        self._deadline = deadline
         self._counters = counters
         self._now = now
         self._accounts: dict[int, _Account] = {}
@@ -130,7 +137,7 @@ class Accounting(SessionObserver):
         Send Accounting-On, the first record of this run of the gateway.
         """
         self._run = token_hex(8).encode()
-        self.record(b"", general(self._nas, self._run, ON))
+        self.record(b"", general(self.nas, self._run, ON))
 
     def stop(self) -> Deferred[None]:
         """
@@ -142,7 +149,7 @@ class Accounting(SessionObserver):
             account.end()
         self._accounts.clear()
         off = (
-            *general(self._nas, self._run, OFF),
+            *general(self.nas, self._run, OFF),
             ("Acct-Terminate-Cause", integer(Termination.ADMIN_REBOOT)),
         )
         self.record(b"", off)
@@ -156,6 +163,20 @@ class Accounting(SessionObserver):
         """
         return self._spool.close()
 
+    def schedule(self) -> Deferred[None]:
+        """
+        Set the timers of the interim updates of all sessions anew, since L{interval} has changed.
+
+        @return: fires when that is done.
+        """
+        return inSlices(self.clock, self._scheduling())
+
+    def _scheduling(self) -> Iterator[None]:
+        for number in tuple(self._accounts):
+            if number in self._accounts:
+                self._accounts[number].schedule()
+            yield
+
     # ISessionObserver
 
     def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
@@ -166,6 +187,8 @@ class Accounting(SessionObserver):
         account = self._accounts.get(session.number)
         if account is not None:
             account.changed()
+            return
+        if not self.isOn:
             return
         self._accounts[session.number] = account = _Account(self, session)
         self.record(session.identifier.encode(), self._describe(account, START))
@@ -235,7 +258,7 @@ class Accounting(SessionObserver):
             ("Event-Timestamp", integer(int(self._now()))),
         )
         asked = self._ask(
-            ACCOUNTING_REQUEST, lambda request: request.addAll(attributes), self._deadline
+            ACCOUNTING_REQUEST, lambda request: request.addAll(attributes), self.deadline
         )
         return asked.addCallbacks(_answered, self._unanswered)
 
@@ -261,10 +284,10 @@ class Accounting(SessionObserver):
             delay = max(0, int(self._now()) - happened)
             request.add("Acct-Delay-Time", integer(delay))
 
-        return self._ask(ACCOUNTING_REQUEST, add, self._deadline).addCallback(_answered)
+        return self._ask(ACCOUNTING_REQUEST, add, self.deadline).addCallback(_answered)
 
     def _describe(self, account: _Account, status: int) -> Attributes:
-        return describe(self._nas, account.session, account.networks, status)
+        return describe(self.nas, account.session, account.networks, status)
 
 
 class _Account:
@@ -285,7 +308,7 @@ class _Account:
         self._timer: IDelayedCall | None = None
         self.session = session
         self.networks = dict(session.networks)
-        self._schedule()
+        self.schedule()
 
     def look(self) -> None:
         """
@@ -309,7 +332,10 @@ class _Account:
         if asked is not None:
             asked.cancel()
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """
+        Set the timer of the next update.
+        """
         interval = self.session.profile.interim
         if interval is None:
             interval = self._accounting.interval
@@ -323,7 +349,7 @@ class _Account:
 
     def _update(self) -> None:
         self._timer = None
-        self._schedule()
+        self.schedule()
         if self._asked is not None:
             # The last update hasn't been answered.
             return

@@ -4,6 +4,7 @@ The construction of the RADIUS client, and of accounting with its queue, from th
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from pptpgw.radius.nas import NAS
 from pptpgw.radius.radsec import TLSTransport
 from pptpgw.radius.servers import Server
 from pptpgw.radius.spool import Spool
-from pptpgw.radius.transport import ITransport, RADIUSService
+from pptpgw.radius.transport import ITransport, RADIUSService, TransportFactory
 from pptpgw.radius.udp import UDPTransport
 
 _MEBIBYTE = 1 << 20
@@ -32,6 +33,27 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
     @raise ConfigurationError: the settings of a server can't be used; the text says why.
     """
     radius = configuration.radius
+    return RADIUSClient(
+        reactor,
+        radius.server,
+        makeTransports(reactor, configuration, counters),
+        NAS.of(configuration).identifier,
+        radius.deadTime,
+        radius.probeInterval,
+    )
+
+
+def makeTransports(
+    reactor: Any, configuration: Configuration, counters: Counters, same: Container[Server] = ()
+) -> TransportFactory:
+    """
+    Return what makes the transports to the servers that C{[radius]} names.
+
+    @param counters: where discards are counted.
+    @param same: the servers that no transport is made for.
+    @raise ConfigurationError: the settings of a server can't be used; the text says why.
+    """
+    radius = configuration.radius
     if radius.timeout >= radius.deadline:
         raise ConfigurationError(
             f"[radius] timeout = {radius.timeout:g}: must be less than deadline = "
@@ -42,7 +64,7 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
     secured = {
         server: TLSTransport(reactor, server, radius.timeout, counters)
         for server in radius.server
-        if server.transport == "tls"
+        if server.transport == "tls" and server not in same
     }
 
     def makeTransport(server: Server, service: RADIUSService) -> ITransport:
@@ -50,14 +72,15 @@ def makeClient(reactor: Any, configuration: Configuration, counters: Counters) -
             return secured[server]
         return UDPTransport(reactor, server, service, radius.timeout, counters)
 
-    return RADIUSClient(
-        reactor,
-        radius.server,
-        makeTransport,
-        NAS.of(configuration).identifier,
-        radius.deadTime,
-        radius.probeInterval,
-    )
+    return makeTransport
+
+
+def accounts(configuration: Configuration) -> bool:
+    """
+    Return whether C{configuration} has servers told of sessions.
+    """
+    radius = configuration.radius
+    return radius.accounting and any(one.serves(accounting=True) for one in radius.server)
 
 
 def makeQueue(reactor: Any, configuration: Configuration) -> Queue:
@@ -71,19 +94,17 @@ def makeQueue(reactor: Any, configuration: Configuration) -> Queue:
 def makeAccounting(
     reactor: Any,
     configuration: Configuration,
-    client: RADIUSClient | None,
+    client: RADIUSClient,
     counters: Counters,
     queue: Queue,
-) -> Accounting | None:
+) -> Accounting:
     """
-    Make the observer that tells the servers of sessions; None if no server is to be told.
+    Make the observer that tells the servers of sessions.
 
-    @param client: asks the servers; None if there are none.
+    @param client: asks the servers.
     @param queue: see L{makeQueue}.
     """
     radius = configuration.radius
-    if not radius.accounting or client is None or not client.serves(RADIUSService.ACCOUNTING):
-        return None
     return Accounting(
         reactor,
         client.request,

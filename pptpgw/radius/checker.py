@@ -36,7 +36,13 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.kind import NoSettings
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable
-from pptpgw.interfaces import IChangedPassword, IConfigurable, IEAPCredentials, IEnvironment
+from pptpgw.interfaces import (
+    IChangedPassword,
+    IConfigurable,
+    IEAPCredentials,
+    IEnvironment,
+    IReloadable,
+)
 from pptpgw.log import Logger
 from pptpgw.ppp.wire.chap import FailureMessage
 from pptpgw.radius import access, keys
@@ -65,7 +71,7 @@ _EAP_SUCCESS = 3
 _PROOF = re.compile(rb".(S=[0-9A-F]{40}.*)", re.DOTALL)
 
 
-@implementer(ICredentialsChecker, IConfigurable)
+@implementer(ICredentialsChecker, IConfigurable, IReloadable)
 class RADIUSChecker:
     """
     A credentials checker that asks RADIUS servers.
@@ -95,6 +101,7 @@ class RADIUSChecker:
         self.client = client
         self.nas = nas or NAS.of(Configuration())
         self.deadline = deadline
+        self._environment: IEnvironment
 
     def configure(self, settings: NoSettings, environment: IEnvironment) -> None:
         """
@@ -102,16 +109,31 @@ class RADIUSChecker:
 
         @raise ConfigurationError: no server is configured that judges callers.
         """
-        configuration: Configuration = environment.configuration
-        radius = configuration.radius
-        if not any(server.serves(accounting=False) for server in radius.server):
+        self._environment = environment
+        self.judge(settings)
+        self.reload(settings)
+
+    def judge(self, settings: NoSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}.
+
+        @raise ConfigurationError: no server is configured that judges callers.
+        """
+        servers = self._environment.configuration.radius.server
+        if not any(server.serves(accounting=False) for server in servers):
             raise ConfigurationError(
                 'the checker "radius" can\'t be used: the configuration names no server; it needs '
                 "a [[radius.server]] with an auth-port"
             )
-        self.client = environment.radius
-        self.nas = NAS.of(configuration)
-        self.deadline = radius.deadline
+        return {}
+
+    def reload(self, settings: NoSettings) -> None:
+        """
+        See L{IReloadable.reload}: take the settings of C{[radius]} and the client.
+        """
+        self.client = self._environment.radius
+        self.nas = NAS.of(self._environment.configuration)
+        self.deadline = self._environment.configuration.radius.deadline
 
     def requestAvatarId(self, credentials: ClaimCredentials) -> Deferred[bytes | tuple[()]]:
         """

@@ -19,7 +19,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
@@ -52,6 +52,17 @@ LONGEST_QUEUE = 4096
 """
 The number of requests that may wait for a place.
 """
+RETIRED_SECONDS = 60.0
+"""
+The seconds for which a server that was replaced answers requests that are under way: longer than
+the deadline of any request.
+"""
+
+
+Homes = dict[RADIUSService, "tuple[_Home, ...]"]
+"""
+The servers of each service.
+"""
 
 
 class RADIUSClient:
@@ -81,23 +92,66 @@ class RADIUSClient:
         @param random: chooses servers, and varies times.
         """
         self.clock = clock
-        self._identifier = identifier
-        self.deadTime = deadTime
-        self.probeInterval = probeInterval
         self._random: Random = SystemRandom() if random is None else random
         self._stopped = False
         self._pending: set[_Pending] = set()
         # The requests that wait for a place, by the servers that they may be sent to.
         self._queues: dict[tuple[_Home, ...], dict[_Pending, None]] = {}
         self._placing = False
-        self._homes = {
-            service: tuple(
-                _Home(self, service, makeTransport(server, service))
+        self._homes: Homes = {}
+        # The servers that were replaced, each with the timer that closes its transport.
+        self._retired: dict[_Home, IDelayedCall] = {}
+        self.use(self.homesOf(servers, makeTransport), identifier, deadTime, probeInterval)
+
+    def homesOf(
+        self,
+        servers: Sequence[Server],
+        makeTransport: TransportFactory,
+        same: Container[Server] = (),
+    ) -> Homes:
+        """
+        Prepare to send requests to C{servers}. Nothing is opened.
+
+        @param makeTransport: makes the transport to a server.
+        @param same: the servers whose transports stay as they are, with what is known of their
+            health.
+        @raise pptpgw.error.ConfigurationError: the settings of a server can't be used.
+        """
+        homes = {}
+        for service in RADIUSService:
+            kept = [home for home in self._homes.get(service, ()) if home.server in same]
+            homes[service] = tuple(
+                next((home for home in kept if home.server == server), None)
+                or _Home(self, service, makeTransport(server, service))
                 for server in servers
                 if server.serves(service is RADIUSService.ACCOUNTING)
             )
-            for service in RADIUSService
-        }
+        return homes
+
+    def use(self, homes: Homes, identifier: bytes, deadTime: float, probeInterval: float) -> None:
+        """
+        Send new requests to the servers that L{homesOf} has prepared. Requests that are under way
+        go on with the old ones, as do conversations that a server has begun, for
+        L{RETIRED_SECONDS}.
+
+        @param identifier: our NAS-Identifier, for Status-Server packets.
+        @param deadTime: seconds that a server that isn't probed is left alone.
+        @param probeInterval: seconds between Status-Server packets to a dead server.
+        """
+        self._identifier = identifier
+        self.deadTime = deadTime
+        self.probeInterval = probeInterval
+        before, self._homes = self._homes, homes
+        stays = {home for those in homes.values() for home in those}
+        for home in (home for those in before.values() for home in those):
+            if home not in stays:
+                home.retire()
+                self._retired[home] = self.clock.callLater(RETIRED_SECONDS, self._close, home)
+        self._queues = {those: queue for those, queue in self._queues.items() if queue}
+
+    def _close(self, home: _Home) -> None:
+        cancelled(self._retired.pop(home))
+        home.stop()
 
     def serves(self, service: RADIUSService) -> bool:
         """
@@ -121,7 +175,10 @@ class RADIUSClient:
         service = (
             RADIUSService.ACCOUNTING if code == ACCOUNTING_REQUEST else RADIUSService.AUTHENTICATION
         )
-        homes = tuple(one for one in self._homes[service] if server in (None, one.server))
+        homes = self._homes[service]
+        if server is not None:
+            old = (home for home in self._retired if home.service is service)
+            homes = tuple(home for home in (*homes, *old) if home.server == server)[:1]
         if self._stopped or not homes:
             return fail(Unanswered(f"there is no RADIUS server for {service.value}"))
         if sum(map(len, self._queues.values())) >= LONGEST_QUEUE:
@@ -144,6 +201,8 @@ class RADIUSClient:
         self._stopped = True
         for pending in tuple(self._pending):
             pending.giveUp("before the gateway stopped")
+        for home in tuple(self._retired):
+            self._close(home)
         for homes in self._homes.values():
             for home in homes:
                 home.stop()
@@ -219,6 +278,7 @@ class _Home:
         self.transport = transport
         self.server: Server = transport.server
         self.dead = False
+        self._retired = False
 
     def ask(self, code: int, fill: Fill) -> Deferred[Reply]:
         """
@@ -227,6 +287,13 @@ class _Home:
         asked = self._client.clock.seconds()
         result: Deferred[Reply] = self.transport.ask(code, fill)
         return result.addCallbacks(self._answered, self._unanswered, errbackArgs=(asked,))
+
+    def retire(self) -> None:
+        """
+        Don't find out any more whether the server is alive, as no new request goes to it.
+        """
+        self._revive()
+        self._retired = True
 
     def stop(self) -> None:
         """
@@ -245,7 +312,7 @@ class _Home:
         now, heard = self._client.clock.seconds(), self.transport.heard
         silent = heard is None or now - heard >= (now - asked) / 2
         kind = failure.check(Gone, Unanswered)
-        if (kind is Gone or (kind is Unanswered and silent)) and not self.dead:
+        if (kind is Gone or (kind is Unanswered and silent)) and not (self.dead or self._retired):
             self._log.warn(
                 "{server} is dead: {why}. A server also drops in silence what it can't authenticate"
                 " (another shared secret, or a client that it doesn't know)",

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from time import time
 from typing import Any
 
@@ -34,6 +35,7 @@ from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed
@@ -114,16 +116,35 @@ class DynamicAuthorization:
         @param now: returns the time of day, in seconds since 1970.
         """
         self._clock = clock
-        self._secrets = dict(secrets)
-        self._nas = nas
         self._sessions = sessions
-        self._window = window
-        self._timestamps = timestamps
         self._counters = counters
-        self._filters = filters
         self._now = now
+        self._window = window
+        # The time before which no request may have been made, although the window allows it.
+        self._earliest = -inf
+        self.change(secrets, nas, window, timestamps, filters)
         self._answers: dict[tuple[str, bytes], _Answer] = {}
         self._warnings = Bucket(clock.seconds, _WARNINGS)
+
+    def change(
+        self,
+        secrets: Mapping[str, bytes],
+        nas: NAS,
+        window: float,
+        timestamps: bool,
+        filters: Container[str],
+    ) -> None:
+        """
+        Judge by other settings, which are those of the constructor. Requests that are remembered
+        stay so; the others that a wider window would allow now may be replays, and are too old.
+        """
+        self._secrets = dict(secrets)
+        self._nas = nas
+        if window > self._window:
+            self._earliest = self._now() - self._window
+        self._window = window
+        self._timestamps = timestamps
+        self._filters = filters
 
     def received(self, octets: bytes, host: str, port: int) -> bytes | None:
         """
@@ -190,7 +211,7 @@ class DynamicAuthorization:
         if not times:
             if self._timestamps:
                 raise Discarded("no Event-Timestamp")
-        elif abs(times[0] - self._now()) > self._window:
+        elif abs(times[0] - self._now()) > self._window or times[0] < self._earliest:
             raise Discarded("stale, or a clock is wrong")
 
     def _obey(self, packet: RADIUSPacket, keys: Iterable[Any], host: str) -> ErrorCause | None:
@@ -270,7 +291,8 @@ class DynamicPort(DatagramProtocol):
 @implementer(IPreparable)
 class DynamicService(Service):
     """
-    The UDP port of dynamic authorization, which is open while this service runs.
+    The UDP port of dynamic authorization, which is open while this service runs, if C{[radius]
+    dynamic} names one.
     """
 
     def __init__(
@@ -284,26 +306,15 @@ class DynamicService(Service):
         @param sessions: the sessions that exist.
         @raise ConfigurationError: nobody may send requests, or a secret is missing.
         """
-        radius = configuration.radius
-        if not radius.client:
-            raise ConfigurationError(
-                "[radius] dynamic: nobody may send requests there; a [[radius.client]] names "
-                "somebody"
-            )
         Service.setName(self, "RADIUS dynamic authorization")
         self._reactor = reactor
-        self._host, _, port = radius.dynamic.rpartition(":")
-        self._number = int(port)
         self._port: Any = None
+        self._place = configuration.radius.dynamic
         self._rules = DynamicAuthorization(
             reactor,
-            {one.host: one.sharedSecret() for one in radius.client},
-            NAS.of(configuration),
-            sessions,
-            radius.dynamicWindow,
-            radius.requireEventTimestamp,
-            counters,
-            [one.name for one in configuration.network.filter],
+            counters=counters,
+            sessions=sessions,
+            **_settings(configuration),
         )
 
     @property
@@ -318,8 +329,35 @@ class DynamicService(Service):
         """
         See L{IPreparable.lacking}.
         """
-        if fault := lackingAddress(self._host):
+        if self._place and (fault := lackingAddress(self._place.rpartition(":")[0])):
             yield f"[radius] dynamic = {fault}"
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to follow C{configuration}, at another port too.
+
+        @raise ConfigurationError: it can't be used.
+        """
+        settings, place = _settings(configuration), configuration.radius.dynamic
+        opened: list[Any] = []
+
+        def open() -> None:
+            if self.running and place != self._place:
+                opened.append(self._open(place))
+
+        def close() -> None:
+            for port in filter(None, opened):
+                port.stopListening()
+
+        def apply() -> None:
+            self._rules.change(**settings)
+            self._place = place
+            if opened:
+                old, self._port = self._port, opened.pop()
+                if old is not None:
+                    old.stopListening()
+
+        return Step(apply, open, close)
 
     def privilegedStartService(self) -> None:
         """
@@ -328,15 +366,7 @@ class DynamicService(Service):
         @raise ConfigurationError: that isn't possible; the text says why.
         """
         Service.privilegedStartService(self)
-        try:
-            self._port = self._reactor.listenUDP(
-                self._number, DynamicPort(self._rules), interface=self._host
-            )
-        except CannotListenError as error:
-            raise ConfigurationError(
-                f"[radius] dynamic: can't listen on {self._host}:{self._number}: "
-                f"{error.socketError.strerror}"
-            ) from error
+        self._port = self._open(self._place)
 
     def stopService(self) -> Any:
         """
@@ -345,3 +375,34 @@ class DynamicService(Service):
         Service.stopService(self)
         port, self._port = self._port, None
         return port.stopListening() if port is not None else None
+
+    def _open(self, place: str) -> Any:
+        if not place:
+            return None
+        host, _, number = place.rpartition(":")
+        try:
+            return self._reactor.listenUDP(int(number), DynamicPort(self._rules), interface=host)
+        except CannotListenError as error:
+            raise ConfigurationError(
+                f"[radius] dynamic: can't listen on {place}: {error.socketError.strerror}"
+            ) from error
+
+
+def _settings(configuration: Configuration) -> dict[str, Any]:
+    """
+    Return the arguments of L{DynamicAuthorization.change} that C{configuration} gives.
+
+    @raise ConfigurationError: nobody may send requests, or a secret is missing.
+    """
+    radius = configuration.radius
+    if radius.dynamic and not radius.client:
+        raise ConfigurationError(
+            "[radius] dynamic: nobody may send requests there; a [[radius.client]] names somebody"
+        )
+    return {
+        "secrets": {one.host: one.sharedSecret() for one in radius.client if radius.dynamic},
+        "nas": NAS.of(configuration),
+        "window": radius.dynamicWindow,
+        "timestamps": radius.requireEventTimestamp,
+        "filters": [one.name for one in configuration.network.filter],
+    }

@@ -111,6 +111,20 @@ class Server:
         """
         return self.transport == "tls" or bool(self.acctPort if accounting else self.authPort)
 
+    def proofs(self) -> tuple[bytes, ...]:
+        """
+        Return what the server and we prove ourselves by: the shared secret, and the content of the
+        files of TLS.
+
+        @raise ConfigurationError: there is no secret, or a file can't be read.
+        """
+        files = (self.tlsAuthority, self.tlsCertificate, self.tlsKey)
+        try:
+            content = [FilePath(one).getContent() for one in files if one]
+        except OSError as error:
+            raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
+        return self.sharedSecret(), *content
+
     def sharedSecret(self) -> bytes:
         """
         Return the shared secret.

@@ -94,6 +94,8 @@ class Admission(Generic[C]):
     """
     The calls that exist now, from L{begin} to L{leave}, and the seats that they have. It is a
     collection of these calls.
+
+    @ivar limits: the limits of the configuration. They may be replaced: calls that exist stay.
     """
 
     def __init__(self, limits: LimitsSection, seconds: Callable[[], float], known: Known) -> None:
@@ -102,7 +104,7 @@ class Admission(Generic[C]):
         @param seconds: returns the monotonic time, in seconds.
         @param known: the sources for which half of the places are kept.
         """
-        self._limits = limits
+        self.limits = limits
         self._unproven: Places[C] = Places(seconds, known)
         self._calls: dict[C, _Counted] = {}
         self._setups = _Tally()
@@ -129,7 +131,7 @@ class Admission(Generic[C]):
         full = self._full(source)
         if full:
             raise Exhausted(full)
-        limits, setups = self._limits, self._setups
+        limits, setups = self.limits, self._setups
         what = "calls being set up", "max-setups"
         fault = setups.fault(source, 0, limits.maxSetupsPerSource, *what)
         if fault:
@@ -161,7 +163,7 @@ class Admission(Generic[C]):
         allowed = self._allowed(profile)
         if not _reached(len(own), allowed):
             return [], []
-        if self._limits.perUser == "deny":
+        if self.limits.perUser == "deny":
             return own, []
         return [], own[: len(own) - allowed + 1]
 
@@ -229,11 +231,11 @@ class Admission(Generic[C]):
         """
         Return how many seats the user of C{profile} may have; 0 for any number.
         """
-        limit = self._limits.maxSessionsPerUser
+        limit = self.limits.maxSessionsPerUser
         return limit if profile.sessions is None else profile.sessions
 
     def _full(self, source: str) -> str:
-        limits = self._limits
+        limits = self.limits
         return self._seats.fault(
             source, limits.maxSessions, limits.maxSessionsPerSource, "sessions", "max-sessions"
         )

@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from pptpgw.interfaces import IPreparable
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
+from pptpgw.interfaces import IPreparable, ISessions
 from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
 from pptpgw.sessions.audit import Audit, LineObserver
@@ -31,24 +33,64 @@ class AuditFile(Service):
     @ivar audit: the observer that writes to it.
     """
 
-    def __init__(self, reactor: IReactorTime, path: str, ledger: bool) -> None:
+    def __init__(self, reactor: IReactorTime, path: str, sessions: ISessions, ledger: bool) -> None:
         """
+        @param path: the path of the file; empty for none.
+        @param sessions: the sessions that C{audit} observes while there is a file.
         @param ledger: whether a ledger calls L{endEarlier}, once the store has ended the sessions
             that an earlier run left open. Otherwise they end when this service starts.
         """
         Service.setName(self, "the audit's file")
+        self._reactor = reactor
         self._path = path
+        self._sessions = sessions
         self._ledger = ledger
-        self._file = QueuedLines(reactor, path)
+        self._file = self._made(path)
         self._leftOpen = LeftOpen()
-        self.audit = Audit(reactor, LineObserver(self._file.write))
+        self.audit = Audit(reactor, LineObserver(self._write))
 
     def lacking(self) -> Iterator[str]:
         """
         See L{IPreparable.lacking}.
         """
-        if fault := lackingFile(self._path):
+        if self._path and (fault := lackingFile(self._path)):
             yield f"[audit] file = {fault}"
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to write to another file from now on, or to none.
+        """
+        path, opened = configuration.audit.file, list[QueuedLines]()
+
+        def open() -> None:
+            if path != self._path and path and self.running:
+                opened.append(QueuedLines(self._reactor, path))
+                opened[0].open()
+
+        def close() -> None:
+            for file in opened:
+                file.close()
+
+        def apply() -> None:
+            if path == self._path:
+                return
+            self._path = path
+            old, self._file = self._file, opened[0] if opened else self._made(path)
+            if old is not None:
+                old.close()
+            if self._file is None:
+                self._sessions.removeObserver(self.audit)
+            elif old is None:
+                self._sessions.addObserver(self.audit)
+
+        return Step(apply, open, close)
+
+    def _made(self, path: str) -> QueuedLines | None:
+        return QueuedLines(self._reactor, path) if path else None
+
+    def _write(self, line: str) -> None:
+        if self._file is not None:
+            self._file.write(line)
 
     def privilegedStartService(self) -> None:
         """
@@ -57,6 +99,8 @@ class AuditFile(Service):
         @raise pptpgw.error.ConfigurationError: that isn't possible; the text says why.
         """
         Service.privilegedStartService(self)
+        if self._file is None:
+            return
         self._file.open()
         self._leftOpen = LeftOpen(lastLines(self._path, _LOOKED_AT))
 
@@ -69,14 +113,14 @@ class AuditFile(Service):
         if not self._ledger:
             self.endEarlier(())
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[Any] | None:
         """
         Close the file.
 
         @return: a Deferred that fires when everything is written.
         """
         Service.stopService(self)
-        return self._file.close()
+        return self._file.close() if self._file is not None else None
 
     def endEarlier(self, records: Sequence[SessionRecord]) -> None:
         """

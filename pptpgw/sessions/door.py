@@ -19,6 +19,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
+from pptpgw.config.section import ListenSection
 from pptpgw.sessions.places import Known, Places
 
 
@@ -62,18 +63,15 @@ class Door(Generic[C]):
         seconds: Callable[[], float],
         known: Known,
         isProven: Callable[[C], bool],
-        maxConnections: int,
-        maxPerHost: int,
-        maxSilent: int,
+        listen: Callable[[], ListenSection],
     ) -> None:
         """
         @param seconds: returns the monotonic time, in seconds.
         @param known: the addresses for which half of the places are kept.
         @param isProven: returns whether a connection has, or had, a caller that has authenticated.
+        @param listen: returns the section C{[listen]} in force, which has the limits.
         """
-        self._maxConnections = maxConnections
-        self._maxPerHost = maxPerHost
-        self._maxSilent = maxSilent
+        self._listen = listen
         self._hosts: Counter[str] = Counter()
         self._connections: dict[C, str] = {}
         self._unproven: Places[C] = Places(seconds, known, isProven)
@@ -86,12 +84,14 @@ class Door(Generic[C]):
         @return: the limit for which it must be refused, or None; and the connection that must be
             closed for it, if any. L{closed} need not be called for that one.
         """
-        if self._hosts[host] >= self._maxPerHost:
+        listen = self._listen()
+        most, silent = listen.maxConnections, listen.maxSilentConnections
+        if self._hosts[host] >= listen.maxConnectionsPerHost:
             return Limit.HOST, None
-        if len(self._silent) >= self._maxSilent:
-            limit, found = Limit.SILENT, self._silent.displace(host, self._maxSilent)
-        elif len(self._connections) >= self._maxConnections:
-            limit, found = Limit.ALL, self._unproven.displace(host, self._maxConnections)
+        if len(self._silent) >= silent:
+            limit, found = Limit.SILENT, self._silent.displace(host, silent)
+        elif len(self._connections) >= most:
+            limit, found = Limit.ALL, self._unproven.displace(host, most)
         else:
             return None, None
         if found is None:

@@ -8,12 +8,15 @@ The rules:
    section 1.1).
  - The filter may change while the session lasts, and applies from the next packet on. If it changes
    to one that doesn't exist, nothing passes any more.
+ - The configured filters may change too, and apply from the next packet on. A session that began
+   when no filter was configured has no gate, since that would cost time; it ends if its account
+   comes to name a filter.
  - A gate applies to IPv4 and IPv6, whatever plugin makes their network protocols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +24,16 @@ from pptpgw.error import Refused
 from pptpgw.interfaces import Attachments
 from pptpgw.log import Logger
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
 
 _NOTHING = Filter(())
+
+_UNGATED = Cause(
+    "its packets can't be filtered: it began when no filter was configured", Termination.NAS_REQUEST
+)
 
 
 class Gate:
@@ -60,6 +68,10 @@ def _both(one: Callable[[bytes], bool], other: Callable[[bytes], bool]) -> Calla
     return lambda packet: one(packet) and other(packet)
 
 
+def _made(rules: Mapping[str, tuple[str, ...]]) -> dict[str, Filter]:
+    return {name: Filter(one) for name, one in rules.items()}
+
+
 class Filters(SessionObserver):
     """
     The configured filters, which make the gates of sessions and change them.
@@ -72,7 +84,7 @@ class Filters(SessionObserver):
         @param rules: the rules of each filter, by the filter's name.
         @raise ValueError: a rule isn't L{pptpgw.sessions.filter.ALLOWED}.
         """
-        self._filters = {name: Filter(one) for name, one in (rules or {}).items()}
+        self._filters = _made(rules or {})
 
     @property
     def names(self) -> Container[str]:
@@ -91,14 +103,26 @@ class Filters(SessionObserver):
             raise Refused(f"there is no filter {profile.filter!a}", retry=False)
         return Gate(self._filters.get(profile.filter)) if self._filters else None
 
+    def change(self, rules: Mapping[str, tuple[str, ...]], sessions: Iterable[Any]) -> None:
+        """
+        Replace the filters, those of C{sessions} too.
+
+        @param rules: as for the constructor.
+        """
+        self._filters = _made(rules)
+        for session in sessions:
+            self.sessionChanged(session)
+
     def sessionChanged(self, session: Any) -> None:
         """
         See L{ISessionObserver.sessionChanged}: set the filter that the profile names now.
         """
         gate: Gate | None = session.gate
-        if gate is None:
-            return
         profile: Profile = session.profile
+        if gate is None:
+            if profile.filter:
+                session.hangUp(_UNGATED)
+            return
         gate.filter = self._filters.get(profile.filter)
         if profile.filter and gate.filter is None:
             gate.filter = _NOTHING

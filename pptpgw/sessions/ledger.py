@@ -21,6 +21,7 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import time
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.ports.queue import Queue
@@ -181,6 +184,20 @@ class Ledger(SessionObserver):
         self._stopped = stopped
         self._later("stop", STOP_SECONDS, self._abandon)
         return stopped
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to write rows under another name of the gateway, and at other intervals.
+        """
+        return Step(partial(self._follow, configuration.link.name, configuration.audit.interim))
+
+    def _follow(self, gateway: str, interim: float) -> None:
+        self._gateway = gateway
+        if interim != self._interim:
+            self._interim = interim
+            if "interim" in self._timers:
+                self._cancel("interim")
+                self._later("interim", interim, self._again)
 
     # ISessionObserver
 

@@ -14,10 +14,11 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from time import time
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.config.section import LimitsSection
@@ -26,6 +27,7 @@ from pptpgw.interfaces import ISession
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.timing.slices import inSlices
 from pptpgw.timing.timer import cancelled
 
 VOLUME_SECONDS = 2.0
@@ -43,6 +45,9 @@ meanwhile.
 class SessionLimits(SessionObserver):
     """
     A session observer that ends sessions at their limits.
+
+    @ivar limits: the limits of the configuration, for sessions whose account has none.
+    @ivar now: returns the time of day, in seconds since 1970, for the hours.
     """
 
     def __init__(
@@ -53,15 +58,31 @@ class SessionLimits(SessionObserver):
         @param now: returns the time of day, in seconds since 1970, for the hours.
         """
         self._clock = clock
-        self._limits = limits
-        self._now = now
+        self.limits = limits
+        self.now = now
         self._watches: dict[ISession, _Watch] = {}
+
+    def change(self, limits: LimitsSection) -> Deferred[None]:
+        """
+        Apply C{limits} instead, to the current sessions too. Durations and volumes count from the
+        beginning of each session.
+
+        @return: fires when the timers of all sessions are set by the new limits.
+        """
+        self.limits = limits
+        return inSlices(self._clock, self._again())
+
+    def _again(self) -> Iterator[None]:
+        for session in tuple(self._watches):
+            if session in self._watches:
+                self._watches[session].begin()
+            yield
 
     def sessionStarted(self, session: ISession) -> None:
         """
         See L{ISessionObserver.sessionStarted}: begin to watch the limits of the session.
         """
-        self._watches[session] = watch = _Watch(session, self._clock, self._limits, self._now)
+        self._watches[session] = watch = _Watch(session, self._clock, self)
         watch.begin()
 
     def sessionChanged(self, session: ISession) -> None:
@@ -86,19 +107,12 @@ class _Watch:
     The limits of one session, and the timer that watches them.
     """
 
-    __slots__ = ("_clock", "_heard", "_limits", "_now", "_packets", "_session", "_timer")
+    __slots__ = ("_clock", "_heard", "_owner", "_packets", "_session", "_timer")
 
-    def __init__(
-        self,
-        session: ISession,
-        clock: IReactorTime,
-        limits: LimitsSection,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, session: ISession, clock: IReactorTime, owner: SessionLimits) -> None:
         self._session = session
         self._clock = clock
-        self._limits = limits
-        self._now = now
+        self._owner = owner
         self._packets = session.counters.packetsReceived
         # The last time at which the user was known to have sent a packet.
         self._heard = clock.seconds()
@@ -147,18 +161,18 @@ class _Watch:
     # The seconds until each limit must be looked at; 0 or less: the limit is reached.
 
     def _time(self) -> float:
-        limit = _limit(self._session.profile.sessionTimeout, self._limits.sessionTimeout)
+        limit = _limit(self._session.profile.sessionTimeout, self._owner.limits.sessionTimeout)
         return limit - self._session.duration
 
     def _silence(self) -> float:
-        limit = _limit(self._session.profile.idleTimeout, self._limits.idleTimeout)
+        limit = _limit(self._session.profile.idleTimeout, self._owner.limits.idleTimeout)
         packets, now = self._session.counters.packetsReceived, self._clock.seconds()
         if packets != self._packets:
             self._packets, self._heard = packets, now
         return min(self._heard + limit - now, limit / 4)
 
     def _volume(self) -> float:
-        limit = _limit(self._session.profile.volume, self._limits.volume)
+        limit = _limit(self._session.profile.volume, self._owner.limits.volume)
         counters = self._session.counters
         if counters.octetsReceived + counters.octetsSent >= limit:
             return 0.0
@@ -168,7 +182,7 @@ class _Watch:
         text = self._session.profile.hours
         if not text:
             return inf
-        left = hours.parse(text).left(self._now())
+        left = hours.parse(text).left(self._owner.now())
         return min(left, HOURS_SECONDS) if left < inf else inf
 
 

@@ -100,6 +100,13 @@ class FailureTable:
     def __len__(self) -> int:
         return len(self._records)
 
+    def change(self, allowed: int, seconds: float) -> None:
+        """
+        Count by other limits from now on. A lockout that goes on ends when it would have.
+        """
+        self._allowed = allowed
+        self._seconds = seconds
+
     def locked(self, subject: str) -> bool:
         """
         Return whether C{subject} is locked out.
@@ -159,6 +166,13 @@ class Lockout:
         )
         # The sources with a claim that is judged after its call has lost its place.
         self._displaced: set[str] = set()
+
+    def change(self, limits: LimitsSection) -> None:
+        """
+        Count by other limits from now on. Failures that were counted stay, as do lockouts.
+        """
+        self._users.change(limits.maxFailures, limits.lockout)
+        self._sources.change(limits.maxFailuresPerSource, limits.lockout)
 
     def judge(
         self,

@@ -64,7 +64,14 @@ class Known:
         """
         self._logins.pop(source, None)
         self._logins[source] = self._seconds()
-        if len(self._logins) > self._limit:
+        self.keep(self._limit)
+
+    def keep(self, limit: int) -> None:
+        """
+        Remember at most C{limit} sources from now on.
+        """
+        self._limit = limit
+        while len(self._logins) > limit:
             del self._logins[next(iter(self._logins))]
 
 

@@ -4,7 +4,7 @@ The reservation of addresses that accounts own, before the first caller comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.application.service import Service
@@ -28,17 +28,20 @@ class Reservation(Service):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, stores: Iterable[IStore], networks: Iterable[object]
+        self,
+        clock: IReactorTime,
+        stores: Callable[[], Iterable[IStore]],
+        networks: Iterable[object],
     ) -> None:
         """
         @param clock: for slices, since stores may have thousands of accounts.
-        @param stores: the stores of the checkers. Addresses of other accounts are learned when
-            their users call.
+        @param stores: returns the stores of the checkers. Addresses of other accounts are learned
+            when their users call.
         @param networks: the networks; those that aren't L{IReserving} have no part in this.
         """
         Service.setName(self, "addresses of accounts")
         self._clock = clock
-        self._stores = tuple(stores)
+        self._stores = stores
         self._networks = [IReserving(one) for one in networks if IReserving.providedBy(one)]
 
     def startService(self) -> None:
@@ -54,7 +57,7 @@ class Reservation(Service):
 
         @return: a Deferred that fires when that is done or has failed; a failure is logged.
         """
-        stores = self._stores if self._networks else ()
+        stores = self._stores() if self._networks else ()
         asked = [
             store.accounts().addCallbacks(
                 lambda accounts: inSlices(self._clock, self._each(accounts)), self._failed

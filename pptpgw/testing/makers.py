@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pptpgw.config.configuration import parse
+from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import LimitsSection, ListenSection
 from pptpgw.counting.counters import Counters
@@ -74,7 +74,7 @@ def makeEnvironment(
     @param interface: the interface of the data path, if it has one.
     @raise pptpgw.error.ConfigurationError: there is a mistake in C{text}.
     """
-    environment = Environment.of(clock or Clock(), parse(text, "test"), counters)
+    environment = Environment(clock or Clock(), parse(text, "test"), counters or Counters())
     environment.interface = interface
     return environment
 
@@ -89,11 +89,11 @@ def makeTunnelEnvironment(
     @param listen: the section C{[listen]}; None for its defaults.
     @param clock: as for L{makeEnvironment}.
     """
-    environment = makeEnvironment(clock=clock)
+    configuration = Configuration(listen=listen or ListenSection())
+    environment = Environment(clock or Clock(), configuration)
     reactor, counters = environment.reactor, environment.counters
     return TunnelEnvironment(
         reactor,
-        listen or environment.configuration.listen,
         calls,
         counters,
         Quota(reactor, counters),

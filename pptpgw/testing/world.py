@@ -14,10 +14,9 @@ from twisted.internet.task import Clock
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import judgesOf
+from pptpgw.auth.judging import configureCheckers, linkSettings
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.build import (
-    configureCheckers,
-    linkSettings,
     makeFilters,
     makeNetworks,
     makeObservers,

@@ -32,8 +32,6 @@ have inside themselves, so that those expire first.
 class Part(Service):
     """
     One part of the gateway, as functions that open, start and stop it.
-
-    @ivar stopSeconds: the time that the part may take to stop, in seconds.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class Part(Service):
         open: Callable[[], object] | None = None,
         start: Callable[[], object] = lambda: None,
         stop: Callable[[], object] = lambda: None,
-        stopSeconds: float = STOP_SECONDS,
+        stopSeconds: Callable[[], float] = lambda: STOP_SECONDS,
     ) -> None:
         """
         @param name: the name of the part, for the log too.
@@ -50,11 +48,19 @@ class Part(Service):
         @param start: starts what needs none.
         @param stop: stops the part, and may return a Deferred. It is called after C{open} or
             C{start}, and if one of these fails.
+        @param stopSeconds: returns the time that the part may take to stop, in seconds.
         """
         Service.setName(self, name)
-        self.stopSeconds = stopSeconds
+        self._stopSeconds = stopSeconds
         self._open, self._start, self._stop = open, start, stop
         self._begun = False
+
+    @property
+    def stopSeconds(self) -> float:
+        """
+        The time that the part may take to stop, in seconds.
+        """
+        return self._stopSeconds()
 
     def privilegedStartService(self) -> None:
         """

@@ -76,11 +76,10 @@ class Entrance(Generic[C]):
         @param noun: the tunnel's word for one of its connections, such as "line". The log and the
             counters use it.
         """
-        listen = environment.listen
         self.connections: set[C] = set()
         self._listening = Listening()
         self._reactor = environment.reactor
-        self._clients = listen.clients
+        self._environment = environment
         self._counters: Counters = environment.counters
         self._quota: Quota = environment.quota
         self._attempts: Attempts = environment.attempts
@@ -90,9 +89,7 @@ class Entrance(Generic[C]):
             environment.reactor.seconds,
             environment.known,
             lambda connection: connection.isProven,
-            listen.maxConnections,
-            listen.maxConnectionsPerHost,
-            listen.maxSilentConnections,
+            lambda: environment.listen,
         )
         self._stopping = False
         self._emptied: list[Deferred[None]] = []
@@ -112,7 +109,7 @@ class Entrance(Generic[C]):
         connection may be closed for it.
         """
         noun = self._noun
-        if self._clients and not self._isPermitted(caller):
+        if not self._isPermitted(caller):
             self.refuse(caller, f"{noun} from a client that isn't permitted", "clients")
             return False
         if self._stopping:
@@ -245,11 +242,14 @@ class Entrance(Generic[C]):
             yield
 
     def _isPermitted(self, caller: str) -> bool:
+        clients = self._environment.listen.clients
+        if not clients:
+            return True
         try:
             address = ip_address(caller)
         except ValueError:
             return True
-        return any(address in network for network in self._clients)
+        return any(address in network for network in clients)
 
 
 def addressText(address: object) -> str:

@@ -25,10 +25,17 @@ class TunnelEnvironment:
     """
 
     reactor: Any
-    listen: ListenSection
     calls: ICallTaker
     counters: Counters
     quota: Quota
     attempts: Attempts
     known: Known
     environment: IEnvironment
+
+    @property
+    def listen(self) -> ListenSection:
+        """
+        See L{ITunnelEnvironment}.
+        """
+        listen: ListenSection = self.environment.configuration.listen
+        return listen

@@ -270,7 +270,7 @@ class TestPlugin:
         checker = factory.generateChecker("")
         with pytest.raises(PPTPGWError, match="there is no store; pptpgw user add makes one"):
             IConfigurable(checker).configure(
-                NoSettings(), Environment.of(Clock(), configuration(tmp_path))
+                NoSettings(), Environment(Clock(), configuration(tmp_path))
             )
 
     def test_noURL(self) -> None:
@@ -281,7 +281,7 @@ class TestPlugin:
         await store.addAccount("bob", b"x", recoverable=True)
         checker = AccountsCheckerFactory().generateChecker("")
         IConfigurable(checker).configure(
-            NoSettings(), Environment.of(Clock(), configuration(tmp_path))
+            NoSettings(), Environment(Clock(), configuration(tmp_path))
         )
         assert isinstance(checker, AccountsChecker)
         try:

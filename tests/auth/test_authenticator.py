@@ -20,9 +20,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.judging import configureCheckers
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.auth.realm import AvatarID, SubscriberRealm
-from pptpgw.build import configureCheckers
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Grant,

@@ -36,9 +36,9 @@ from pptpgw.auth.eaptls import (
     makeContext,
     nameIn,
 )
+from pptpgw.auth.judging import linkSettings
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
-from pptpgw.build import linkSettings
 from pptpgw.config.configuration import Configuration, parse
 from pptpgw.config.environment import Environment
 from pptpgw.error import ConfigurationError, Refused
@@ -90,7 +90,7 @@ def _keys(keys: dict[str, Any]) -> list[str]:
 def methods(
     judged: Sequence[type[Interface]], encryption: str = "require", **section: object
 ) -> list[str]:
-    environment = Environment.of(Clock(), configuration({"encryption": encryption}, **section))
+    environment = Environment(Clock(), configuration({"encryption": encryption}, **section))
     configured = EAP.configured(environment.settings(EAP), environment, judged)
     return [method.name for method in configured.methods]
 
@@ -179,7 +179,7 @@ class TestConfigured:
         self, section: dict[str, object], names: list[str]
     ) -> None:
         settings = linkSettings(
-            Environment.of(Clock(), configuration({"encryption": "off"}, **section)), LOCAL
+            Environment(Clock(), configuration({"encryption": "off"}, **section)), LOCAL
         )
         assert [method.name for method in settings.methods] == names
         assert [method.name for method in settings.usableMethods] == names
@@ -187,9 +187,7 @@ class TestConfigured:
     def test_thatOfMD5AloneIsNotOfferedWhereKeysAreNeeded(self) -> None:
         md5 = EAPProtocol((MD5,))
         assert not md5.earnsKeys and md5.strength < MSCHAPV2.strength
-        settings = linkSettings(
-            Environment.of(Clock(), configuration({"encryption": "off"})), LOCAL
-        )
+        settings = linkSettings(Environment(Clock(), configuration({"encryption": "off"})), LOCAL)
         required = replace(settings, methods=(md5, MSCHAPV2), encryption="require")
         assert required.usableMethods == (MSCHAPV2,)
 

@@ -15,8 +15,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.eap import EAP
+from pptpgw.auth.judging import linkSettings
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.build import linkSettings
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.section import LinkSection

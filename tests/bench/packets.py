@@ -66,7 +66,9 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
     from twisted.internet.epollreactor import EPollReactor
     from zope.interface import implementer
 
+    from pptpgw.config.configuration import Configuration
     from pptpgw.config.environment import Environment
+    from pptpgw.config.section import LinkSection
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.interfaces import IChannelOwner, MPPEParameters
@@ -108,7 +110,8 @@ def serve(name: str, mode: str, encrypted: bool, size: int, seconds: float) -> N
             channel.setSendMPPE(MPPEParameters(KEY, 128))
             channel.setReceiveMPPE(MPPEParameters(KEY, 128))
     case = CASES[name]
-    case.open(Server(Environment(reactor, LARGEST, None, counters), channels[0], channels[1]))
+    environment = Environment(reactor, Configuration(link=LinkSection(mru=LARGEST)), counters)
+    case.open(Server(environment, channels[0], channels[1]))
     begin: list[float] = []
     forwarded = Path("/sys/class/net/beyond/statistics/tx_packets")
 

@@ -19,7 +19,7 @@ from pptpgw.build import networkFactories
 from pptpgw.config import discovery
 from pptpgw.config.configuration import MOVED, SECTIONS, Configuration, load, parse
 from pptpgw.config.environment import Environment
-from pptpgw.config.reload import plan
+from pptpgw.config.reload import Plan
 from pptpgw.config.section import LinkSection, NamedFilter
 from pptpgw.config.table import keysOf
 from pptpgw.error import ConfigurationError
@@ -399,12 +399,13 @@ class TestErrors:
         plugin = discovery.find(INetworkDeclarer, "cups")
         assert configuration.section(plugin).cups == 2
         assert [one.name for one in configuration.section(declarer).generic] == ["xns"]
-        environment = Environment.of(Clock(), configuration)
+        environment = Environment(Clock(), configuration)
         assert list(networkFactories(environment)) == ["ipv4", "cup0", "cup1", "xns"]
         assert fault("[network]\ncups = 9").startswith(
             "x.toml: [network] cups = 9: must be a whole"
         )
-        planned = plan(Configuration(), parse("[network]\ncups = 1", "x.toml"), {})
+        new = parse("[network]\ncups = 1\n[[network.generic]]\nname = 'xns'", "x.toml")
+        planned = Plan(environment, new, (), (), {})
         (change,) = planned.reloaded.changes
         assert (change.section, change.key) == ("network", "cups")
 

@@ -80,19 +80,24 @@ def test_whatChangesAndWhatDoesnt(log: list[str]) -> None:
     settings = given(service).settings
     assert (settings.localAddress, settings.peerAddress) == ("10.77.0.1", "10.78.0.10")
     assert settings.dns == ("192.0.2.53",)
-    kept = "these changes need a restart: [auth] checkers, [ipv4] local, [ipv6] dns, [pptp] port"
+    kept = [
+        "[auth] checkers needs a restart: "
+        "the program that runs the gateway has chosen the checkers",
+        "[pptp] port needs a restart: the port is open",
+        "[ipv4] local needs a restart: it is this end's address on every link",
+    ]
     assert log == [
-        "the configuration was read again; new for sessions from now on: [ipv4] pool, [ipv4] dns",
-        kept,
-        "the configuration was read again; new for sessions from now on: nothing is different",
-        kept,
+        "the configuration was read again; for calls to come: [ipv4] pool, [ipv4] dns, [ipv6] dns",
+        *kept,
+        "the configuration was read again; nothing is different",
+        *kept,
     ]
 
 
 def test_whatTheFileSaysNoMoreIsTheDefault(log: list[str]) -> None:
     service = started()
     service.reload(parse(START.partition("[ipv4]")[0], "test"))
-    assert log == ["the configuration was read again; new for sessions from now on: [ipv4] pool"]
+    assert log == ["the configuration was read again; for calls to come: [ipv4] pool"]
     addresses = [given(service).settings.peerAddress for _ in range(2)]
     assert addresses == ["10.77.0.10", "10.77.0.11"]
 
@@ -168,6 +173,6 @@ def test_theCommandReadsItsFileAgain(tmp_path: Path, log: list[str]) -> None:
     path.write_text('[ipv4]\npol = ["10.79.0.10"]\n')
     service._readAgain()
     assert log == [
-        "the configuration was read again; new for sessions from now on: [ipv4] pool",
+        "the configuration was read again; for calls to come: [ipv4] pool",
         f"the configuration is unchanged: {path}: unknown key pol in [ipv4]: did you mean pool?",
     ]

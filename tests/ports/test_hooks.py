@@ -22,6 +22,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from pptpgw.config.section import HooksSection
+from pptpgw.config.table import keysOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ISessionObserver
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -29,6 +31,7 @@ from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.ports.hooks import Hooks
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.session import Session
 from pptpgw.testing import DrivenLink, makeSession
 from tests.ports.running import running
@@ -114,6 +117,15 @@ class Reactor(Clock):
                 program.end()
 
 
+def section(scripts: Mapping[str, str], deadline: float, processes: int) -> HooksSection:
+    """
+    The section that names these scripts.
+    """
+    keys = keysOf(HooksSection)
+    paths = {keys[name].attribute: path for name, path in scripts.items()}
+    return HooksSection(**paths, deadline=deadline, processes=processes)
+
+
 class World:
     """
     Hooks, and sessions for them.
@@ -121,7 +133,8 @@ class World:
 
     def __init__(self, processes: int = 4, scripts: Mapping[str, str] = SCRIPTS) -> None:
         self.reactor = Reactor()
-        self.hooks = Hooks(self.reactor, scripts, "pptp0", 10.0, processes)
+        settings = section(scripts, 10.0, processes)
+        self.hooks = Hooks(self.reactor, settings, "pptp0", Registry(self.reactor))
         self.ipcp = IPCP(IPv4Settings(localAddress="10.77.0.1", peerAddress="10.77.0.10"))
         ours, theirs = (bytes(7) + bytes((last,)) for last in (1, 2))
         self.ipv6cp = IPV6CP(IPv6Settings(identifier=ours, peerIdentifier=theirs))
@@ -380,7 +393,8 @@ def test_realScriptsOfManySessions(tmp_path: Path) -> None:
     world = World()
 
     def begin(reactor: Any) -> Deferred[None]:
-        hooks = world.hooks = Hooks(reactor, scripts, "pptp0", 1.5, 4)
+        settings = section(scripts, 1.5, 4)
+        hooks = world.hooks = Hooks(reactor, settings, "pptp0", Registry(reactor))
         hooks.start()
         sessions = [world.session(number) for number in range(10)]
         for one in sessions:

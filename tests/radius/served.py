@@ -28,7 +28,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
-from pptpgw.radius.build import makeAccounting, makeClient, makeQueue
+from pptpgw.radius.build import accounts, makeAccounting, makeClient, makeQueue
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.dynamic import DynamicService
 from pptpgw.sessions.pool import AddressPool
@@ -72,10 +72,14 @@ class Served:
         self.wire = MemoryNetwork(reactor)
         self.counters = Counters()
         self.client = makeClient(reactor, configuration, self.counters)
-        environment = Environment.of(reactor, configuration, self.counters, self.client)
+        environment = Environment(reactor, configuration, self.counters, radius=self.client)
         sessions = environment.sessions
         queue = makeQueue(reactor, configuration)
-        accounting = makeAccounting(reactor, configuration, self.client, self.counters, queue)
+        accounting = (
+            makeAccounting(reactor, configuration, self.client, self.counters, queue)
+            if accounts(configuration)
+            else None
+        )
         self.parts = parts = Stages(reactor)
         if configuration.radius.dynamic:
             self.dynamic = DynamicService(reactor, configuration, sessions, self.counters)

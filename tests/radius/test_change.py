@@ -58,7 +58,7 @@ def authenticator(server: FreeRADIUS) -> Iterator[Authenticator]:
     configuration = Configuration(radius=RADIUSSection(server=(one,)))
     client = makeClient(reactor, configuration, Counters())
     checker = RADIUSChecker()
-    checker.configure(NoSettings(), Environment.of(reactor, configuration, radius=client))
+    checker.configure(NoSettings(), Environment(reactor, configuration, radius=client))
     client.start()
     yield Authenticator(Portal(SubscriberRealm(), [checker]))
     client.stop()

@@ -395,7 +395,7 @@ class TestConfiguration:
         checker = RADIUSCheckerFactory().generateChecker("")
         assert isinstance(checker, RADIUSChecker)
         radius = RADIUSSection((server(),), "gate", (IPv4Address("192.0.2.9"),), deadline=9.0)
-        checker.configure(NoSettings(), Environment.of(Clock(), Configuration(radius=radius)))
+        checker.configure(NoSettings(), Environment(Clock(), Configuration(radius=radius)))
         assert (checker.nas, checker.deadline) == (NAS(b"gate", (IPv4Address("192.0.2.9"),)), 9.0)
 
     def test_orThoseOfTheGateway(self) -> None:
@@ -403,7 +403,7 @@ class TestConfiguration:
         listen = ListenSection(addresses=(IPv4Address("192.0.2.1"),))
         checker.configure(
             NoSettings(),
-            Environment.of(Clock(), Configuration(listen, radius=RADIUSSection((server(),)))),
+            Environment(Clock(), Configuration(listen, radius=RADIUSSection((server(),)))),
         )
         assert checker.nas == NAS(b"pptpgw", (IPv4Address("192.0.2.1"),))
 
@@ -411,7 +411,7 @@ class TestConfiguration:
     def test_thereMustBeAServer(self, servers: tuple[Server, ...]) -> None:
         with pytest.raises(ConfigurationError, match=r"radius\.server"):
             RADIUSChecker().configure(
-                NoSettings(), Environment.of(Clock(), Configuration(radius=RADIUSSection(servers)))
+                NoSettings(), Environment(Clock(), Configuration(radius=RADIUSSection(servers)))
             )
 
     def test_withoutAClientNobodyGetsIn(self) -> None:

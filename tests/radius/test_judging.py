@@ -83,7 +83,7 @@ class World:
         self.counters = Counters()
         self.client: RADIUSClient = makeClient(reactor, configuration, self.counters)
         self.checker = RADIUSChecker()
-        environment = Environment.of(reactor, configuration, radius=self.client)
+        environment = Environment(reactor, configuration, radius=self.client)
         self.checker.configure(NoSettings(), environment)
         self.answer: Answer | None = None
 
@@ -226,7 +226,7 @@ async def test_oneOfTwoEndsInMidLoad(tmp_path: Path, how: signal.Signals) -> Non
     configuration = Configuration(radius=radius)
     client = makeClient(reactor, configuration, Counters())
     checker = RADIUSChecker()
-    checker.configure(NoSettings(), Environment.of(reactor, configuration, radius=client))
+    checker.configure(NoSettings(), Environment(reactor, configuration, radius=client))
     granted: list[Any] = []
     others: list[Deferred[Any]] = []
 

@@ -49,7 +49,7 @@ def reserved(error: Exception | None = None) -> AddressPool:
     results: list[object] = []
     environment = makeEnvironment()
     network = IPv4Sessions(IPv4Section(), environment, pool)
-    Reservation(Clock(), [store], [object(), network]).reserve().addCallback(results.append)
+    Reservation(Clock(), lambda: [store], [object(), network]).reserve().addCallback(results.append)
     assert results
     return pool
 

@@ -18,7 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, seconds, whole
+from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, restart, seconds, whole
 from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.interfaces import (
     Caller,
@@ -64,15 +64,29 @@ class BridgeSection:
     @ivar ageing: seconds without a frame after which an address is forgotten.
     """
 
-    interface: str = key(INTERFACE, "pptptap0")
-    bridge: str = key(INTERFACE_OR_NONE, "")
-    tagged: bool = key(BOOLEAN, False)
-    spanningTree: bool = key(BOOLEAN, False)
-    checksum: bool = key(BOOLEAN, False)
-    addresses: int = key(whole(1, 65536), 4096)
-    addressesPerSession: int = key(whole(1, 65536), 64)
-    floods: int = key(whole(1, 10000), 100)
-    ageing: float = key(seconds(10, 86400), 300.0)
+    interface: str = key(
+        INTERFACE, "pptptap0", restart("the switch and its device are made at the start")
+    )
+    bridge: str = key(
+        INTERFACE_OR_NONE, "", restart("the switch and its device are made at the start")
+    )
+    tagged: bool = key(BOOLEAN, False, restart("the switch and its device are made at the start"))
+    spanningTree: bool = key(
+        BOOLEAN, False, restart("the switch and its device are made at the start")
+    )
+    checksum: bool = key(BOOLEAN, False, restart("the switch and its device are made at the start"))
+    addresses: int = key(
+        whole(1, 65536), 4096, restart("the switch and its device are made at the start")
+    )
+    addressesPerSession: int = key(
+        whole(1, 65536), 64, restart("the switch and its device are made at the start")
+    )
+    floods: int = key(
+        whole(1, 10000), 100, restart("the switch and its device are made at the start")
+    )
+    ageing: float = key(
+        seconds(10, 86400), 300.0, restart("the switch and its device are made at the start")
+    )
 
     def mtu(self, mru: int) -> int:
         """

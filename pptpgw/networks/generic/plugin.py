@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.config import discovery
-from pptpgw.config.kind import key
+from pptpgw.config.kind import key, restart
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Caller,
@@ -41,7 +41,7 @@ class GenericSection:
     @ivar generic: the network protocols, which are served besides C{[network] protocols}.
     """
 
-    generic: tuple[Declaration, ...] = key(GENERIC, ())
+    generic: tuple[Declaration, ...] = key(GENERIC, (), restart("networks are opened at the start"))
 
 
 @dataclass(frozen=True, slots=True)

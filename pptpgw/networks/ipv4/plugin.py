@@ -26,6 +26,7 @@ from zope.interface import implementer
 from pptpgw.config import discovery
 from pptpgw.config.kind import (
     ADDRESS,
+    NEW,
     POOL_NAME,
     POOL_OR_NONE,
     RANGES,
@@ -35,9 +36,10 @@ from pptpgw.config.kind import (
     choice,
     isUnicast,
     key,
+    restart,
 )
 from pptpgw.config.table import tables
-from pptpgw.error import ConfigurationError, Refused
+from pptpgw.error import ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
     Caller,
@@ -45,6 +47,7 @@ from pptpgw.interfaces import (
     IAddressPoolFactory,
     IAddressPools,
     IEnvironment,
+    IKernelInterface,
     INetworkFactory,
     IReadableNetwork,
     IReloadable,
@@ -97,15 +100,17 @@ class IPv4Section:
     @ivar wins: at most two NetBIOS name servers.
     """
 
-    local: IPv4Address = key(ADDRESS, IPv4Address("10.77.0.1"))
-    pool: tuple[AddressRange, ...] = key(
-        RANGES, ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),)
+    local: IPv4Address = key(
+        ADDRESS, IPv4Address("10.77.0.1"), restart("it is this end's address on every link")
     )
-    pools: tuple[NamedPool, ...] = key(POOLS, ())
-    unknownPool: str = key(choice("refuse", "default"), "refuse")
-    allocator: str = key(SPECIFICATION, "ranges")
-    dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
-    wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, ())
+    pool: tuple[AddressRange, ...] = key(
+        RANGES, ((IPv4Address("10.77.0.10"), IPv4Address("10.77.0.140")),), NEW
+    )
+    pools: tuple[NamedPool, ...] = key(POOLS, (), NEW)
+    unknownPool: str = key(choice("refuse", "default"), "refuse", NEW)
+    allocator: str = key(SPECIFICATION, "ranges", restart("sessions have addresses of the old one"))
+    dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, (), NEW)
+    wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, (), NEW)
 
     def allPools(self, gateway: Iterable[IPv4Address]) -> dict[str, PoolRanges]:
         """
@@ -179,14 +184,9 @@ class IPv4Sessions(Stages):
                 f'[ipv4] allocator = "{settings.allocator}" knows no other pool than its own: '
                 "there can be no [[ipv4.pools]]"
             )
-        kept = {}
-        if settings.local != old.local:
-            kept["local"] = "it is this end's address on every link that is up"
-        if settings.allocator != old.allocator:
-            kept["allocator"] = "sessions have addresses of the old one"
         if settings.pool != old.pool and not pools:
-            kept["pool"] = f'allocator = "{old.allocator}" can\'t change its addresses'
-        return kept
+            return {"pool": f'allocator = "{old.allocator}" can\'t change its addresses'}
+        return {}
 
     def reload(self, settings: IPv4Section) -> None:
         """
@@ -204,10 +204,19 @@ class IPv4Sessions(Stages):
             after = dict.fromkeys(self.pool.networks)
             for network in after:
                 if network not in before:
-                    interface.addRoute(network)
+                    self._addRoute(interface, network)
             for network in before:
                 if network not in after:
                     interface.removeRoute(network)
+
+    def _addRoute(self, interface: IKernelInterface, network: IPv4Network) -> None:
+        """
+        Route a network to the interface; log an error if the kernel refuses.
+        """
+        try:
+            interface.addRoute(network)
+        except PPTPGWError as error:
+            self._log.error("{error}", error=str(error))
 
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[IPCP]:
         """

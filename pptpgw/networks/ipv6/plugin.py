@@ -30,11 +30,13 @@ from zope.interface import implementer
 from pptpgw.config.kind import (
     BOOLEAN,
     IPV6_ADDRESSES,
+    NEW,
     PREFIXES,
     exactly,
     key,
     listOf,
     require,
+    restart,
     whole,
 )
 from pptpgw.counting.counters import Counters
@@ -45,6 +47,7 @@ from pptpgw.interfaces import (
     IEnvironment,
     INetworkFactory,
     IReadableNetwork,
+    IReloadable,
     ISubscriber,
 )
 from pptpgw.log import Logger
@@ -106,15 +109,21 @@ class IPv6Section:
     @ivar validLifetime: the valid lifetime of addresses and prefixes, in seconds.
     """
 
-    prefixes: tuple[IPv6Network, ...] = key(PREFIXES, (IPv6Network("fc00:0:1::/48"),))
-    delegate: tuple[IPv6Network, ...] = key(PREFIXES, (IPv6Network("fc00:1::/36"),))
-    delegateLength: int = key(whole(16, LENGTH), 56)
-    dhcp: bool = key(BOOLEAN, True)
-    managed: bool = key(BOOLEAN, False)
-    dns: tuple[IPv6Address, ...] = key(IPV6_ADDRESSES, ())
-    search: tuple[str, ...] = key(DOMAINS, ())
-    preferredLifetime: int = key(whole(_LIFETIME, 2**31), 3600)
-    validLifetime: int = key(whole(_LIFETIME, 2**31), 7200)
+    prefixes: tuple[IPv6Network, ...] = key(
+        PREFIXES, (IPv6Network("fc00:0:1::/48"),), restart("sessions have prefixes of the old ones")
+    )
+    delegate: tuple[IPv6Network, ...] = key(
+        PREFIXES, (IPv6Network("fc00:1::/36"),), restart("sessions have prefixes of the old ones")
+    )
+    delegateLength: int = key(
+        whole(16, LENGTH), 56, restart("sessions have prefixes of the old ones")
+    )
+    dhcp: bool = key(BOOLEAN, True, NEW)
+    managed: bool = key(BOOLEAN, False, NEW)
+    dns: tuple[IPv6Address, ...] = key(IPV6_ADDRESSES, (), NEW)
+    search: tuple[str, ...] = key(DOMAINS, (), NEW)
+    preferredLifetime: int = key(whole(_LIFETIME, 2**31), 3600, NEW)
+    validLifetime: int = key(whole(_LIFETIME, 2**31), 7200, NEW)
 
 
 class RoutedIPV6CP(IPV6CP):
@@ -199,7 +208,7 @@ class RoutedIPV6CP(IPV6CP):
         super().layerDown(protocol)
 
 
-@implementer(IReadableNetwork)
+@implementer(IReadableNetwork, IReloadable)
 class IPv6Sessions:
     """
     The IPv6 network of the gateway. See L{IReadableNetwork}.
@@ -220,6 +229,23 @@ class IPv6Sessions:
         self._pool = PrefixPool(settings.prefixes, LENGTH)
         self.local = self._pool.allocate()[1]
         self._behind = NetworksBehind(IPv6Network, (self.local,), LENGTH)
+        self.reload(settings)
+        self._delegated = PrefixPool(settings.delegate, settings.delegateLength)
+        # The DUID is derived from the prefixes, so it is the same after every start.
+        self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
+        self._disabled = False
+
+    def judge(self, settings: IPv6Section) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}.
+        """
+        _judge(settings, self._environment.mru)
+        return {}
+
+    def reload(self, settings: IPv6Section) -> None:
+        """
+        See L{IReloadable.reload}: tell hosts of sessions to come something else.
+        """
         self._lifetimes = settings.preferredLifetime, settings.validLifetime
         self._advertisement = RouterAdvertisement(
             lifetime=_LIFETIME,
@@ -232,10 +258,6 @@ class IPv6Sessions:
         self._dhcp: DHCPv6Settings | None = None
         if settings.dhcp:
             self._dhcp = DHCPv6Settings(settings.dns, settings.search, *self._lifetimes)
-        self._delegated = PrefixPool(settings.delegate, settings.delegateLength)
-        # The DUID is derived from the prefixes, so it is the same after every start.
-        self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
-        self._disabled = False
 
     def start(self) -> None:
         """

@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from pptpgw import interfaces
-from pptpgw.config.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, whole
+from pptpgw.config.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, restart, whole
 from pptpgw.interfaces import (
     Attachment,
     IEnvironment,
@@ -56,10 +56,26 @@ class IPXSection:
     @ivar dosbox: C{ADDRESS:PORT} to listen at for DOSBox; empty to not listen.
     """
 
-    network: int = key(whole(1, DEFAULT_NETWORK - 1), 0x77000000)
-    name: str = key(ROUTER_NAME, "PPTPGW")
-    announcements: bool = key(BOOLEAN, True)
-    dosbox: str = key(UDP_ADDRESS, "")
+    network: int = key(
+        whole(1, DEFAULT_NETWORK - 1),
+        0x77000000,
+        restart("the router is made at the start, and all callers are on its network"),
+    )
+    name: str = key(
+        ROUTER_NAME,
+        "PPTPGW",
+        restart("the router is made at the start, and all callers are on its network"),
+    )
+    announcements: bool = key(
+        BOOLEAN,
+        True,
+        restart("the router is made at the start, and all callers are on its network"),
+    )
+    dosbox: str = key(
+        UDP_ADDRESS,
+        "",
+        restart("the router is made at the start, and all callers are on its network"),
+    )
 
 
 class CallerIPXCP(IPXCP):

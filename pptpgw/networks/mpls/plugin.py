@@ -25,7 +25,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import INTERFACE, key
+from pptpgw.config.kind import INTERFACE, key, restart
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import Malformed
@@ -76,9 +76,17 @@ class MPLSSection:
         kernel's MPLS; empty to use the kernel's.
     """
 
-    interface: str = key(INTERFACE, "pptpmpls0")
-    labels: tuple[LabelRange, ...] = key(LABELS, ((mpls.UNRESERVED, mpls.LARGEST),))
-    routes: tuple[LabelRoute, ...] = key(LABEL_ROUTES, ())
+    interface: str = key(
+        INTERFACE, "pptpmpls0", restart("the label switch and its device are made at the start")
+    )
+    labels: tuple[LabelRange, ...] = key(
+        LABELS,
+        ((mpls.UNRESERVED, mpls.LARGEST),),
+        restart("the label switch and its device are made at the start"),
+    )
+    routes: tuple[LabelRoute, ...] = key(
+        LABEL_ROUTES, (), restart("the label switch and its device are made at the start")
+    )
 
 
 def linkAddress(address: bytes) -> bytes:

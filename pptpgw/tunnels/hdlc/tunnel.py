@@ -13,8 +13,8 @@ from twisted.internet.protocol import ServerFactory
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
-from pptpgw.config.kind import ENDPOINTS, key, whole
-from pptpgw.interfaces import ITunnel, ITunnelEnvironment, ITunnelFactory
+from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, whole
+from pptpgw.interfaces import IReloadable, ITunnel, ITunnelEnvironment, ITunnelFactory
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.tunnels.entrance import Entrance, addressText
 from pptpgw.tunnels.hdlc.call import HDLC
@@ -33,8 +33,8 @@ class HDLCSettings:
         7.1): 0 for none, 0x000a0000 for XON and XOFF, 0xffffffff for all.
     """
 
-    endpoints: tuple[str, ...] = key(ENDPOINTS, ())
-    accm: int = key(whole(0, 0xFFFFFFFF), 0)
+    endpoints: tuple[str, ...] = key(ENDPOINTS, (), restart("the lines are open"))
+    accm: int = key(whole(0, 0xFFFFFFFF), 0, NEW)
 
 
 class HDLCFactory(ServerFactory):
@@ -48,7 +48,7 @@ class HDLCFactory(ServerFactory):
 
     def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
         self.entrance: Entrance[HDLCProtocol] = Entrance(environment, HDLC, "line")
-        self._accm = settings.accm
+        self.accm = settings.accm
         self._environment = environment
 
     def buildProtocol(self, addr: IAddress | None) -> HDLCProtocol | None:
@@ -58,7 +58,7 @@ class HDLCFactory(ServerFactory):
         caller = addressText(addr)
         if not self.entrance.admits(caller):
             return None
-        return HDLCProtocol(self._environment.reactor, caller, self._accm, self)
+        return HDLCProtocol(self._environment.reactor, caller, self.accm, self)
 
     # pptpgw.tunnels.hdlc.protocol.StreamOwner
 
@@ -92,7 +92,7 @@ class ILines(Interface):
     factory = Attribute("The L{HDLCFactory}, whose protocols answer, each on one line.")
 
 
-@implementer(ITunnel, ILines)
+@implementer(ITunnel, IReloadable, ILines)
 class HDLCTunnel:
     """
     The tunnel that answers calls over lines.
@@ -130,6 +130,19 @@ class HDLCTunnel:
         @raise pptpgw.error.ConfigurationError: a line can't be opened; the text says why.
         """
         self.entrance.start(self.factory, self._endpoints)
+
+    def judge(self, settings: HDLCSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}: there is nothing to object to.
+        """
+        return {}
+
+    def reload(self, settings: HDLCSettings) -> None:
+        """
+        See L{IReloadable.reload}.
+        """
+        self._settings = settings
+        self.factory.accm = settings.accm
 
     def stopListening(self) -> Deferred[Any]:
         """

@@ -14,13 +14,14 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
-from pptpgw.config.kind import ENDPOINTS, key, seconds, whole
+from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, seconds, whole
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     ICallTaker,
     IHealth,
     IPreparable,
+    IReloadable,
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
@@ -60,11 +61,21 @@ class PPTPSettings:
     @ivar callTimeout: seconds from that request to the first call.
     """
 
-    port: int = key(whole(0, 65535), 1723)
-    endpoints: tuple[str, ...] = key(ENDPOINTS, ())
-    maxCallsPerConnection: int = key(whole(1, 65535), 64)
-    handshakeTimeout: float = key(seconds(1, 300), 10.0)
-    callTimeout: float = key(seconds(1, 300), 10.0)
+    port: int = key(whole(0, 65535), 1723, restart("the port is open"))
+    endpoints: tuple[str, ...] = key(ENDPOINTS, (), restart("the ports are open"))
+    maxCallsPerConnection: int = key(whole(1, 65535), 64, NEW)
+    handshakeTimeout: float = key(seconds(1, 300), 10.0, NEW)
+    callTimeout: float = key(seconds(1, 300), 10.0, NEW)
+
+    def ofConnections(self) -> ConnectionSettings:
+        """
+        Return the settings of control connections.
+        """
+        return ConnectionSettings(
+            maximumCalls=self.maxCallsPerConnection,
+            handshakeTimeout=self.handshakeTimeout,
+            firstCallTimeout=self.callTimeout,
+        )
 
 
 class Answering:
@@ -196,7 +207,7 @@ class ISharedGRE(Interface):
     port = Attribute("The TCP port on which the tunnel listens.")
 
 
-@implementer(ITunnel, IPreparable, IHealth, ISharedGRE)
+@implementer(ITunnel, IPreparable, IReloadable, IHealth, ISharedGRE)
 class PPTPTunnel:
     """
     The PPTP tunnel, a PPTP Access Concentrator (RFC 2637 section 1.1).
@@ -212,11 +223,7 @@ class PPTPTunnel:
         self.gre = GREPorts(self._reactor, self._addresses, counters)
         self._control = ControlFactory(
             environment,
-            ConnectionSettings(
-                maximumCalls=settings.maxCallsPerConnection,
-                handshakeTimeout=settings.handshakeTimeout,
-                firstCallTimeout=settings.callTimeout,
-            ),
+            settings.ofConnections(),
             self.gre.callIDs,
             Answering(environment.calls, environment.quota, environment.attempts),
             self.gre.channels,
@@ -265,6 +272,19 @@ class PPTPTunnel:
         """
         self.gre.start()
         self._entrance.start(self._control, self._endpoints, self._advice)
+
+    def judge(self, settings: PPTPSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}: there is nothing to object to.
+        """
+        return {}
+
+    def reload(self, settings: PPTPSettings) -> None:
+        """
+        See L{IReloadable.reload}: apply other settings to control connections to come.
+        """
+        self._settings = settings
+        self._control.settings = settings.ofConnections()
 
     def stopListening(self) -> Deferred[Any]:
         """

@@ -1,0 +1,233 @@
+"""
+Who judges callers, and how links authenticate them: the checkers, and the settings of links, as the
+configuration asks for them and as a reload changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+
+from twisted.application.service import IService
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IDelayedCall
+from zope.interface import Interface
+
+from pptpgw.auth.authenticator import Authenticator
+from pptpgw.auth.chain import judgesOf, makeNamed
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Environment, Plugged
+from pptpgw.config.reload import Step
+from pptpgw.config.section import strongestFirst
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import IConfigurable, IConfiguredProtocol, IReloadable
+from pptpgw.ppp.settings import LinkSettings
+from pptpgw.sessions.lockout import JUDGING_SECONDS
+from pptpgw.store.interface import IStore, IStoreOwner
+from pptpgw.timing.lifecycle import Part, Stages, lives
+from pptpgw.timing.timer import cancelled
+
+
+class Judging:
+    """
+    The checkers of one gateway, and the settings of its links.
+
+    @ivar checkers: the checkers, in the order in which they are asked.
+    @ivar authenticator: judges claims by them.
+    @ivar settings: the settings of links to come.
+    @ivar sections: the names of the sections that links are made of.
+    @ivar services: the checkers, authentication protocols and EAP methods that are services.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        users: Portal | Iterable[ICredentialsChecker],
+        areNamed: bool,
+    ) -> None:
+        """
+        @param users: as for L{pptpgw.service.GatewayService}.
+        @param areNamed: whether C{users} are the checkers that C{[auth] checkers} names.
+        @raise ConfigurationError: a checker or an authentication protocol can't be used.
+        """
+        self._environment = environment
+        portal, self.checkers = judgesOf(users)
+        # The names of the checkers in the configuration; None if a program has chosen them.
+        self._names = environment.configuration.auth.checkers if areNamed else None
+        configureCheckers(self.checkers, environment)
+        self.authenticator = Authenticator(portal)
+        before = set(environment.used)
+        self.settings = linkSettings(environment, portal.listCredentialsInterfaces())
+        self.sections = environment.used - before
+        self.services = Stages(environment.reactor, "who judges callers")
+        self._alive = _services(environment, self.checkers, self.settings)
+        for _, service in self._alive.values():
+            self.services.addService(service)
+        # The timers that stop services which aren't used any more.
+        self._retired: dict[IService, IDelayedCall] = {}
+        self.services.addService(Part("replaced checkers", stop=self._stop))
+
+    @property
+    def stores(self) -> tuple[IStore, ...]:
+        """
+        The stores of the checkers' accounts.
+        """
+        owners = (one for one in self.checkers if IStoreOwner.providedBy(one))
+        return tuple(IStore(IStoreOwner(one).store) for one in owners)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """
+        The keys that can't change, as in C{[auth] checkers}, each with the reason.
+        """
+        if self._names is None:
+            return {"[auth] checkers": "the program that runs the gateway has chosen the checkers"}
+        return {}
+
+    def plugged(self, configuration: Configuration) -> Iterator[Plugged]:
+        """
+        Iterate over the checkers that stay when C{configuration} is in force.
+        """
+        named = zip(self._names or [""] * len(self.checkers), self.checkers, strict=True)
+        for name, checker in named:
+            configurable = IConfigurable(checker, None)
+            if configurable is not None and (not name or name in configuration.auth.checkers):
+                yield Plugged(configurable, checker)
+
+    def follow(self, configuration: Configuration, use: Callable[[LinkSettings], object]) -> Step:
+        """
+        Prepare to judge callers, and to give links their settings, as C{configuration} says. Files
+        with certificates and keys are read again. Checkers that it names too stay as they are.
+
+        @param use: gives settings to links to come.
+        @raise ConfigurationError: it can't be used.
+        """
+        environment = self._environment
+        names, checkers, portal = self._names, self.checkers, self.authenticator.portal
+        if names is not None and names != configuration.auth.checkers:
+            names = configuration.auth.checkers
+            checkers = tuple(self._chosen(names))
+            portal, _ = judgesOf(checkers)
+        fresh = [one for one in checkers if one not in self.checkers]
+        configureCheckers(fresh, environment)
+        settings = linkSettings(environment, portal.listCredentialsInterfaces())
+        alive: dict[int, tuple[object, IService]] = {}
+
+        def open() -> None:
+            alive.update(_services(environment, checkers, settings))
+            for _, service in alive.values():
+                self.services.addService(service)
+
+        def close() -> None:
+            for _, service in alive.values():
+                if service in self.services.services:
+                    self.services.removeService(service)
+
+        def apply() -> None:
+            used = {id(one) for one in _plugins(checkers, settings)}
+            for key in [key for key in self._alive if key not in used]:
+                self._retire(self._alive.pop(key)[1])
+            self._alive |= alive
+            self._names, self.checkers, self.settings = names, checkers, settings
+            self.authenticator.portal = portal
+            use(settings)
+            for one in fresh:
+                if IReloadable.providedBy(one):
+                    IReloadable(one).reload(environment.settings(IConfigurable(one)))
+
+        return Step(apply, open, close)
+
+    def _chosen(self, names: tuple[str, ...]) -> Iterator[ICredentialsChecker]:
+        """
+        Iterate over the checkers of these names, old ones and new ones.
+
+        @raise ConfigurationError: one can't be used, or there is none.
+        """
+        if not names:
+            raise ConfigurationError("[auth] checkers: nobody could log in: name at least one")
+        old = dict(zip(self._names or (), self.checkers, strict=True))
+        for name in names:
+            yield old.get(name) or makeNamed(name)
+
+    def _retire(self, service: IService) -> None:
+        """
+        Stop C{service} when every claim that it may be judging has a verdict.
+        """
+        reactor = self._environment.reactor
+        self._retired[service] = reactor.callLater(JUDGING_SECONDS, self._remove, service)
+
+    def _remove(self, service: IService) -> None:
+        cancelled(self._retired.pop(service))
+        self.services.removeService(service)
+
+    def _stop(self) -> None:
+        for service in tuple(self._retired):
+            self._remove(service)
+
+
+def configureCheckers(checkers: Iterable[ICredentialsChecker], environment: Environment) -> None:
+    """
+    Configure the checkers that provide L{IConfigurable}, or have an adapter to it.
+    """
+    for checker in checkers:
+        configurable = IConfigurable(checker, None)
+        if configurable is not None:
+            configurable.configure(environment.settings(configurable), environment)
+
+
+def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:
+    """
+    Make the settings of every link from the configuration.
+
+    @param judged: the kinds of credentials that the gateway has a checker for.
+    @raise ConfigurationError: see L{pptpgw.config.section.LinkSection.methods} and
+        L{IConfiguredProtocol.configured}.
+    """
+    link = environment.configuration.link
+    # Configuration may change the strength of a protocol.
+    methods = strongestFirst(
+        one.configured(environment.settings(one), environment, judged)
+        if IConfiguredProtocol.providedBy(one)
+        else one
+        for one in link.methods()
+    )
+    return LinkSettings(
+        methods=methods,
+        name=link.name.encode(),
+        rechallenge=link.rechallenge,
+        encryption=link.encryption,
+        relaxable=link.encryptionRelaxable,
+        bits=link.encryptionBits,
+        stateful=link.encryptionStateful,
+        mru=link.mru,
+        echoInterval=link.echoInterval,
+        echoFailures=link.echoFailures,
+        setupTimeout=link.setupTimeout,
+    )
+
+
+def _plugins(checkers: Iterable[ICredentialsChecker], settings: LinkSettings) -> list[object]:
+    """
+    Return the checkers, the authentication protocols, and their methods.
+    """
+    methods = [
+        method
+        for one in settings.methods
+        if IConfiguredProtocol.providedBy(one)
+        for method in one.methods
+    ]
+    return [*checkers, *settings.methods, *methods]
+
+
+def _services(
+    environment: Environment, checkers: Iterable[ICredentialsChecker], settings: LinkSettings
+) -> dict[int, tuple[object, IService]]:
+    """
+    Return those of the checkers, authentication protocols and methods that are services and have no
+    parent yet, each with the service that starts and stops it, by the identity of the plugin.
+    """
+    found = {}
+    for one in _plugins(checkers, settings):
+        for service in lives(environment.reactor, f"the plugin {type(one).__name__}", (one,)):
+            found[id(one)] = one, service
+    return found
