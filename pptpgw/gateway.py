@@ -179,6 +179,7 @@ class Gateway:
         self.context.lockout.change(limits)
         self.context.known.keep(limits.knownSources)
         self._papClients = limits.papClients
+        self.attempts.resize(limits.attempts)
         self._sessionLimits.change(limits)
 
     def start(self) -> None:

@@ -196,6 +196,18 @@ class Attempts:
         attempt.end(reason)
         self._keep(attempt)
 
+    def resize(self, size: int) -> None:
+        """
+        Keep at most C{size} attempts that are over from now on; 0 for none.
+        """
+        self._size = size
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while sum(map(len, self._over.values())) > self._size:
+            larger = max(self._over.values(), key=len)
+            self._forget(next(iter(larger.values())))
+
     def _keep(self, attempt: Attempt) -> None:
         if not self._size:
             return
@@ -206,9 +218,7 @@ class Attempts:
             own = self._sources.setdefault(source, own)
         own[identifier] = attempt
         self._over[attempt.isUp][identifier] = attempt
-        if sum(map(len, self._over.values())) > self._size:
-            larger = max(self._over.values(), key=len)
-            self._forget(next(iter(larger.values())))
+        self._shrink()
 
     def _forget(self, attempt: Attempt) -> None:
         del self._over[attempt.isUp][attempt.identifier]

@@ -1,0 +1,175 @@
+"""
+Tests that calls after a reload are served by the new settings of links, and those before it aren't.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pptpgw.auth.protocols import MSCHAPV2, PAP
+from pptpgw.error import CallError
+from pptpgw.ppp.client import ClientCall
+from pptpgw.ppp.wire.ppp import IPV4, LCP
+from pptpgw.sessions.profile import Profile
+from pptpgw.testing import resultOf
+from tests.reload.world import World, shows
+
+ECHO_REQUEST = 9
+
+
+@shows("[link] authentication", "[link] encryption")
+def test_authenticationAndEncryption() -> None:
+    world = World()
+    with pytest.raises(CallError):
+        resultOf(world.call(methods=(PAP,), encryption="off"))
+    old = resultOf(world.call())
+    assert world.line().link.encryption == "MPPE 128 bit stateless"
+    world.reload('[link]\nauthentication = ["pap"]\nencryption = "off"')
+    resultOf(world.call("bob", methods=(PAP,), encryption="off"))
+    assert world.line().authentication == "pap"
+    assert world.line().link.encryption == "not encrypted"
+    assert (world.line(0).authentication, old.link.encryption) == (
+        "mschapv2",
+        "MPPE 128 bit stateless",
+    )
+
+
+@shows("[link] mru")
+def test_mru() -> None:
+    """
+    The gateway asks for the new MRU, and sends no larger packets.
+    """
+    world = World()
+    old = resultOf(world.call())
+    world.reload("[link]\nmru = 1200")
+    new = resultOf(world.call("bob"))
+    channels: list[Any] = [world.line(number).channel for number in (0, 1)]
+    mtus = [one.networks[IPV4].mtu for one in channels]
+    assert mtus == [1400, 1200]
+    assert [peerMRU(one) for one in (old, new)] == [1400, 1200]
+
+
+def peerMRU(call: ClientCall) -> int:
+    """
+    The MRU that the gateway has asked the caller to keep to.
+    """
+    return call.link.lcp.peerMRU
+
+
+@shows("[link] echo-interval")
+def test_echoes() -> None:
+    world = World()
+    resultOf(world.call())
+    world.reload("[link]\necho-interval = 5")
+    resultOf(world.call("bob"))
+    world.run(12, 0.01)
+    old, new = (echoes(world.line(number)) for number in (0, 1))
+    assert old == 0 < new
+
+
+def echoes(line: Any) -> int:
+    """
+    The number of Echo-Requests that a line has sent.
+    """
+    return sum(
+        protocol == LCP and information[0] == ECHO_REQUEST
+        for protocol, information in line.channel.sent
+    )
+
+
+@shows("[link] echo-failures")
+def test_echoFailures() -> None:
+    """
+    With 5 s and one failure a silent peer is noticed in ten seconds.
+    """
+    world = World("[link]\necho-interval = 5\necho-failures = 0")
+    resultOf(world.call())
+    world.reload("[link]\necho-interval = 5\necho-failures = 1")
+    resultOf(world.call("bob"))
+    world.network.lose = lambda frame: True
+    world.run(20, 0.1)
+    assert [one.user for one in world.service.sessions] == ["alice"]
+
+
+@shows("[link] setup-timeout")
+def test_setupTimeout() -> None:
+    world = World()
+    world.reload("[link]\nsetup-timeout = 5")
+    world.network.lose = lambda frame: True
+    world.placeCall(world.connect()).addErrback(lambda failure: None)
+    world.run(4, 0.1)
+    assert len(world.gateway.lines) == 1
+    world.run(8, 0.1)
+    assert not world.gateway.lines
+
+
+@shows("[link] rechallenge")
+def test_rechallenge() -> None:
+    world = World()
+    resultOf(world.call())
+    world.reload("[link]\nrechallenge = 30")
+    resultOf(world.call("bob"))
+    world.run(40, 0.01)
+    assert world.users.asked == ["alice", "bob", "bob"]
+
+
+@shows("[link] name")
+def test_name() -> None:
+    """
+    Callers see it in the challenge.
+    """
+    world = World()
+    resultOf(world.call())
+    world.reload('[link]\nname = "gate"')
+    resultOf(world.call("bob"))
+    channels: list[Any] = [world.line(number).channel for number in (0, 1)]
+    names = [any(information.endswith(b"gate") for _, information in one.sent) for one in channels]
+    assert names == [False, True]
+
+
+@shows("[link] encryption-bits", "[link] encryption-stateful")
+@pytest.mark.parametrize(
+    ("keys", "options", "text"),
+    [
+        ("encryption-bits = [40]", {"bits": (128, 40)}, "MPPE 40 bit stateless"),
+        ("encryption-stateful = true", {"stateful": True}, "MPPE 128 bit stateless"),
+    ],
+)
+def test_mppe(keys: str, options: dict[str, Any], text: str) -> None:
+    world = World()
+    resultOf(world.call(**options))
+    before = world.line().link.settings
+    world.reload(f"[link]\n{keys}")
+    resultOf(world.call("bob", **options))
+    assert world.line().link.encryption == text
+    assert world.line(0).link.settings == before
+    assert (before.bits, before.stateful) == ((128,), False)
+    after = world.line().link.settings
+    assert (after.bits, after.stateful) != (before.bits, before.stateful)
+
+
+@shows("[link] encryption-relaxable")
+def test_relaxable() -> None:
+    """
+    An account may do without encryption that is required, from then on.
+    """
+    world = World(profiles=[Profile("carol", encryption="off")])
+    resultOf(world.call("carol"))
+    world.reload("[link]\nencryption-relaxable = true")
+    resultOf(world.call("carol", encryption="off"))
+    assert [one.link.encryption for one in world.gateway.lines] == [
+        "MPPE 128 bit stateless",
+        "not encrypted",
+    ]
+
+
+@shows("[limits] pap-clients")
+def test_papClients() -> None:
+    text = '[link]\nauthentication = ["pap"]\nencryption = "off"\n'
+    world = World(text)
+    resultOf(world.call(methods=(PAP,), encryption="off"))
+    world.reload(text + '[limits]\npap-clients = ["198.51.100.0/24"]')
+    with pytest.raises(CallError):
+        resultOf(world.call("bob", methods=(PAP, MSCHAPV2), encryption="off"))
