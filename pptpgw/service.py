@@ -121,6 +121,19 @@ class GatewayService(Stages):
         """
         return [fault for one in self._preparable for fault in one.lacking()]
 
+    def unused(self) -> list[str]:
+        """
+        Return what stands in the configuration and has no effect, one line each.
+        """
+        methods = (f"eap.{name}" for name in self.configuration.eap.methods)
+        used = self._environment.used.union(methods)
+        return [
+            f"[{name}] stands in the configuration, but {choiceOf(name, section)} doesn't name "
+            f"{name.removeprefix('eap.')}"
+            for name, section in self.configuration.sections.items()
+            if name not in used
+        ]
+
     def privilegedStartService(self) -> None:
         """
         Open the ports of the data path, the networks and the tunnels.
@@ -323,16 +336,8 @@ class GatewayService(Stages):
             mppe=mppe.implementation,
             encryption=self.configuration.link.encryption,
         )
-        methods = (f"eap.{name}" for name in self.configuration.eap.methods)
-        used = self._environment.used.union(methods)
-        for name, section in self.configuration.sections.items():
-            if name not in used:
-                self._log.warn(
-                    "[{name}] stands in the configuration, but {choice} doesn't name {plugin}",
-                    name=name,
-                    choice=choiceOf(name, section),
-                    plugin=name.removeprefix("eap."),
-                )
+        for line in self.unused():
+            self._log.warn("{line}", line=line)
 
     def _allowDescriptors(self) -> None:
         connections = self.configuration.listen.maxConnections

@@ -18,6 +18,14 @@ from pptpgw.config.configuration import Configuration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NOBODY = (
+    "nobody could log in: name at least one --auth, as in --auth "
+    "chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the configuration"
+)
+"""
+What is wrong if there is no checker.
+"""
+
 
 class GatewayOptions(tap.Options):
     """
@@ -33,6 +41,17 @@ class GatewayOptions(tap.Options):
         """
         try:
             usage.Options.parseOptions(self, options)
+        except usage.UsageError as error:
+            raise click.UsageError(str(error)) from error
+
+    def load(self) -> Configuration:
+        """
+        See L{tap.Options.load}.
+
+        @raise click.UsageError: an option that replaces what the file says is wrong.
+        """
+        try:
+            return tap.Options.load(self)
         except usage.UsageError as error:
             raise click.UsageError(str(error)) from error
 

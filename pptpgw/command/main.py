@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from pptpgw import __version__
 from pptpgw.command.parsing import Group, Work
-from pptpgw.command.status import FAILED, USAGE, statusOf
+from pptpgw.command.status import DONE, FAILED, USAGE, statusOf
 from pptpgw.error import PPTPGWError
 from pptpgw.ports.terminal import endWithReader, onInterrupt, outliveReader
 
@@ -22,7 +22,7 @@ _FOLDER = "pptpgw.command"
 
 commands = Group(
     "pptpgw",
-    "Manage the accounts of a PPTP gateway, and run PPP on a line.",
+    "Run a PPTP gateway, manage its accounts, and run PPP on a line.",
     {
         "user": (
             f"{_FOLDER}.user:group",
@@ -43,6 +43,21 @@ commands = Group(
         "export": (f"{_FOLDER}.exporting:give", "Write the users to a file."),
         "backup": (f"{_FOLDER}.backup:backup", "Copy the store to a file."),
         "usage": (f"{_FOLDER}.usage:usage", "Show the sessions of users, and their sums."),
+        "status": (f"{_FOLDER}.steering:status", "Show the state of the running gateway."),
+        "sessions": (f"{_FOLDER}.sessions:sessions", "List the sessions of the running gateway."),
+        "session": (f"{_FOLDER}.sessions:group", "One session: show, set."),
+        "disconnect": (f"{_FOLDER}.sessions:disconnect", "End sessions."),
+        "reload": (
+            f"{_FOLDER}.steering:reload",
+            "Have the running gateway read its configuration again.",
+        ),
+        "drain": (f"{_FOLDER}.steering:drain", "Have the running gateway take no more calls."),
+        "undrain": (f"{_FOLDER}.steering:undrain", "Have the running gateway take calls again."),
+        "run": (f"{_FOLDER}.foreground:run", "Run the gateway in the foreground."),
+        "check": (
+            f"{_FOLDER}.check:check",
+            "Judge a configuration without opening anything.",
+        ),
         "completion": (
             f"{_FOLDER}.completion:completion",
             "Print the script that completes this command in a shell.",
@@ -53,7 +68,7 @@ commands = Group(
         ),
     },
     help=(
-        "Manage the accounts of a PPTP gateway, and run PPP on a line. pptpgw COMMAND --help "
+        "Run a PPTP gateway, manage its accounts, and run PPP on a line. pptpgw COMMAND --help "
         "describes a command."
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -118,8 +133,18 @@ def main() -> NoReturn:
         sys.exit(work)
     if work.runsReactor:
         outliveReader()
-        sys.exit(work.do())
+        sys.exit(_alone(work))
     sys.exit(_runReactor(work))
+
+
+def _alone(work: Work) -> int:
+    """
+    Do work that runs the reactor itself, and return the exit status.
+    """
+    try:
+        return work.do() or DONE
+    except (click.ClickException, PPTPGWError) as error:
+        return told(error)
 
 
 def _runReactor(work: Work) -> Any:

@@ -20,7 +20,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
 
 from pptpgw.clock import steady
-from pptpgw.command.gateway import GatewayOptions, gatewayed
+from pptpgw.command.gateway import NOBODY, GatewayOptions, gatewayed
 from pptpgw.command.parsing import command, one, refuse
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
@@ -141,11 +141,7 @@ class PPP:
                     refuse(f"--{option} is for --dial")
             self._options.addConfigured(self.configuration)
             if not self._options.checkers:
-                refuse(
-                    "nobody could log in: name at least one --auth, as in "
-                    "--auth chap-secrets:/etc/ppp/chap-secrets, or [auth] checkers in the "
-                    "configuration; or --dial"
-                )
+                refuse(f"{NOBODY}; or --dial")
         self._script: tuple[Step, ...] = parseChat(chat or "")
         self._password = b"" if password_file is None else readPassword(password_file)
 

@@ -168,7 +168,7 @@ class TestTerminal:
         """
         What is longer than the terminal goes through PAGER; what is shorter doesn't.
         """
-        pager = "sed s/^/paged:/"
+        pager = "sed s,^,paged:,"
         assert "paged:user199" in self.shown(many, (), PAGER=pager)
         assert "paged:" not in self.shown(many, ("--match", "name=00"), PAGER=pager)
 

@@ -1,0 +1,328 @@
+"""
+The client of the management interface, by which commands see and steer a running gateway.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, urlencode
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectError, TimeoutError
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+from pptpgw.clock import steady
+from pptpgw.command.options import CONFIG
+from pptpgw.command.output import stamp
+from pptpgw.command.status import Unreachable
+from pptpgw.error import ConfigurationError, PPTPGWError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BASE = "/api/v1"
+
+CONNECT_SECONDS = 5.0
+"""
+Seconds until the connection must be there.
+"""
+
+ANSWER_SECONDS = 35.0
+"""
+Seconds until the whole answer must be there: more than the gateway gives itself.
+"""
+
+PAGE = 1000
+"""
+The items of a list that are asked for at a time.
+"""
+
+
+class NotDone(PPTPGWError):
+    """
+    The gateway has refused a request; the text says why.
+
+    @ivar status: the HTTP status of its answer.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@implementer(IAgentEndpointFactory)
+class _Here:
+    """
+    Connects all requests to one endpoint.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def endpointForURI(self, uri: object) -> IStreamClientEndpoint:
+        """
+        See L{IAgentEndpointFactory.endpointForURI}.
+        """
+        return self._endpoint
+
+
+class Gateway:
+    """
+    A running gateway.
+
+    @ivar place: where its management interface listens, as a server endpoint string.
+    """
+
+    def __init__(self, reactor: Any, endpoints: Sequence[str], source: str) -> None:
+        """
+        @param endpoints: the server endpoint strings of [management] endpoints. The first one that
+            a client can connect to is used.
+        @param source: where they stand, for error messages.
+        @raise ConfigurationError: there is none that a client can connect to.
+        """
+        reactor = steady(reactor)
+        self._reactor = reactor
+        self._source = source
+        for place in endpoints:
+            endpoint = clientOf(reactor, place)
+            if endpoint is not None:
+                break
+        else:
+            raise ConfigurationError(
+                f"{source}: [management] endpoints has no unix: or tcp: endpoint to connect to"
+            )
+        self.place = place
+        self._agent = Agent.usingEndpointFactory(reactor, _Here(endpoint))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] = {},
+        body: Mapping[str, object] | None = None,
+    ) -> Any:
+        """
+        Make a request, and return what its answer has in JSON; None if it has nothing.
+
+        @param path: the path below L{BASE}.
+        @raise Unreachable: the gateway can't be reached, or what answers is no gateway.
+        @raise NotDone: the gateway refuses.
+        """
+        asking: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(
+            self._exchange(method, path, query, body)
+        )
+        asking.addTimeout(ANSWER_SECONDS, self._reactor, _late)
+        try:
+            status, octets = await asking
+        except TimeoutError as error:
+            raise Unreachable(
+                f"the gateway doesn't answer: nothing came from {self.place} within "
+                f"{ANSWER_SECONDS:g} s"
+            ) from error
+        except ConnectError as error:
+            raise Unreachable(self._unreachable(error)) from error
+        except ResponseFailed as error:
+            raise Unreachable(
+                f"what listens at {self.place} doesn't speak HTTP, or has hung up: is it pptpgw?"
+            ) from error
+        return self._answer(path, status, octets)
+
+    async def list(self, path: str, query: Mapping[str, object] = {}) -> list[Any]:
+        """
+        Return all items of a list, whatever its pages.
+
+        @raise Unreachable: as in L{ask}.
+        @raise NotDone: as in L{ask}.
+        """
+        items: list[Any] = []
+        while True:
+            paging = {"limit": PAGE, "offset": len(items)}
+            page = await self.ask("GET", path, {**query, **paging})
+            items += page["items"]
+            if not page["items"] or len(items) >= page["total"]:
+                return items
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object],
+        body: Mapping[str, object] | None,
+    ) -> tuple[int, bytes]:
+        # The socket is the gateway's, whatever the name; the gateway checks it.
+        address = f"http://localhost{BASE}{quote(path)}"
+        if query:
+            address += f"?{urlencode({name: str(value) for name, value in query.items()})}"
+        headers = Headers({b"accept": [b"application/json"]})
+        producer = None
+        if body is not None:
+            headers.addRawHeader(b"content-type", b"application/json")
+            producer = _Body(json.dumps(body).encode())
+        response = await self._agent.request(method.encode(), address.encode(), headers, producer)
+        answer = _Answer()
+        response.deliverBody(answer)
+        return response.code, await answer.whole
+
+    def _answer(self, path: str, status: int, octets: bytes) -> Any:
+        try:
+            answer = json.loads(octets) if octets else None
+        except ValueError as error:
+            raise self._stranger() from error
+        if status < HTTPStatus.BAD_REQUEST:
+            return answer
+        if not isinstance(answer, dict) or "detail" not in answer:
+            raise self._stranger()
+        raise NotDone(status, str(answer["detail"]))
+
+    def _stranger(self) -> Unreachable:
+        return Unreachable(
+            f"what listens at {self.place} doesn't have {BASE}: it is another program, or a "
+            "gateway of another version"
+        )
+
+    def _unreachable(self, error: ConnectError) -> str:
+        number = getattr(error.osError, "errno", None)
+        if number is None and str(error.osError).isdigit():
+            number = int(str(error.osError))
+        if number == errno.EACCES:
+            return (
+                f"this user may not open {self.place}: run pptpgw as the user that the gateway "
+                "runs as (runuser -u USER -- pptpgw ...), or as one of its group"
+            )
+        return (
+            f"the gateway isn't running, or [management] endpoints isn't where {self._source} "
+            f"says: {self.place} ({error})"
+        )
+
+
+def _late(failure: object, seconds: float) -> NoReturn:
+    # Whatever a request fails with when it is cancelled.
+    raise TimeoutError
+
+
+class _Answer(Protocol):
+    """
+    Collects the body of an answer.
+
+    @ivar whole: fires with the body.
+    """
+
+    def __init__(self) -> None:
+        self.whole: Deferred[bytes] = Deferred()
+        self._octets = bytearray()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Keep a part of the body.
+        """
+        self._octets += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Give the body, or fail if it isn't whole.
+        """
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._octets))
+        else:
+            self.whole.errback(Failure(ResponseFailed([reason])))
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """
+    The body of a request.
+    """
+
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+        self.length = len(octets)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """
+        Write the body, all at once, as it is short.
+        """
+        consumer.write(self._octets)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """
+        Do nothing: the body is written already.
+        """
+
+    pauseProducing = resumeProducing = stopProducing
+
+
+def dated(answer: Any) -> Any:
+    """
+    Return an answer with its times as all commands write them in JSON, see
+    L{pptpgw.command.output.stamp}.
+    """
+    if not isinstance(answer, dict):
+        return answer
+    return {
+        name: stamp(value) if name in _TIMES and isinstance(value, int | float) else dated(value)
+        for name, value in answer.items()
+    }
+
+
+_TIMES = frozenset(("started", "since", "deadline", "time"))
+"""
+The fields that are times, in seconds since 1970.
+"""
+
+
+def clientOf(reactor: Any, place: str) -> IStreamClientEndpoint | None:
+    """
+    Return the client's endpoint for a server endpoint string; None if there is none, as for
+    C{systemd:}.
+    """
+    kind, *rest = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", place)]
+    named = dict(part.split("=", 1) for part in rest if "=" in part)
+    first = next((part for part in rest[:1] if "=" not in part), "")
+    if kind == "unix":
+        path = named.get("address", first)
+        return UNIXClientEndpoint(reactor, path, timeout=CONNECT_SECONDS) if path else None
+    port = named.get("port", first)
+    if kind not in ("tcp", "tcp6") or not port.isdecimal():
+        return None
+    host = named.get("interface", "")
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1" if kind == "tcp" else "::1"
+    made = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+    return made(reactor, host, int(port), timeout=CONNECT_SECONDS)
+
+
+def connected(function: F) -> F:
+    """
+    Add C{--config}; the function is given a L{Gateway} in place of the reactor.
+    """
+
+    @wraps(function)
+    async def wrapped(reactor: Any, *, config: str | None, **more: Any) -> Any:
+        if config is None:
+            from pptpgw.config.section import ManagementSection
+
+            endpoints, source = ManagementSection().endpoints, "the default configuration"
+        else:
+            from pptpgw.config.configuration import load
+
+            endpoints, source = load(config).management.endpoints, config
+        return await function(Gateway(reactor, endpoints, source), **more)
+
+    made: Any = CONFIG(wrapped)
+    return made  # type: ignore[no-any-return]

@@ -1,0 +1,282 @@
+"""
+The commands on the sessions of a running gateway: C{pptpgw sessions}, C{session} and C{disconnect}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from pptpgw.command.options import listed, said
+from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
+from pptpgw.command.parsing import Group, command, one, refuse
+from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
+from pptpgw.command.remote import Gateway, NotDone, connected, dated
+from pptpgw.error import ConfigurationError
+
+_HERE = "pptpgw.command.sessions"
+
+Session = Mapping[str, Any]
+"""
+A session, as the management interface describes it.
+"""
+
+group = Group(
+    "session",
+    "One session: show, set.",
+    {
+        "show": (f"{_HERE}:show", "Show all that is known of a session."),
+        "set": (f"{_HERE}:change", "Change the limits, rates or filter of a session."),
+    },
+)
+"""
+C{pptpgw session}: the group of commands on one session.
+"""
+
+
+def _field(name: str, heading: str = "", usual: bool = True) -> Column[Session]:
+    return Column(name, lambda one: one[name], heading=heading, usual=usual)
+
+
+def _number(name: str, heading: str = "", usual: bool = True) -> Column[Session]:
+    return Column(name, lambda one: one[name], None, heading, usual, isNumber=True)
+
+
+def _rate(name: str, heading: str) -> Column[Session]:
+    def whole(one: Session) -> int | None:
+        return None if one[name] is None else round(one[name])
+
+    return Column(name, whole, heading=heading, isNumber=True)
+
+
+COLUMNS: tuple[Column[Session], ...] = (
+    _field("user"),
+    _field("addresses"),
+    _field("caller"),
+    _field("tunnel"),
+    Column(
+        "uptime_seconds",
+        lambda one: round(one["uptime_seconds"]),
+        lambda one: duration(one["uptime_seconds"]),
+        heading="time",
+        isNumber=True,
+    ),
+    _number("octets_received", "received"),
+    _number("octets_sent", "sent"),
+    _rate("rate_received", "rate-in"),
+    _rate("rate_sent", "rate-out"),
+    _field("session_id", "session"),
+    _number("number", usual=False),
+    _field("called", usual=False),
+    Column("networks", lambda one: list(one["networks"]), usual=False),
+    _field("authentication", usual=False),
+    _field("encryption", usual=False),
+    Column(
+        "started",
+        lambda one: stamp(one["started"]),
+        lambda one: moment(one["started"]),
+        usual=False,
+    ),
+    _number("packets_received", usual=False),
+    _number("packets_sent", usual=False),
+    Column("filter", lambda one: one["limits"]["filter"] or None, usual=False),
+)
+"""
+The columns of C{pptpgw sessions}.
+"""
+
+
+@command(
+    "sessions",
+    "List the sessions of the running gateway.",
+    "Octets are counted at the gateway: received from the user, and sent to the user. Rates are "
+    "bits a second, over the last seconds.",
+)
+@listed(COLUMNS)
+@connected
+async def sessions(gateway: Gateway, listing: Listing[Session]) -> None:
+    """
+    C{pptpgw sessions}: list the sessions.
+    """
+    listing.list(await gateway.list("/sessions"), "There are no sessions.")
+
+
+async def find(gateway: Gateway, name: str) -> Session:
+    """
+    Return the session with the identifier C{name}, or the only session of the user C{name}.
+
+    @raise pptpgw.error.PPTPGWError: there is none, or the user has several.
+    """
+    try:
+        found: Session = await gateway.ask("GET", f"/sessions/{quote(name, safe='')}")
+    except NotDone as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        every = await gateway.list("/sessions")
+        own = [one for one in every if one["user"] == name]
+        if len(own) > 1:
+            identifiers = ", ".join(one["session_id"] for one in own)
+            raise ConfigurationError(
+                f"{shown(name)} has {len(own)} sessions: choose one of {identifiers}"
+            ) from error
+        if not own:
+            raise ConfigurationError(
+                f"there is no session {shown(name)}, and no user of this name is connected"
+            ) from error
+        return own[0]  # type: ignore[no-any-return]
+    return found
+
+
+@command(
+    "show",
+    "Show all that is known of a session.",
+    "SESSION is the identifier of a session, or the name of a user who has one session.",
+)
+@one("SESSION")
+@said
+@connected
+async def show(gateway: Gateway, output: Output, session: str) -> None:
+    """
+    C{pptpgw session show SESSION}: show a session.
+    """
+    _show(output, await find(gateway, session))
+
+
+def _show(output: Output, found: Session) -> None:
+    rows = {one.title.lower(): one.text(found) for one in COLUMNS}
+    for name, networks in found["networks"].items():
+        rows[name] = " ".join(map(shown, networks))
+    for name, value in found["limits"].items():
+        if value and name != "filter":
+            rows[name.replace("_", "-")] = f"{value:g}" if isinstance(value, float) else str(value)
+    for reason, count in found["discards"].items():
+        rows[f"discarded: {shown(reason)}"] = str(count)
+    output.show(rows, **dated(found))
+
+
+_CHANGES: Mapping[str, tuple[str, str, Callable[[str], object], str]] = {
+    "session_timeout": (
+        "session_timeout_seconds",
+        "TIME",
+        seconds,
+        "Time that the session may last, from its beginning; 0 for any time.",
+    ),
+    "idle_timeout": (
+        "idle_timeout_seconds",
+        "TIME",
+        seconds,
+        "Time without a packet that ends it; 0 for any time.",
+    ),
+    "volume": ("volume_octets", "SIZE", octets, "What it may carry; 0 for any number of octets."),
+    "receive_rate": ("receive_rate", "RATE", rate, "Rate from the user; 0 for any."),
+    "send_rate": ("send_rate", "RATE", rate, "Rate to the user; 0 for any."),
+    "filter": ("filter", "NAME", str, "Name of a filter."),
+}
+"""
+The field of each option of C{session set}, its metavar, what reads it, and its words.
+"""
+
+
+def _changing(function: Callable[..., Any]) -> Any:
+    for name, (_, metavar, _, words) in reversed(list(_CHANGES.items())):
+        option = f"--{name.replace('_', '-')}"
+        function = click.option(option, name, metavar=metavar, help=words)(function)
+    return function
+
+
+@command(
+    "set",
+    "Change the limits, rates or filter of a session.",
+    "SESSION is the identifier of a session, or the name of a user who has one session. The change "
+    'ends with the session; pptpgw user set changes the account. "" leaves the decision to the '
+    f"configuration. A TIME is {DURATION}. A SIZE is {SIZE}. A RATE is {RATE}.",
+)
+@one("SESSION")
+@_changing
+@said
+@connected
+async def change(gateway: Gateway, output: Output, session: str, **given: str | None) -> None:
+    """
+    C{pptpgw session set SESSION}: change a session that goes on.
+    """
+    body: dict[str, object] = {}
+    for name, text in given.items():
+        field, _, read, _ = _CHANGES[name]
+        if text is None:
+            continue
+        try:
+            body[field] = read(text) if text else None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--{name.replace('_', '-')} {error}") from error
+    if not body:
+        refuse("nothing to change; --help lists what can be changed")
+    identifier = (await find(gateway, session))["session_id"]
+    changed = await gateway.ask("PATCH", f"/sessions/{identifier}", body=body)
+    output.say(f"Session {identifier} of {shown(changed['user'])} is changed.", **dated(changed))
+
+
+_FILTERS = {
+    "user": "The name of the user.",
+    "caller": "The address that the call came from.",
+    "called": "The address that was called.",
+    "tunnel": "The kind of tunnel.",
+    "address": "An address or network of the user.",
+    "network": "A network protocol that is open.",
+    "authentication": "The protocol by which the user authenticated.",
+    "filter": "The name of the filter.",
+}
+
+
+def _filtered(function: Callable[..., Any]) -> Any:
+    for name, words in reversed(list(_FILTERS.items())):
+        function = click.option(f"--{name}", metavar="PATTERN", help=words)(function)
+    return function
+
+
+@command(
+    "disconnect",
+    "End sessions.",
+    "SESSION is the identifier of a session, or the name of a user who has one session. Options "
+    "choose sessions by patterns, in which * stands for any characters and ? for one; several must "
+    "all match. --all ends every session.",
+)
+@one("SESSION", needed=False)
+@_filtered
+@click.option("--all", "everyone", is_flag=True, help="End all sessions.")
+@click.option("--dry-run", is_flag=True, help="Only list the sessions that would be ended.")
+@said
+@connected
+async def disconnect(
+    gateway: Gateway,
+    output: Output,
+    session: str | None,
+    everyone: bool,
+    dry_run: bool,
+    **patterns: str | None,
+) -> None:
+    """
+    C{pptpgw disconnect}: end sessions.
+    """
+    query = {name: text for name, text in patterns.items() if text is not None}
+    ways = [session is not None, bool(query), everyone]
+    if sum(ways) != 1:
+        refuse("choose sessions in one way: a SESSION, patterns, or --all")
+    if session is not None:
+        query = {"session_id": (await find(gateway, session))["session_id"]}
+    elif everyone:
+        query = {"user": "*"}
+    if dry_run:
+        found = await gateway.list("/sessions", query)
+        _ended(output, "would be ended", [one["session_id"] for one in found])
+        return
+    answer = await gateway.ask("DELETE", "/sessions", query)
+    _ended(output, "are ended", answer["session_ids"])
+
+
+def _ended(output: Output, what: str, identifiers: Sequence[str]) -> None:
+    listed = "".join(f"\n{one}" for one in identifiers)
+    output.say(f"{len(identifiers)} sessions {what}.{listed}", session_ids=identifiers)
