@@ -75,10 +75,16 @@ class Unproven(Refused):
     """
     A claim is false: there is no such user, or the password is wrong. The text is the same in both
     cases and in a lockout, so that a peer can't tell them apart.
+
+    @ivar why: the reason for the log and for observers, which peers aren't told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "") -> None:
+        """
+        @param why: the reason, if it isn't the text.
+        """
         super().__init__("no such user or wrong password")
+        self.why = why or str(self)
 
 
 class Unavailable(PPTPGWError):

@@ -21,6 +21,7 @@ from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Termination
 from pptpgw.sessions.ending import REPORT_SECONDS
+from pptpgw.sessions.lockout import USER_LOCKED_OUT
 from pptpgw.sessions.profile import Profile
 from tests.limited import Made, Placed, World, worlds
 
@@ -350,7 +351,7 @@ class TestGuesses:
     def test_inTheSameTimeAndWords(self, make: Made) -> None:
         """
         An unknown user, a wrong password and a lockout have the same packets at the same times on
-        the wire.
+        the wire. Observers are told which it was.
         """
         seen = []
         for name in (b"alice", b"mallory"):
@@ -364,7 +365,8 @@ class TestGuesses:
             ]
             seen.append((took, frames, [text for *_, text in world.observer.refused]))
         assert seen[0] == seen[1]
-        assert set(seen[0][2]) == {"no such user or wrong password"}
+        wrong = "no such user or wrong password"
+        assert seen[0][2] == [wrong] * 3 + [USER_LOCKED_OUT] * 2
 
     def test_nobodyIsLockedOutOfItsSession(self, make: Made) -> None:
         """

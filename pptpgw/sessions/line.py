@@ -40,17 +40,12 @@ from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
-from pptpgw.sessions.refusal import Refusals
+from pptpgw.sessions.refusal import Refusals, reasonOf
 from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
 from pptpgw.timing.timer import cancelled
-
-LOCKED_OUT = "locked out, after too many wrong passwords"
-"""
-Why a claim fails that isn't judged because of a lockout. The caller isn't told.
-"""
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
@@ -119,6 +114,7 @@ class Line:
         "_missed",
         "_named",
         "_since",
+        "_why",
         "attempt",
         "call",
         "caller",
@@ -143,6 +139,8 @@ class Line:
         self._displaced = False
         self.identity = ""
         self._missed: IDelayedCall | None = None
+        # What peers aren't told of why the last claim was refused; see Unproven.
+        self._why = ""
         self._since = context.clock.seconds()
         self.call = call
         self.caller = context.sessions.callerOf(call)
@@ -223,7 +221,6 @@ class Line:
         """
         claim = replace(claim, caller=self.caller)
         context, source = self._context, self.caller.address
-        lockedOut = context.lockout.locks(claim.identity(), source)
         self.attempt.claimed(claim)
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
@@ -236,9 +233,7 @@ class Line:
                 )
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
-        return judged.addCallbacks(
-            context.refusals.served, self._refused, errbackArgs=(claim, lockedOut)
-        )
+        return judged.addCallbacks(context.refusals.served, self._refused, errbackArgs=(claim,))
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -311,7 +306,8 @@ class Line:
         # The session refers to its line: this breaks the cycle.
         session, self.session = self.session, None
         if session is None:
-            context.reports.endedWithoutSession(self.caller, cause)
+            told = self._why if str(cause) == str(Unproven()) else ""
+            context.reports.endedWithoutSession(self.caller, told or cause)
             self.release()
         else:
             context.reports.ended(session, cause)
@@ -420,23 +416,20 @@ class Line:
         if self not in self._context.lines:
             raise Refused("the call ended meanwhile", retry=False)
 
-    def _refused(self, failure: Failure, claim: Claim, lockedOut: bool) -> Failure:
+    def _refused(self, failure: Failure, claim: Claim) -> Failure:
         """
         Report that C{claim} is false, or that its caller can't be served.
-
-        @param lockedOut: whether the user or the source was locked out when the claim came.
         """
         if failure.check(CancelledError) is not None and self.link.authenticating:
             # Neither did the caller hang up, nor was LCP negotiated anew: it took too long.
             failure = Failure(Unavailable("there was no verdict in time"))
+        if isinstance(failure.value, Unproven):
+            self._why = failure.value.why
         context = self._context
         if self.session is None and self in context.lines:
             context.lines.unseat(self)
         if self.session is None and failure.check(CancelledError) is None:
-            reason = failure.getErrorMessage() or type(failure.value).__name__
-            if lockedOut and failure.check(Unproven) is not None:
-                reason = LOCKED_OUT
-            self.attempt.failed(self.attempt.going, reason)
+            self.attempt.failed(self.attempt.going, reasonOf(failure))
         context.refusals.claim(claim, self.caller.address, failure, self.session is not None)
         if failure.check(Refused, Unavailable, CancelledError) is None:
             # The failure itself is in the log.

@@ -23,6 +23,7 @@ The rules:
  - When the count reaches the limit, the user or the source is locked out: for C{lockout} seconds
    every claim, true or false, is answered as a false one without being judged. That holds for
    claims that are being judged at that time too, so making many at once gains nothing.
+ - The peer isn't told of a lockout; the log is (L{Unproven.why}).
  - Claims during a lockout aren't counted. They don't prolong it, and claims for a user that is
    locked out don't count against the source, nor the other way round.
  - Each table has L{SUBJECTS} subjects at most, and forgets the one that was quiet longest.
@@ -31,7 +32,8 @@ The rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -52,19 +54,42 @@ JUDGING_SECONDS = 28.0
 # How many claims of displaced calls are judged at a time.
 DISPLACED_LIMIT = 256
 
+USER_LOCKED_OUT = "the user is locked out after too many failures"
+SOURCE_LOCKED_OUT = "the caller's address is locked out after too many failures"
+"""
+Why a claim is refused during a lockout.
+"""
+
 Told = Callable[[str, str, int, float], None]
 """
 Called with a kind, a subject, the number of failures and the duration of the lockout in seconds.
 """
 
 
+class LockedOut(NamedTuple):
+    """
+    A user or a source that is locked out.
+
+    @ivar kind: what the subject is: C{"user"} or C{"source"}.
+    @ivar subject: the L{Claim.identity} of the user, or the address.
+    @ivar failures: the number of failures that led to the lockout.
+    @ivar seconds: how long the lockout still lasts.
+    """
+
+    kind: str
+    subject: str
+    failures: int
+    seconds: float
+
+
 class _Record:
     """
     The failures of one subject.
 
-    @ivar failures: the number of failures that aren't forgotten, which decays.
+    @ivar failures: the number of failures that aren't forgotten, which decays; in a lockout, of
+        those that led to it.
     @ivar last: the time of the last failure.
-    @ivar until: the time at which the lockout ends.
+    @ivar until: the time at which the lockout ends or has ended; 0 if there was none since.
     """
 
     __slots__ = ("failures", "last", "until")
@@ -131,6 +156,9 @@ class FailureTable:
             if len(self._records) > SUBJECTS:
                 self._records.popitem(last=False)
         self._records.move_to_end(subject)
+        if record.until:
+            # A lockout that is over took the failures with it.
+            record.failures = record.until = 0.0
         forgotten = (now - record.last) * self._allowed / self._seconds
         record.failures = max(0.0, record.failures - forgotten) + 1
         record.last = now
@@ -138,21 +166,31 @@ class FailureTable:
         # Failures decay, so the sum is a little less than the number of failures when the last one
         # comes.
         if record.failures > self._allowed - 1:
-            record.failures = 0.0
+            record.failures = float(self._allowed)
             record.until = now + self._seconds
             self._told(self._kind, subject, self._allowed, self._seconds)
         return share
 
     def forget(self, subject: str) -> None:
         """
-        Clear the count of C{subject}.
+        Clear the count of C{subject}, and end its lockout.
         """
         self._records.pop(subject, None)
+
+    def lockouts(self) -> Iterator[LockedOut]:
+        """
+        Iterate over the lockouts that go on.
+        """
+        now = self._clock.seconds()
+        for subject, record in self._records.items():
+            if now < record.until:
+                yield LockedOut(self._kind, subject, int(record.failures), record.until - now)
 
 
 class Lockout:
     """
-    Wraps the judging of claims: it refuses claims during a lockout, and counts false ones.
+    Wraps the judging of claims: it refuses claims during a lockout, and counts false ones. An
+    iteration goes over the lockouts that go on.
     """
 
     def __init__(self, clock: IReactorTime, limits: LimitsSection, told: Told) -> None:
@@ -164,6 +202,7 @@ class Lockout:
         self._sources = FailureTable(
             "source", limits.maxFailuresPerSource, limits.lockout, clock, told
         )
+        self._tables = {"user": self._users, "source": self._sources}
         # The sources with a claim that is judged after its call has lost its place.
         self._displaced: set[str] = set()
 
@@ -173,6 +212,23 @@ class Lockout:
         """
         self._users.change(limits.maxFailures, limits.lockout)
         self._sources.change(limits.maxFailuresPerSource, limits.lockout)
+
+    def __iter__(self) -> Iterator[LockedOut]:
+        for table in self._tables.values():
+            yield from table.lockouts()
+
+    def clear(self, kind: str, subject: str) -> bool:
+        """
+        End the lockout of C{subject}, and forget its failures.
+
+        @param kind: as in L{LockedOut}.
+        @return: whether it was locked out.
+        """
+        table = self._tables.get(kind)
+        if table is None or not table.locked(subject):
+            return False
+        table.forget(subject)
+        return True
 
     def judge(
         self,
@@ -196,7 +252,7 @@ class Lockout:
         pending = True
 
         def locked(*users: str) -> bool:
-            return not excused and any(self.locks(one, source) for one in users)
+            return not excused and any(self._locked(one, source) for one in users)
 
         def proven(grant: Grant) -> Grant | Deferred[Grant]:
             nonlocal pending
@@ -205,7 +261,7 @@ class Lockout:
             pending = False
             proved = claim.identity(grant.name)
             if locked(user, proved):
-                return self._deny(user, source, arrived)
+                return self._deny(user, source, arrived, why=self._why(source, user, proved))
             # The success of a relayed claim doesn't prove the name that the peer gave first.
             for one in {proved} if claim.relayed else {user, proved}:
                 self._users.forget(one)
@@ -247,14 +303,6 @@ class Lockout:
         judged.addCallbacks(proven, refuted).addBoth(_tell, answer)
         return answer
 
-    def locks(self, user: str, source: str) -> bool:
-        """
-        Return whether a user or a source is locked out.
-
-        @param user: the user's identity, see L{Claim.identity}.
-        """
-        return self._users.locked(user) or self._sources.locked(source)
-
     def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
         """
         Answer and count C{claim} as a false one, without having it judged.
@@ -268,25 +316,42 @@ class Lockout:
         displaced = self._displaced
         return not claim.relayed and source not in displaced and len(displaced) < DISPLACED_LIMIT
 
+    def _locked(self, user: str, source: str) -> bool:
+        return self._users.locked(user) or self._sources.locked(source)
+
+    def _why(self, source: str, *users: str) -> str:
+        """
+        Return why one of C{users} is refused during a lockout; empty if none is locked out.
+        """
+        if any(map(self._users.locked, users)):
+            return USER_LOCKED_OUT
+        return SOURCE_LOCKED_OUT if self._sources.locked(source) else ""
+
     def _count(self, user: str, source: str, excused: bool) -> float:
         """
         Count a claim that wasn't found true, unless a lockout was the reason.
 
         @return: how close to a lockout the user or the source is, from 0 to 1, whichever is closer.
         """
-        if self.locks(user, source) and not excused:
+        if self._locked(user, source) and not excused:
             return 1.0
         return max(self._users.failed(user), self._sources.failed(source))
 
     def _deny(
-        self, user: str, source: str, arrived: float, excused: bool = False
+        self, user: str, source: str, arrived: float, excused: bool = False, why: str = ""
     ) -> Deferred[Grant]:
+        """
+        Answer a claim as a false one, and count it.
+
+        @param why: see L{Unproven.why}; empty to name the lockout, if there is one.
+        """
+        why = why or ("" if excused else self._why(source, user))
         share = self._count(user, source, excused)
         seconds = FIRST_SECONDS * (LAST_SECONDS / FIRST_SECONDS) ** share
         due = max(0.0, arrived + seconds - self._clock.seconds())
-        denied: Deferred[Grant] = deferLater(self._clock, due, _unproven)
+        denied: Deferred[Grant] = deferLater(self._clock, due, _unproven, why)
         # The claim is false even if the caller hangs up before the answer is due.
-        return denied.addErrback(_hungUp)
+        return denied.addErrback(_hungUp, why)
 
 
 def _late(result: object, seconds: float) -> object:
@@ -304,11 +369,11 @@ def _tell(verdict: Grant | Failure, answer: Deferred[Grant]) -> None:
         answer.callback(verdict)
 
 
-def _unproven() -> Grant:
-    raise Unproven
+def _unproven(why: str) -> Grant:
+    raise Unproven(why)
 
 
-def _hungUp(failure: Failure) -> Failure:
+def _hungUp(failure: Failure, why: str) -> Failure:
     if failure.check(CancelledError) is None:
         return failure
-    return Failure(Unproven())
+    return Failure(Unproven(why))

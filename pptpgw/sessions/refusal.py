@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
-from pptpgw.error import Exhausted, Refused
+from pptpgw.error import Exhausted, Refused, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.log import Logger, Quota
 from pptpgw.sessions.outage import Outage
@@ -71,7 +71,7 @@ class Refusals:
         if failure.check(CancelledError) is not None:
             return
         name = claim.name[:64].decode("utf-8", "replace")
-        why = failure.getErrorMessage() or type(failure.value).__name__
+        why = reasonOf(failure)
         if failure.check(Refused, Exhausted) is None:
             self._outage.touched(failure)
             if inSession:
@@ -116,3 +116,13 @@ class Refusals:
         """
         self._outage.stop()
         self._quota.tell()
+
+
+def reasonOf(failure: Failure) -> str:
+    """
+    Return why a claim was refused, in words for the log and for observers.
+    """
+    error = failure.value
+    if isinstance(error, Unproven):
+        return error.why
+    return failure.getErrorMessage() or type(error).__name__

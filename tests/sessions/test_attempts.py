@@ -30,6 +30,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.attempt import FRAME_OCTETS, FRAMES
 from pptpgw.sessions.attempts import SHARE, Attempts
 from pptpgw.sessions.following import EVENTS
+from pptpgw.sessions.lockout import USER_LOCKED_OUT
 from pptpgw.testing import CALLER, World, resultOf
 
 KIND = TunnelKind("pptp", "PPTP")
@@ -148,7 +149,7 @@ def test_aLockout(checker: ChapSecretsChecker) -> None:
         call(world, password=password)
         world.run(10, 0.1)
     assert [one.stages[-1].failure for one in world.gateway.attempts] == [
-        "locked out, after too many wrong passwords",
+        USER_LOCKED_OUT,
         "no such user or wrong password",
         "no such user or wrong password",
     ]
