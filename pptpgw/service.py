@@ -44,6 +44,7 @@ from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.draining import Draining
 from pptpgw.sessions.line import Line
+from pptpgw.sessions.lockout import Lockout
 from pptpgw.store.interface import IStore
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
@@ -197,6 +198,13 @@ class GatewayService(Stages):
         See L{IGatewayService}.
         """
         return self.gateway.lines
+
+    @property
+    def lockouts(self) -> Lockout:
+        """
+        See L{IGatewayService}.
+        """
+        return self.gateway.context.lockout
 
     @property
     def counters(self) -> Totals:

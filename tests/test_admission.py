@@ -12,6 +12,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from pptpgw.auth.eap import EAPProtocol
+from pptpgw.auth.eapmethod import MD5
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.log import PER_SOURCE
 from pptpgw.networks.generic.catalogue import shipped
@@ -339,6 +341,24 @@ class TestGuesses:
         assert locked.failure
         assert world.call(b"alice", "192.0.2.8").call is not None
 
+    def test_theLogTellsALockout(self, make: Made) -> None:
+        """
+        The log says that a right password is refused because of a lockout. The caller is told what
+        it is told of a wrong one.
+        """
+        methods = (EAPProtocol((MD5,)),)
+        world = make({"encryption": "off", "methods": methods}, maxFailures=1, lockout=600.0)
+        told = []
+        for password in (b"wrong", b"alice"):
+            at = len(world.log)
+            placed = world.call(b"alice", methods=methods, encryption="off", password=password)
+            world.run(20, 0.05)
+            told.append(placed.failure)
+        assert told[0] == told[1]
+        logged = [line.partition("192.0.2.7: ")[2] for line in world.log[at:]]
+        assert f"'alice' is refused, by eap: {USER_LOCKED_OUT}" in logged
+        assert f"call ended without a session: {USER_LOCKED_OUT}" in logged
+
     def test_aSource(self, make: Made) -> None:
         world = make(maxFailuresPerSource=5, lockout=600.0)
         for number in range(5):
@@ -357,6 +377,8 @@ class TestGuesses:
         for name in (b"alice", b"mallory"):
             world = make(maxFailures=3)
             took = [self.guess(world, name, "192.0.2.66") for _ in range(5)]
+            sent = [bytes(frame) for one in world.dataPath.channels for _, frame in one.sent]
+            assert not any(b"lock" in frame for frame in sent)
             frames = [
                 (number, bytes(frame[:1]), len(frame))
                 for channel in world.dataPath.channels

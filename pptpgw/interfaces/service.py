@@ -161,6 +161,9 @@ class IGatewayService(Interface):
     stores: Sequence[Any] = Attribute(
         "The L{pptpgw.store.interface.IStore}s of accounts that the checkers ask."
     )
+    lockouts: Any = Attribute(
+        "The lockouts after wrong passwords, a L{pptpgw.sessions.lockout.Lockout}."
+    )
     counters: Totals = Attribute("The figures of the whole gateway.")
     faults: Sequence[str] = Attribute(
         "Why the gateway takes no calls at present, a text for each reason; empty if it takes some."

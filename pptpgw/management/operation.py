@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from msgspec import Meta, Struct
+from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.management.problem import Problem
 
@@ -75,6 +76,7 @@ class OperationRequest:
     One request for an operation.
 
     @ivar operator: who asks.
+    @ivar clock: for what takes long, which is done in slices.
     @ivar names: the parts of the path that the operation's template leaves open, by their names.
     @ivar query: the query, a value of the operation's type.
     @ivar body: the body, a value of the operation's type; None if the operation takes none.
@@ -82,6 +84,7 @@ class OperationRequest:
     """
 
     operator: Operator
+    clock: IReactorTime
     names: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None

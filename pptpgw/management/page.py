@@ -4,20 +4,27 @@ Lists: filtered, ordered and paged by the server.
 A filter is a query parameter with the name of a column. A text matches as in a shell: C{*} stands
 for any characters, C{?} for one, and case doesn't matter. Of a column with several values one must
 match.
+
+A list may have thousands of items, so it is filtered and ordered in slices
+(L{pptpgw.timing.slices}).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import translate
+from heapq import merge
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, structs
+from twisted.internet.defer import Deferred
 
 from pptpgw.management.operation import OperationRequest
 from pptpgw.management.problem import Problem
+from pptpgw.timing.slices import inSlices
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -41,7 +48,11 @@ The columns of a list: functions that give an item's text, number, truth or coll
 """
 
 
-def page(
+# How many items a step of a slice filters or orders.
+_STEP = 64
+
+
+async def page(
     items: Iterable[T],
     request: OperationRequest,
     columns: Columns[T],
@@ -51,25 +62,90 @@ def page(
     Return the part of a list that C{request} asks for. Only its items are turned into views.
 
     @param view: turns an item into what is answered.
-    @raise Problem: the query names a column that isn't there, or its items can't be ordered by it.
+    @raise Problem: the query names a column that isn't there.
     """
-    found, paging = chosen(items, request.query, columns), request.paging
-    if paging.sort:
-        found.sort(key=_order(paging.sort, columns), reverse=paging.sort.startswith("-"))
-    part = found[paging.offset : paging.offset + paging.limit]
-    return Page([view(one) for one in part], len(found))
+    paging = request.paging
+    order = _order(paging.sort, columns) if paging.sort else None
+    found = await chosen(items, request, columns)
+    if order is not None:
+        found = await _ordered(found, request, order)
+    views: list[V] = []
+    end = paging.offset + paging.limit
+
+    def look() -> Iterator[None]:
+        for one in found[paging.offset : end]:
+            views.append(view(one))
+            yield
+
+    await inSlices(request.clock, look())
+    return Page(views, len(found))
 
 
-def chosen(items: Iterable[T], query: Struct, columns: Columns[T]) -> list[T]:
+def assertChooses(request: OperationRequest, hint: str) -> None:
     """
-    Return the items that the filters in C{query} match: those of its fields that are columns.
+    Check that the query of C{request} chooses by something, so that no change of everything is
+    asked for by mistake.
+
+    @param hint: how to choose everything.
+    @raise Problem: it chooses by nothing.
     """
-    found = list(items)
-    for name, wanted in structs.asdict(query).items():
-        if name in columns and wanted is not None:
-            get, matches = columns[name], _matching(wanted)
-            found = [one for one in found if matches(get(one))]
-    return found
+    if all(value is None for value in structs.asdict(request.query).values()):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the query chooses nothing; {hint}")
+
+
+def chosen(items: Iterable[T], request: OperationRequest, columns: Columns[T]) -> Deferred[list[T]]:
+    """
+    Choose the items that the filters in the query of C{request} match: those of its fields that are
+    columns.
+    """
+    found: list[T] = []
+    filters = [
+        (columns[name], _matching(wanted))
+        for name, wanted in structs.asdict(request.query).items()
+        if name in columns and wanted is not None
+    ]
+
+    def choose(left: Iterator[T]) -> Iterator[None]:
+        while part := list(islice(left, _STEP)):
+            for get, matches in filters:
+                part = [one for one in part if matches(get(one))]
+            found.extend(part)
+            yield
+
+    # What there is now: items may come and go between two slices.
+    done = inSlices(request.clock, choose(iter(list(items))))
+    return done.addCallback(lambda _: found)
+
+
+def _ordered(
+    found: list[T], request: OperationRequest, order: Callable[[T], Any]
+) -> Deferred[list[T]]:
+    """
+    Order C{found} as far as the end of the page that C{request} asks for.
+    """
+    paging, whole = request.paging, len(found)
+    isReverse = paging.sort.startswith("-")
+    parts: list[list[tuple[Any, T]]] = []
+    ordered: list[T] = []
+
+    def sort() -> Iterator[None]:
+        for start in range(0, whole, _STEP):
+            keyed = [(order(one), one) for one in found[start : start + _STEP]]
+            keyed.sort(key=_first, reverse=isReverse)
+            parts.append(keyed)
+            yield
+        inOrder = merge(*parts, key=_first, reverse=isReverse)
+        for _, one in islice(inOrder, paging.offset + paging.limit):
+            ordered.append(one)
+            yield
+
+    done = inSlices(request.clock, sort())
+    # Those behind the page stand in any order; only their number counts.
+    return done.addCallback(lambda _: ordered + found[len(ordered) :])
+
+
+def _first(keyed: tuple[Any, T]) -> Any:
+    return keyed[0]
 
 
 def _matching(wanted: object) -> Callable[[Any], bool]:

@@ -17,6 +17,7 @@ from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
 from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
+from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import Rates
 from pptpgw.management.sessions import Sessions
@@ -61,6 +62,7 @@ class ManagementService(Service):
             Overview(gateway, now),
             Sessions(gateway, self._rates),
             Steering(gateway),
+            Lockouts(gateway, now),
         )
         self._operations = Operations(
             operation for one in subjects for operation in one.operations()

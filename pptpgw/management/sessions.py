@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from pptpgw.interfaces import IGatewayService, ISession
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
-from pptpgw.management.page import Columns, Page, chosen, page
+from pptpgw.management.page import Columns, Page, assertChooses, chosen, page
 from pptpgw.management.problem import Problem, notFound
 from pptpgw.management.rates import Rates
 from pptpgw.sessions.cause import Cause, Termination
@@ -222,8 +222,8 @@ class Sessions:
             "DELETE", path, "End a session.", self._end, Disconnected, role=OperatorRole.OPERATOR
         )
 
-    def _list(self, request: OperationRequest) -> Page[SessionView]:
-        return page(self._gateway.sessions, request, self._columns, self._view)
+    async def _list(self, request: OperationRequest) -> Page[SessionView]:
+        return await page(self._gateway.sessions, request, self._columns, self._view)
 
     def _show(self, request: OperationRequest) -> SessionView:
         return self._view(self._find(request))
@@ -251,13 +251,9 @@ class Sessions:
     def _end(self, request: OperationRequest) -> Disconnected:
         return _ended([self._find(request)], request)
 
-    def _endMany(self, request: OperationRequest) -> Disconnected:
-        if all(value is None for value in structs.asdict(request.query).values()):
-            raise Problem(
-                HTTPStatus.BAD_REQUEST,
-                "the query chooses no sessions; user=* chooses those of all users",
-            )
-        return _ended(chosen(self._gateway.sessions, request.query, self._columns), request)
+    async def _endMany(self, request: OperationRequest) -> Disconnected:
+        assertChooses(request, "user=* chooses the sessions of all users")
+        return _ended(await chosen(self._gateway.sessions, request, self._columns), request)
 
     def _find(self, request: OperationRequest) -> ISession:
         identifier = request.names["session_id"]

@@ -27,7 +27,7 @@ from pptpgw.management.operation import (
     Paging,
 )
 from pptpgw.management.problem import MEDIA_TYPE, Problem
-from pptpgw.store.error import Taken, Unknown
+from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 
 LARGEST_BODY = 1 << 20
 """
@@ -49,6 +49,8 @@ _JSON = "application/json"
 _STATUSES: tuple[tuple[type[PPTPGWError], HTTPStatus], ...] = (
     (Unknown, HTTPStatus.NOT_FOUND),
     (Taken, HTTPStatus.CONFLICT),
+    (InUse, HTTPStatus.CONFLICT),
+    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigurationError, HTTPStatus.BAD_REQUEST),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (PPTPGWError, HTTPStatus.CONFLICT),
@@ -150,7 +152,7 @@ class APIResource(Resource):
             if path == f"{BASE}/openapi.json":
                 return _body(request, HTTPStatus.OK, _JSON, self._document)
             operation, names = self._operations.find(method, path)
-            asked = _read(request, operation, operator, names)
+            asked = _read(request, self._clock, operation, operator, names)
         except Problem as problem:
             return _problem(request, problem)
         answered: Deferred[Any] = maybeDeferred(_handled, operation, asked)
@@ -213,7 +215,11 @@ async def _handled(operation: Operation, asked: OperationRequest) -> Any:
 
 
 def _read(
-    request: Request, operation: Operation, operator: Operator, names: dict[str, str]
+    request: Request,
+    clock: IReactorTime,
+    operation: Operation,
+    operator: Operator,
+    names: dict[str, str],
 ) -> OperationRequest:
     """
     Read C{request}.
@@ -242,7 +248,7 @@ def _read(
     except msgspec.ValidationError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query: {error}") from error
     if operation.body is None:
-        return OperationRequest(operator, names, query, paging=paging)
+        return OperationRequest(operator, clock, names, query, paging=paging)
     kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {_JSON}")
@@ -251,7 +257,7 @@ def _read(
         body = msgspec.json.decode(request.content.read(), type=operation.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body: {error}") from error
-    return OperationRequest(operator, names, query, body, paging)
+    return OperationRequest(operator, clock, names, query, body, paging)
 
 
 def _problemOf(failure: Failure) -> Problem | None:

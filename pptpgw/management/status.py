@@ -207,9 +207,9 @@ class Overview:
             memory_octets=used.ru_maxrss * 1024,
         )
 
-    def _calls(self, request: OperationRequest) -> Page[CallView]:
+    async def _calls(self, request: OperationRequest) -> Page[CallView]:
         lines = (one for one in self._gateway.lines if one.session is None)
-        return page(lines, request, self._columns, _view)
+        return await page(lines, request, self._columns, _view)
 
 
 def stateOf(gateway: IGatewayService) -> Literal["serving", "faulty", "draining", "drained"]:

@@ -4,6 +4,7 @@ The table of failed attempts to log in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple
 
 from pptpgw.store.database import Transaction
@@ -60,12 +61,13 @@ def keep(transaction: Transaction, attempts: Attempts) -> None:
         )
 
 
-def forget(transaction: Transaction, kind: str, subject: str) -> None:
+def forget(transaction: Transaction, subjects: Sequence[tuple[str, str]]) -> None:
     """
-    Remove the failed attempts of a subject.
+    Remove the failed attempts of subjects, each given by its kind and its name.
     """
-    transaction.execute(
-        "DELETE FROM attempts WHERE kind = ? AND subject = ?", kind, _clean(subject)
+    transaction.executeMany(
+        "DELETE FROM attempts WHERE kind = ? AND subject = ?",
+        [(kind, _clean(subject)) for kind, subject in subjects],
     )
 
 

@@ -162,9 +162,10 @@ class IStore(Interface):
         many.
         """
 
-    def forgetAttempts(kind: str, subject: str) -> Deferred[None]:
+    def forgetAttempts(subjects: Sequence[tuple[str, str]]) -> Deferred[None]:
         """
-        Remove the failed attempts of a subject, if there are any.
+        Remove the failed attempts of subjects, each given by its kind and its name, if there are
+        any.
         """
 
     # Sessions

@@ -218,11 +218,11 @@ class Store:
         """
         return self._write(attempt.keep, attempts)
 
-    def forgetAttempts(self, kind: str, subject: str) -> Deferred[None]:
+    def forgetAttempts(self, subjects: Sequence[tuple[str, str]]) -> Deferred[None]:
         """
         See L{IStore.forgetAttempts}.
         """
-        return self._write(attempt.forget, kind, subject)
+        return self._write(attempt.forget, subjects)
 
     def sessionStarted(self, record: SessionRecord) -> Deferred[None]:
         """

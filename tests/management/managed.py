@@ -17,6 +17,7 @@ from pptpgw.auth.realm import AvatarID
 from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Totals
 from pptpgw.interfaces import Change, Drain, Effect, IGatewayService, Reloaded, ReloadOutcome
+from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing.exchange import PASSWORD
 from pptpgw.testing.world import World
@@ -54,7 +55,7 @@ class Managed(World):
         self.attempts = self.gateway.attempts
         self.tunnels: dict[str, Any] = {}
         self.radius = None
-        self.store = None
+        self.store: Any = None
         self.stores = ()
         self.lastReload: ReloadOutcome | None = None
         self.draining: Drain | None = None
@@ -63,6 +64,10 @@ class Managed(World):
     @property
     def lines(self) -> Collection[Any]:
         return self.gateway.lines
+
+    @property
+    def lockouts(self) -> Lockout:
+        return self.gateway.context.lockout
 
     @property
     def counters(self) -> Totals:

@@ -368,7 +368,7 @@ class TestAttempts:
             Attempts("user", "bob", 2, NOW + 1, NOW + 300)
         ]
         assert (await store.lockedOut(NOW + 300)) == []
-        await store.forgetAttempts("user", "bob")
+        await store.forgetAttempts([("user", "bob"), ("user", "nobody")])
         assert (await store.attempts("user", "bob")) is None
         assert (await store.attempts("source", "bob")) is not None
 

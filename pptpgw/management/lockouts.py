@@ -1,0 +1,178 @@
+"""
+The operations of lockouts: which users and addresses are refused after wrong passwords, and letting
+them in again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from pptpgw.interfaces import IGatewayService
+from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
+from pptpgw.management.page import Columns, Page, assertChooses, chosen, page
+from pptpgw.management.problem import notFound
+
+
+class LockoutView(Struct, frozen=True):
+    """
+    A lockout: until it ends, every claim of a user, or from an address, is refused.
+
+    @ivar kind: what the subject is: a user, or the address that calls come from.
+    @ivar subject: the name of the user, without a Windows domain and in lower case, or the address.
+    @ivar failures: the number of failures that led to it.
+    @ivar until: when it ends, in seconds since 1970.
+    @ivar remaining_seconds: how long it still lasts.
+    @ivar enforced: whether this gateway refuses the subject. The store also has the lockouts of
+        other gateways that share it, and those from before a restart, which this gateway doesn't
+        know.
+    """
+
+    kind: Literal["user", "source"]
+    subject: str
+    failures: int
+    until: float
+    remaining_seconds: float
+    enforced: bool
+
+
+class LockoutFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    The columns by which lockouts are chosen.
+
+    @ivar kind: what the subject is: C{user} or C{source}.
+    @ivar subject: the name of the user, or the address.
+    @ivar enforced: whether this gateway refuses the subject. The store isn't asked for those that
+        it refuses.
+    """
+
+    kind: str | None = None
+    subject: str | None = None
+    enforced: bool | None = None
+
+
+class Subject(Struct, frozen=True):
+    """
+    A user or a source.
+
+    @ivar kind: which of both: C{user} or C{source}.
+    @ivar subject: the name of the user, or the address.
+    """
+
+    kind: Literal["user", "source"]
+    subject: str
+
+
+class Cleared(Struct, frozen=True):
+    """
+    The lockouts that an operator has cleared.
+
+    @ivar subjects: those who were locked out.
+    """
+
+    subjects: list[Subject]
+
+
+class Lockouts:
+    """
+    Answers the requests for lockouts.
+    """
+
+    def __init__(self, gateway: IGatewayService, now: Callable[[], float]) -> None:
+        """
+        @param now: gives the time of day, in seconds since 1970.
+        """
+        self._gateway = gateway
+        self._now = now
+        self._columns: Columns[LockoutView] = {
+            "kind": lambda one: one.kind,
+            "subject": lambda one: one.subject,
+            "failures": lambda one: one.failures,
+            "until": lambda one: one.until,
+            "remaining_seconds": lambda one: one.remaining_seconds,
+            "enforced": lambda one: one.enforced,
+        }
+
+    def operations(self) -> Iterator[Operation]:
+        """
+        Iterate over the operations.
+        """
+        yield Operation(
+            "GET",
+            "/lockouts",
+            "List who is locked out.",
+            self._list,
+            Page[LockoutView],
+            query=LockoutFilter,
+            paged=True,
+        )
+        yield Operation(
+            "DELETE",
+            "/lockouts",
+            "Clear all lockouts that the query chooses; it must choose by something.",
+            self._clearMany,
+            Cleared,
+            query=LockoutFilter,
+            role=OperatorRole.OPERATOR,
+        )
+        yield Operation(
+            "DELETE",
+            "/lockouts/{kind}/{subject}",
+            "Clear one lockout.",
+            self._clear,
+            Cleared,
+            role=OperatorRole.OPERATOR,
+        )
+
+    async def _list(self, request: OperationRequest) -> Page[LockoutView]:
+        return await page(await self._all(request), request, self._columns, lambda one: one)
+
+    async def _clearMany(self, request: OperationRequest) -> Cleared:
+        assertChooses(request, "subject=* chooses all lockouts")
+        return await self._cleared(await chosen(await self._all(request), request, self._columns))
+
+    async def _clear(self, request: OperationRequest) -> Cleared:
+        kind, subject = request.names["kind"], request.names["subject"]
+        found = [one for one in self.current() if (one.kind, one.subject) == (kind, subject)]
+        if not found:
+            found = [
+                one for one in await self._stored() if (one.kind, one.subject) == (kind, subject)
+            ]
+        if not found:
+            raise notFound(f"lockout of the {kind} {subject}")
+        return await self._cleared(found)
+
+    def current(self) -> Iterator[LockoutView]:
+        """
+        Iterate over the lockouts of this gateway.
+        """
+        now = self._now()
+        for kind, subject, failures, seconds in self._gateway.lockouts:
+            yield LockoutView(kind, subject, failures, now + seconds, seconds, enforced=True)
+
+    async def _stored(self) -> list[LockoutView]:
+        """
+        Ask the store, if there is one, for all lockouts.
+        """
+        store, now = self._gateway.store, self._now()
+        if store is None:
+            return []
+        return [
+            LockoutView(one.kind, one.subject, one.failures, one.until, one.until - now, False)
+            for one in await store.lockedOut(now)
+        ]
+
+    async def _all(self, request: OperationRequest) -> Iterable[LockoutView]:
+        query: LockoutFilter = request.query
+        stored = [] if query.enforced else await self._stored()
+        found = {(one.kind, one.subject): one for one in (*stored, *self.current())}
+        return found.values()
+
+    async def _cleared(self, lockouts: list[LockoutView]) -> Cleared:
+        for one in lockouts:
+            self._gateway.lockouts.clear(one.kind, one.subject)
+        if lockouts and self._gateway.store is not None:
+            await self._gateway.store.forgetAttempts([(one.kind, one.subject) for one in lockouts])
+        return Cleared([Subject(one.kind, one.subject) for one in lockouts])
