@@ -15,13 +15,13 @@ class StoreError(PPTPGWError):
 
 class Taken(StoreError):
     """
-    A user or profile can't be made because there is one of this name.
+    What is to be made can't be, because there is one of this name.
     """
 
 
 class Unknown(StoreError):
     """
-    There is no user or profile of this name.
+    There is nothing of this name.
     """
 
 

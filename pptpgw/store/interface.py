@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import (
+    Account,
+    Attempts,
+    Draft,
+    OperatorAccount,
+    OperatorToken,
+    SessionRecord,
+    SharedProfile,
+    Usage,
+)
 
 
 class IStore(Interface):
@@ -141,6 +150,66 @@ class IStore(Interface):
         """
         Remove a profile. Fails with L{pptpgw.store.error.Unknown}, or with
         L{pptpgw.store.error.InUse} while users share it.
+        """
+
+    # Operators
+
+    def operator(name: str) -> Deferred[OperatorAccount | None]:
+        """
+        Find the operator C{name}; fires with None if there is none.
+        """
+
+    def operators() -> Deferred[list[OperatorAccount]]:
+        """
+        Get all operators, ordered by name.
+        """
+
+    def addOperator(name: str, role: str, password: str) -> Deferred[None]:
+        """
+        Make an operator. Fails with L{pptpgw.store.error.Taken}.
+
+        @param role: see L{OperatorAccount.role}.
+        @param password: the hash of the password, see L{pptpgw.store.password.hashPassword}; empty
+            for none.
+        """
+
+    def changeOperator(
+        name: str, *, role: str | None = None, password: str | None = None
+    ) -> Deferred[None]:
+        """
+        Change an operator; arguments that are None change nothing, and the others are as in
+        L{addOperator}. Fails with L{pptpgw.store.error.Unknown}.
+        """
+
+    def removeOperator(name: str) -> Deferred[None]:
+        """
+        Remove an operator, with all tokens. Fails with L{pptpgw.store.error.Unknown}.
+        """
+
+    def tokens(operator: str) -> Deferred[list[OperatorToken]]:
+        """
+        Get the tokens of an operator, ordered by name. Fails with L{pptpgw.store.error.Unknown}.
+        """
+
+    def addToken(operator: str, name: str, expires: float | None = None) -> Deferred[str]:
+        """
+        Make a token, by which a program logs in as an operator. Fails with
+        L{pptpgw.store.error.Unknown} if there is no such operator, and with
+        L{pptpgw.store.error.Taken} if the operator has a token of this name.
+
+        @param expires: when it can't be used any more, in seconds since the epoch; None for never.
+        @return: fires with the token, which can't be had from the store again.
+        """
+
+    def removeToken(operator: str, name: str) -> Deferred[None]:
+        """
+        Remove a token. Fails with L{pptpgw.store.error.Unknown}.
+        """
+
+    def operatorWithToken(token: str) -> Deferred[OperatorAccount | None]:
+        """
+        Find the operator whom a token belongs to, and note that the token was used. Fires with None
+        if there is no such token, or it has expired.
         """
 
     # Failed attempts to log in

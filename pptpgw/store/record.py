@@ -190,3 +190,49 @@ class Attempts:
     failures: int
     last: float
     until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAccount:
+    """
+    An operator: a person or program that sees and steers gateways.
+
+    @ivar role: what the operator may do, in the words of
+        L{pptpgw.management.operation.OperatorRole}.
+    @ivar password: the hash of the password (L{pptpgw.store.password}); empty for an operator who
+        has none, and so logs in with tokens only.
+    @ivar created: when the operator was made.
+    @ivar changed: when the role or the password was set.
+    @ivar revision: a random text that is another one after every change of role or password.
+    """
+
+    name: str
+    role: str
+    password: str = field(repr=False)
+    created: float
+    changed: float
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorToken:
+    """
+    A token by which a program logs in as an operator. The token itself is stored nowhere.
+
+    @ivar operator: the operator's name.
+    @ivar name: what the token is for.
+    @ivar used: when it was used last, to the minute; None for never.
+    @ivar expires: when it can't be used any more; None for never.
+    """
+
+    operator: str
+    name: str
+    created: float
+    used: float | None = None
+    expires: float | None = None
+
+    def expired(self, now: float) -> bool:
+        """
+        Return whether the token can't be used any more at C{now}.
+        """
+        return self.expires is not None and self.expires <= now

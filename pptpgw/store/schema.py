@@ -82,6 +82,29 @@ STEPS: Sequence[Sequence[str]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE operators (
+            name TEXT PRIMARY KEY,
+            role TEXT NOT NULL,
+            password TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL,
+            changed DOUBLE PRECISION NOT NULL,
+            revision TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE operator_tokens (
+            hash TEXT PRIMARY KEY,
+            operator TEXT NOT NULL REFERENCES operators (name) ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL,
+            used DOUBLE PRECISION,
+            expires DOUBLE PRECISION,
+            UNIQUE (operator, name)
+        )
+        """,
+    ),
 )
 """
 The statements of each step. Those of the first step make the tables of version 1 in an empty

@@ -14,22 +14,37 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.store import attempt, session, user
+from pptpgw.store import operator as operatorTable
 from pptpgw.store.attribute import encode
 from pptpgw.store.database import Database, Transaction
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import (
+    Account,
+    Attempts,
+    Draft,
+    OperatorAccount,
+    OperatorToken,
+    SessionRecord,
+    SharedProfile,
+    Usage,
+)
 from pptpgw.store.schema import upgrade
 from pptpgw.store.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+USED_SECONDS = 60.0
+"""
+The seconds for which the time of a token's last use may be behind.
+"""
+
 
 @implementer(IStore)
 class Store:
     """
-    Users, profiles, attempts, sessions and usage in one database, see L{IStore}.
+    Users, profiles, operators, attempts, sessions and usage in one database, see L{IStore}.
 
     @ivar url: the database's URL, which may be logged.
     @ivar vault: the L{Vault} that encrypts recoverable passwords.
@@ -199,6 +214,83 @@ class Store:
         See L{IStore.removeProfile}.
         """
         return self._write(user.removeProfile, name)
+
+    def operator(self, name: str) -> Deferred[OperatorAccount | None]:
+        """
+        See L{IStore.operator}.
+        """
+        return self._read(operatorTable.find, name if user.possible(name) else "")
+
+    def operators(self) -> Deferred[list[OperatorAccount]]:
+        """
+        See L{IStore.operators}.
+        """
+        return self._read(operatorTable.every)
+
+    def addOperator(self, name: str, role: str, password: str) -> Deferred[None]:
+        """
+        See L{IStore.addOperator}.
+        """
+        return self._write(operatorTable.add, name, role, password, self._now())
+
+    def changeOperator(
+        self, name: str, *, role: str | None = None, password: str | None = None
+    ) -> Deferred[None]:
+        """
+        See L{IStore.changeOperator}.
+        """
+        return self._write(operatorTable.change, name, role, password, self._now())
+
+    def removeOperator(self, name: str) -> Deferred[None]:
+        """
+        See L{IStore.removeOperator}.
+        """
+        return self._write(operatorTable.remove, name)
+
+    def tokens(self, operator: str) -> Deferred[list[OperatorToken]]:
+        """
+        See L{IStore.tokens}.
+        """
+        return self._read(operatorTable.tokens, operator)
+
+    def addToken(self, operator: str, name: str, expires: float | None = None) -> Deferred[str]:
+        """
+        See L{IStore.addToken}.
+        """
+        token = operatorTable.newToken()
+        digest = operatorTable.digestOf(token)
+        added: Deferred[Any] = self._write(
+            operatorTable.addToken, operator, name, digest, expires, self._now()
+        )
+        return added.addCallback(lambda _: token)
+
+    def removeToken(self, operator: str, name: str) -> Deferred[None]:
+        """
+        See L{IStore.removeToken}.
+        """
+        return self._write(operatorTable.removeToken, operator, name)
+
+    def operatorWithToken(self, token: str) -> Deferred[OperatorAccount | None]:
+        """
+        See L{IStore.operatorWithToken}.
+        """
+        digest, now = operatorTable.digestOf(token), self._now()
+
+        def known(
+            found: tuple[OperatorAccount, OperatorToken] | None,
+        ) -> OperatorAccount | Deferred[OperatorAccount | None] | None:
+            if found is None:
+                return None
+            account, one = found
+            if one.used is not None and now - one.used < USED_SECONDS:
+                return account
+            noted: Deferred[Any] = self._write(operatorTable.used, digest, now)
+            # A full disk, for example, is no reason to refuse who wants to see that.
+            noted.addErrback(lambda failure: failure.trap(StoreError))
+            return noted.addCallback(lambda _: account)
+
+        finding: Deferred[Any] = self._read(operatorTable.withToken, digest, now)
+        return finding.addCallback(known)
 
     def attempts(self, kind: str, subject: str) -> Deferred[Attempts | None]:
         """

@@ -410,9 +410,13 @@ class TestVersions:
         """
         await upgrade(sql, LATER)
         store = makeStore(url)
-        with pytest.raises(StoreError, match="made by a later pptpgw; this one knows 1"):
+        with pytest.raises(
+            StoreError, match=f"made by a later pptpgw; this one knows {len(STEPS)}"
+        ):
             await store.accounts()
         await sql.write(
-            lambda transaction: transaction.execute("UPDATE pptpgw_schema SET version = 1")
+            lambda transaction: transaction.execute(
+                "UPDATE pptpgw_schema SET version = ?", len(STEPS)
+            )
         )
         assert await store.accounts() == []
