@@ -288,6 +288,7 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         gateway.counters.own,
         gateway.quota,
         gateway.attempts,
+        gateway.tally,
         gateway.context.known,
         environment,
     )

@@ -6,6 +6,8 @@ An exception that one module raises and catches itself is defined there.
 
 from __future__ import annotations
 
+from enum import Enum
+
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
@@ -35,6 +37,63 @@ class ConfigurationError(PPTPGWError):
     """
 
 
+class Category(Enum):
+    """
+    Why a caller is turned away, in one word: what metrics and programs tell apart. The value is the
+    word.
+    """
+
+    WRONG_PASSWORD = "wrong-password"
+    """
+    There is no such user, or the password is wrong.
+    """
+
+    LOCKED_OUT = "locked-out"
+    """
+    The user or the address is locked out after too many false claims.
+    """
+
+    FORBIDDEN = "forbidden"
+    """
+    The account or the configuration doesn't permit it: disabled, out of hours, another address.
+    """
+
+    LIMITS = "limits"
+    """
+    There are as many sessions as there may be, of the user, the address or the gateway.
+    """
+
+    BUSY = "busy"
+    """
+    As many calls are being set up as may be.
+    """
+
+    NO_ADDRESS = "no-address"
+    """
+    No address or prefix is free.
+    """
+
+    DRAINING = "draining"
+    """
+    The gateway takes no calls, since it is drained or stops.
+    """
+
+    OUTAGE = "outage"
+    """
+    A server, a store or a part of the gateway doesn't work.
+    """
+
+    GONE = "gone"
+    """
+    The caller hung up before it was served.
+    """
+
+    OTHER = "other"
+    """
+    Anything else.
+    """
+
+
 PASSWORD_EXPIRED = 648
 """
 MS-CHAP's error for a right password that has expired, so that it may only be changed (RFC 2759
@@ -60,12 +119,19 @@ class Refused(PPTPGWError):
     @ivar retry: whether the peer may try again within the same exchange.
     @ivar error: MS-CHAP's number for the reason (RFC 2759 section 6).
     @ivar text: the text for the peer's user, in UTF-8; empty for the default one.
+    @ivar category: the L{Category} of the reason.
     """
 
     def __init__(
-        self, reason: str, retry: bool = True, error: int = WRONG_PASSWORD, text: bytes = b""
+        self,
+        reason: str,
+        retry: bool = True,
+        error: int = WRONG_PASSWORD,
+        text: bytes = b"",
+        category: Category = Category.OTHER,
     ) -> None:
         super().__init__(reason)
+        self.category = category
         self.retry = retry
         self.error = error
         self.text = text
@@ -79,11 +145,11 @@ class Unproven(Refused):
     @ivar why: the reason for the log and for observers, which peers aren't told.
     """
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str = "", category: Category = Category.WRONG_PASSWORD) -> None:
         """
         @param why: the reason, if it isn't the text.
         """
-        super().__init__("no such user or wrong password")
+        super().__init__("no such user or wrong password", category=category)
         self.why = why or str(self)
 
 
@@ -91,7 +157,11 @@ class Unavailable(PPTPGWError):
     """
     A checker, a network or an address pool can't be reached, or has nothing left. Since that isn't
     the caller's fault, the caller is told to dial again. The text says why, for the log only.
+
+    @ivar category: the L{Category} of the reason.
     """
+
+    category = Category.OUTAGE
 
 
 class CallError(PPTPGWError):
@@ -104,6 +174,10 @@ class Exhausted(Unavailable):
     """
     A bounded supply (addresses, sessions, call ids, connections) has nothing left to give.
     """
+
+    def __init__(self, reason: str, category: Category = Category.LIMITS) -> None:
+        super().__init__(reason)
+        self.category = category
 
 
 class NotPermitted(PPTPGWError):

@@ -19,7 +19,7 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.reload import Step
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
-from pptpgw.error import Unavailable
+from pptpgw.error import Category, Unavailable
 from pptpgw.interfaces import (
     ICall,
     ICallTaker,
@@ -47,6 +47,7 @@ from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
+from pptpgw.sessions.tally import Tally
 from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
 
@@ -62,6 +63,7 @@ class Gateway:
     @ivar sessions: the registry of sessions and their observers.
     @ivar lines: the current callers, authenticated or not.
     @ivar attempts: what became of each call, and of callers that were turned away.
+    @ivar tally: counts what became of callers.
     @ivar context: what the lines of callers are given that may use PAP.
     @ivar health: the data path, networks and tunnels that must be without fault for calls to be
         taken; as must the observers.
@@ -115,7 +117,8 @@ class Gateway:
         known = Known(clock.seconds, limits.knownSources)
         self.lines: Admission[Line] = Admission(limits, clock.seconds, known)
         self.attempts = Attempts(clock, now, limits.attempts, wordsOf(networks.values()))
-        refusals = Refusals(clock, self.quota, self.counters.own, self.sessions, now)
+        self.tally = Tally()
+        refusals = Refusals(clock, self.quota, self.counters.own, self.sessions, now, self.tally)
         self.context = LineContext(
             clock=clock,
             now=now,
@@ -134,6 +137,7 @@ class Gateway:
             reports=Reports(self.quota),
             refusals=refusals,
             attempts=self.attempts,
+            tally=self.tally,
         )
         self._papClients = limits.papClients
         self.use(settings)
@@ -244,22 +248,24 @@ class Gateway:
         Take the call, or refuse it.
         """
         if self._stopped is not None:
+            self.tally.refused(call.tunnel.name)
+            self.tally.refusals[Category.DRAINING] += 1
             call.refuse(Refusal.STOPPING)
             return
         source = call.caller
         if self._draining is not None:
-            self._refuse(call, Refusal.STOPPING, "the gateway is drained")
+            self._refuse(call, Refusal.STOPPING, "the gateway is drained", Category.DRAINING)
             return
         context = self.contextFor(source)
         if self._onlyPAP and context is self._withoutPAP:
             reason = "only PAP is permitted, but not from there, see [limits] pap-clients"
-            self._refuse(call, Refusal.FORBIDDEN, reason)
+            self._refuse(call, Refusal.FORBIDDEN, reason, Category.FORBIDDEN)
             return
         try:
             self._assertWell()
             leaving = self.lines.room(source)
         except Unavailable as reason:
-            self._refuse(call, Refusal.BUSY, str(reason))
+            self._refuse(call, Refusal.BUSY, str(reason), reason.category)
             return
         for other in leaving:
             self.counters.own.discard("call displaced by a newer one")
@@ -276,13 +282,14 @@ class Gateway:
             return self.context
         return self._withoutPAP
 
-    def _refuse(self, call: ICall, refusal: Refusal, reason: str) -> None:
+    def _refuse(self, call: ICall, refusal: Refusal, reason: str, category: Category) -> None:
         """
         Refuse a call, and report it.
         """
         call.refuse(refusal)
         self.attempts.turnedAway(call.caller, call.tunnel, CALL, reason)
-        self.context.refusals.call(call.caller, reason)
+        self.tally.refused(call.tunnel.name)
+        self.context.refusals.call(call.caller, reason, category)
 
     def _assertWell(self) -> None:
         for fault in self.faults:

@@ -66,6 +66,7 @@ class GatewayService(Stages):
     @ivar sessions: the current sessions and their observers, an L{pptpgw.interfaces.ISessions}.
     @ivar attempts: what became of each call and of callers that were turned away, an
         L{pptpgw.interfaces.IAttempts}.
+    @ivar tally: counts what became of callers, a L{pptpgw.sessions.tally.Tally}.
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
@@ -103,6 +104,7 @@ class GatewayService(Stages):
         self.gateway = parts.gateway
         self.sessions = parts.gateway.sessions
         self.attempts = parts.gateway.attempts
+        self.tally = parts.gateway.tally
         self.dataPath = parts.dataPath
         self.networks = parts.networks
         self.tunnels = parts.tunnels

@@ -14,7 +14,7 @@ from zope.interface import Interface
 
 from pptpgw.auth.chain import isWrong
 from pptpgw.auth.rejection import Rejection
-from pptpgw.error import Refused, Unproven
+from pptpgw.error import Category, Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.chap import ERRORS
 
@@ -77,5 +77,5 @@ def _refuse(failure: Failure, claim: Claim) -> Failure:
         raise Unproven
     if isinstance(error, Rejection):
         reason = ERRORS.get(error.error, f"refused with error {error.error}")
-        raise Refused(reason, error.retry, error.error, error.text)
+        raise Refused(reason, error.retry, error.error, error.text, Category.FORBIDDEN)
     return failure

@@ -165,6 +165,7 @@ class IGatewayService(Interface):
         "The lockouts after wrong passwords, a L{pptpgw.sessions.lockout.Lockout}."
     )
     counters: Totals = Attribute("The figures of the whole gateway.")
+    tally: Any = Attribute("What has become of callers, a L{pptpgw.sessions.tally.Tally}.")
     faults: Sequence[str] = Attribute(
         "Why the gateway takes no calls at present, a text for each reason; empty if it takes some."
     )

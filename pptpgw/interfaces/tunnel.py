@@ -159,6 +159,9 @@ class ITunnelEnvironment(Interface):
     attempts = Attribute(
         "Where callers are noted that have no call, a L{pptpgw.sessions.attempts.Attempts}."
     )
+    tally = Attribute(
+        "Where connections are counted that aren't let in, a L{pptpgw.sessions.tally.Tally}."
+    )
     known = Attribute(
         "The addresses from which somebody has logged in lately, a "
         "L{pptpgw.sessions.places.Known}. A tunnel that limits connections keeps places for them."

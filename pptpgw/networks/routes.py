@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Generic, TypeVar
 
-from pptpgw.error import Refused
+from pptpgw.error import Category, Refused
 from pptpgw.log import Logger
 from pptpgw.sessions.profile import Profile
 
@@ -67,7 +67,11 @@ class NetworksBehind(Generic[N]):
         user = profile.name
         for network in own:
             if owner := self._other(network, user):
-                raise Refused(f"{network} leads to {owner}, whose network holds it", retry=False)
+                raise Refused(
+                    f"{network} leads to {owner}, whose network holds it",
+                    retry=False,
+                    category=Category.NO_ADDRESS,
+                )
         for network in own:
             self._hold(network, user)
         given = []

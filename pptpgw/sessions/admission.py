@@ -24,7 +24,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 from pptpgw.config.section import LimitsSection
-from pptpgw.error import ConfigurationError, Exhausted, Refused
+from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.sessions import hours
 from pptpgw.sessions.places import Known, Places
 from pptpgw.sessions.profile import Profile
@@ -141,7 +141,7 @@ class Admission(Generic[C]):
         else:
             return []
         if found is None:
-            raise Exhausted(fault)
+            raise Exhausted(fault, Category.BUSY)
         return [found]
 
     def begin(self, call: C, source: str) -> None:
@@ -183,7 +183,7 @@ class Admission(Generic[C]):
         if standing:
             allowed = self._allowed(profile)
             text = f"{profile.name} has {len(standing)} sessions, and may have {allowed}"
-            raise Refused(text, retry=False)
+            raise Refused(text, retry=False, category=Category.LIMITS)
         if not leaving:
             full = self._full(state.source)
             if full:
@@ -261,15 +261,21 @@ def permit(profile: Profile, source: str, now: float) -> None:
     @raise Refused: the user may not, or the user's hours can't be read.
     """
     if profile.sources and not isWithin(source, profile.sources):
-        raise Refused(f"{profile.name} may not call from {source}", retry=False)
+        raise Refused(
+            f"{profile.name} may not call from {source}", retry=False, category=Category.FORBIDDEN
+        )
     if profile.hours:
         try:
             left = hours.parse(profile.hours).left(now)
         except ConfigurationError as error:
-            raise Refused(f"the account of {profile.name}: {error}", retry=False) from error
+            raise Refused(
+                f"the account of {profile.name}: {error}", retry=False, category=Category.FORBIDDEN
+            ) from error
         if not left:
             raise Refused(
-                f"{profile.name} may call in its hours only: {profile.hours}", retry=False
+                f"{profile.name} may call in its hours only: {profile.hours}",
+                retry=False,
+                category=Category.FORBIDDEN,
             )
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pptpgw.error import Refused
+from pptpgw.error import Category, Refused
 from pptpgw.interfaces import Attachments
 from pptpgw.log import Logger
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -100,7 +100,9 @@ class Filters(SessionObserver):
         @raise Refused: the profile names a filter that doesn't exist.
         """
         if profile.filter and profile.filter not in self._filters:
-            raise Refused(f"there is no filter {profile.filter!a}", retry=False)
+            raise Refused(
+                f"there is no filter {profile.filter!a}", retry=False, category=Category.FORBIDDEN
+            )
         return Gate(self._filters.get(profile.filter)) if self._filters else None
 
     def change(self, rules: Mapping[str, tuple[str, ...]], sessions: Iterable[Any]) -> None:

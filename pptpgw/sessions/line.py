@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Totals
-from pptpgw.error import Refused, Unavailable, Unproven, untraced
+from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import (
     Attachments,
     Claim,
@@ -45,6 +45,7 @@ from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
+from pptpgw.sessions.tally import Tally
 from pptpgw.timing.timer import cancelled
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
@@ -74,6 +75,7 @@ class LineContext:
     @ivar reports: reports calls and sessions to the log.
     @ivar refusals: reports callers that are turned away.
     @ivar attempts: what becomes of each call.
+    @ivar tally: counts what becomes of callers.
     """
 
     clock: IReactorTime
@@ -93,6 +95,7 @@ class LineContext:
     reports: Reports
     refusals: Refusals
     attempts: Attempts
+    tally: Tally
 
 
 @implementer(ICallOwner)
@@ -262,10 +265,11 @@ class Line:
             context, networks = self._context, _addresses(attachments)
             self.session.encryption = self.link.encryption
             context.lines.opened(self)
+            seconds = self.age
+            if not self.attempt.isUp:
+                context.tally.opened(self.caller.tunnel.name, seconds)
             self.attempt.open(protocol.name)
-            context.reports.opened(
-                self.session, protocol, networks, context.clock.seconds() - self._since
-            )
+            context.reports.opened(self.session, protocol, networks, seconds)
             context.sessions.protocolOpened(self.session, protocol, networks)
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
@@ -303,6 +307,8 @@ class Line:
         context.lines.leave(self)
         context.counters.retire(self.channel.counters)
         context.attempts.ended(self.attempt, cause)
+        if not self.attempt.isUp:
+            context.tally.failed(self.caller.tunnel.name)
         # The session refers to its line: this breaks the cycle.
         session, self.session = self.session, None
         if session is None:
@@ -310,6 +316,7 @@ class Line:
             context.reports.endedWithoutSession(self.caller, told or cause)
             self.release()
         else:
+            context.tally.ended(cause)
             context.reports.ended(session, cause)
             context.sessions.sessionEnded(session, cause, self.identity, self.release)
         self.call.hangUp(cause)
@@ -383,7 +390,11 @@ class Line:
             if permitted is None or name in permitted
         )
         if not networks:
-            raise Refused("no network protocol is permitted to this user", retry=False)
+            raise Refused(
+                "no network protocol is permitted to this user",
+                retry=False,
+                category=Category.FORBIDDEN,
+            )
         self._gate = self._context.filters.gate(subscriber.profile)
         giveBack = self._context.returns.give
         making = Making(networks, subscriber, self.caller, giveBack)
@@ -398,7 +409,9 @@ class Line:
             reason = "no network protocol has anything for this user"
             failure = Failure(Refused(reason, retry=False))
         if failure is None and self not in self._context.lines:
-            failure = Failure(Refused("the call ended meanwhile", retry=False))
+            failure = Failure(
+                Refused("the call ended meanwhile", retry=False, category=Category.GONE)
+            )
         if failure is not None:
             if isinstance(failure.value, Refused):
                 # The password was right, so trying another one wouldn't help.
@@ -414,7 +427,7 @@ class Line:
 
     def _assertCalling(self) -> None:
         if self not in self._context.lines:
-            raise Refused("the call ended meanwhile", retry=False)
+            raise Refused("the call ended meanwhile", retry=False, category=Category.GONE)
 
     def _refused(self, failure: Failure, claim: Claim) -> Failure:
         """

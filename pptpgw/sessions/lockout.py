@@ -41,7 +41,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from pptpgw.config.section import LimitsSection
-from pptpgw.error import Refused, Unavailable, Unproven, untraced
+from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp.exchange import Authenticate
 
@@ -369,11 +369,20 @@ def _tell(verdict: Grant | Failure, answer: Deferred[Grant]) -> None:
         answer.callback(verdict)
 
 
+def _false(why: str) -> Unproven:
+    """
+    Return the refusal of a false claim.
+
+    @param why: which lockout is the reason; empty if none is.
+    """
+    return Unproven(why, Category.LOCKED_OUT if why else Category.WRONG_PASSWORD)
+
+
 def _unproven(why: str) -> Grant:
-    raise Unproven(why)
+    raise _false(why)
 
 
 def _hungUp(failure: Failure, why: str) -> Failure:
     if failure.check(CancelledError) is None:
         return failure
-    return Failure(Unproven(why))
+    return Failure(_false(why))

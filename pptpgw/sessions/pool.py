@@ -30,7 +30,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pptpgw.config.kind import NoSettings, hostsOf
-from pptpgw.error import ConfigurationError, Exhausted, Refused
+from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
     Caller,
@@ -205,15 +205,17 @@ class AddressPool:
         while name and name not in tried:
             pool = self._pools.get(name)
             if pool is None:
-                raise Refused(f"there is no address pool {name!a}", retry=False)
+                raise Refused(
+                    f"there is no address pool {name!a}", retry=False, category=Category.NO_ADDRESS
+                )
             address = pool.take(self._used, self._owners, user)
             if address is not None:
                 return address
             tried.append(name)
             name = pool.next
         if tried == [DEFAULT_POOL]:
-            raise Exhausted("the address pool is used up")
-        raise Exhausted(f"the address pools {', '.join(tried)} are used up")
+            raise Exhausted("the address pool is used up", Category.NO_ADDRESS)
+        raise Exhausted(f"the address pools {', '.join(tried)} are used up", Category.NO_ADDRESS)
 
     def _fromNetworks(self, user: str, networks: Sequence[IPv4Network]) -> str:
         """
@@ -227,10 +229,12 @@ class AddressPool:
             if unused and self._owners.get(address, user) == user:
                 return address
         if not networks:
-            raise Refused("the account allows no address", retry=False)
+            raise Refused(
+                "the account allows no address", retry=False, category=Category.NO_ADDRESS
+            )
         shown = ", ".join(str(one).removesuffix("/32") for one in networks)
         why = "is the gateway's own address" if shown in self._gateway else "already in use"
-        raise Refused(f"{shown} {why}", retry=False)
+        raise Refused(f"{shown} {why}", retry=False, category=Category.NO_ADDRESS)
 
     def _candidates(self, networks: Sequence[IPv4Network]) -> Iterator[int]:
         """

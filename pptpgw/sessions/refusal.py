@@ -12,11 +12,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
-from pptpgw.error import Exhausted, Refused, Unproven
+from pptpgw.error import Category, Exhausted, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.log import Logger, Quota
 from pptpgw.sessions.outage import Outage
 from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.tally import Tally
 
 
 class Refusals:
@@ -33,23 +34,27 @@ class Refusals:
         counters: Counters,
         sessions: Registry,
         now: Callable[[], float],
+        tally: Tally,
     ) -> None:
         """
         @param quota: limits the lines of the log.
         @param counters: where calls that are refused before they began are counted.
         @param sessions: tells the observers.
         @param now: returns the time of day, in seconds since 1970.
+        @param tally: counts refusals by their category.
         """
         self._quota = quota
         self._counters = counters
         self._sessions = sessions
         self._now = now
+        self._tally = tally
         self._outage = Outage(clock)
 
-    def call(self, source: str, reason: str) -> None:
+    def call(self, source: str, reason: str, category: Category) -> None:
         """
         Report a call from C{source} that is refused before it began.
         """
+        self._tally.refusals[category] += 1
         self._counters.discard("call refused")
         if self._quota.allows("refused calls", source):
             self._log.warn(
@@ -70,6 +75,7 @@ class Refusals:
         """
         if failure.check(CancelledError) is not None:
             return
+        self._tally.refusals[categoryOf(failure)] += 1
         name = claim.name[:64].decode("utf-8", "replace")
         why = reasonOf(failure)
         if failure.check(Refused, Exhausted) is None:
@@ -126,3 +132,12 @@ def reasonOf(failure: Failure) -> str:
     if isinstance(error, Unproven):
         return error.why
     return failure.getErrorMessage() or type(error).__name__
+
+
+def categoryOf(failure: Failure) -> Category:
+    """
+    Return the category of the reason why a claim was refused. An exception of any other kind than
+    pptpgw's own is an outage.
+    """
+    error = failure.value
+    return error.category if isinstance(error, Refused | Unavailable) else Category.OUTAGE

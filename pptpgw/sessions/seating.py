@@ -15,7 +15,7 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 
-from pptpgw.error import Refused
+from pptpgw.error import Category, Refused
 from pptpgw.interfaces import Caller
 from pptpgw.sessions.admission import Admission, permit
 from pptpgw.sessions.cause import Cause, Termination
@@ -98,7 +98,7 @@ class Seating(Generic[L]):
                 one.drop(Cause(text, Termination.LOST_CARRIER))
                 gone.add(one.identity)
         if line not in self._lines:
-            raise Refused("the call ended meanwhile", retry=False)
+            raise Refused("the call ended meanwhile", retry=False, category=Category.GONE)
         await self._seat(line, profile, gone)
 
     def _seat(self, line: L, profile: Profile, gone: Collection[str] = ()) -> Deferred[None]:

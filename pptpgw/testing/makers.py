@@ -30,6 +30,7 @@ from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
+from pptpgw.sessions.tally import Tally
 from pptpgw.testing.exchange import PASSWORD, ExchangePair
 from pptpgw.tunnels.environment import TunnelEnvironment
 from pptpgw.tunnels.pptp.call import PPTP
@@ -98,6 +99,7 @@ def makeTunnelEnvironment(
         counters,
         Quota(reactor, counters),
         Attempts(reactor, reactor.seconds, LimitsSection().attempts),
+        Tally(),
         Known(reactor.seconds, 1),
         environment,
     )

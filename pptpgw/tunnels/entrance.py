@@ -30,6 +30,7 @@ from pptpgw.log import Logger, Quota
 from pptpgw.ports.listening import Listening
 from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.door import Door
+from pptpgw.sessions.tally import Tally
 from pptpgw.timing.slices import inSlices, oneByOne
 
 
@@ -83,6 +84,7 @@ class Entrance(Generic[C]):
         self._counters: Counters = environment.counters
         self._quota: Quota = environment.quota
         self._attempts: Attempts = environment.attempts
+        self._tally: Tally = environment.tally
         self._tunnel = tunnel
         self._noun = noun
         self._door: Door[C] = Door(
@@ -131,6 +133,8 @@ class Entrance(Generic[C]):
         @param key: the key of C{[listen]} that forbids it, if one does.
         """
         self._counters.discard(reason)
+        if key:
+            self._tally.connections[key] += 1
         advice = f"{reason}, see [listen] {key}" if key else reason
         self._attempts.turnedAway(caller, self._tunnel, self._noun, advice)
         if self._quota.allows(f"refused {self._noun}s", caller):

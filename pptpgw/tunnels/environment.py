@@ -15,6 +15,7 @@ from pptpgw.interfaces import ICallTaker, IEnvironment, ITunnelEnvironment
 from pptpgw.log import Quota
 from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.places import Known
+from pptpgw.sessions.tally import Tally
 
 
 @implementer(ITunnelEnvironment)
@@ -29,6 +30,7 @@ class TunnelEnvironment:
     counters: Counters
     quota: Quota
     attempts: Attempts
+    tally: Tally
     known: Known
     environment: IEnvironment
 

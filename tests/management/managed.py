@@ -53,6 +53,7 @@ class Managed(World):
         self.started: float | None = STARTED
         self.sessions = self.gateway.sessions
         self.attempts = self.gateway.attempts
+        self.tally = self.gateway.tally
         self.tunnels: dict[str, Any] = {}
         self.radius = None
         self.store: Any = None

@@ -57,6 +57,7 @@ class Tunnel:
         environment = makeTunnelEnvironment(calls, ListenSection(**listen), self.clock)
         self.entrance: Entrance[Connection] = Entrance(environment, KIND, "wire")
         self.discards = environment.counters.discards
+        self.tally = environment.tally
 
     def connect(self, caller: str = NEAR) -> Connection | None:
         if not self.entrance.admits(caller):
@@ -99,6 +100,7 @@ class TestAdmission:
         assert (tunnel.connect(caller) is not None) is isIn
         reason = "wire from a client that isn't permitted"
         assert tunnel.discards == ({} if isIn else {reason: 1})
+        assert tunnel.tally.connections == ({} if isIn else {"clients": 1})
         assert [line.partition("refused ")[2] for line in log] == (
             [] if isIn else [f"{caller}: {reason}, see [listen] clients (1 so far)"]
         )

@@ -39,7 +39,7 @@ from pptpgw.config.kind import (
     restart,
 )
 from pptpgw.config.table import tables
-from pptpgw.error import ConfigurationError, PPTPGWError, Refused
+from pptpgw.error import Category, ConfigurationError, PPTPGWError, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
     Caller,
@@ -250,7 +250,11 @@ class IPv4Sessions(Stages):
             if own.network_address in self._gateway or not isUnicast(own):
                 # A plugin's allocator gave the address; our own pool never gives one of the
                 # gateway's.
-                raise Refused(f"{address} can't be a caller's address", retry=False)
+                raise Refused(
+                    f"{address} can't be a caller's address",
+                    retry=False,
+                    category=Category.NO_ADDRESS,
+                )
             behind = self._behind.give(profile, (own,), self.pool.networks)
         except Refused:
             released = maybeDeferred(self.pool.release, address)

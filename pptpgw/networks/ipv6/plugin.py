@@ -40,7 +40,7 @@ from pptpgw.config.kind import (
     whole,
 )
 from pptpgw.counting.counters import Counters
-from pptpgw.error import ConfigurationError, Exhausted, Refused
+from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,
     Caller,
@@ -294,7 +294,10 @@ class IPv6Sessions:
         try:
             if profile.prefix is not None:
                 if profile.prefix.prefixlen > LENGTH:
-                    raise Exhausted(f"its own prefix, {profile.prefix}, is longer than {LENGTH}")
+                    raise Exhausted(
+                        f"its own prefix, {profile.prefix}, is longer than {LENGTH}",
+                        Category.NO_ADDRESS,
+                    )
                 lender = OwnPrefix(profile.prefix, (self._pool, self._delegated))
             return succeed(self._protocol(profile, lender, lender.allocate()))
         except (Exhausted, Refused) as error:

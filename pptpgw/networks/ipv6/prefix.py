@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
 from typing import Protocol
 
-from pptpgw.error import Exhausted
+from pptpgw.error import Category, Exhausted
 
 RESTING = 1024
 """
@@ -87,7 +87,9 @@ class PrefixPool:
         if prefix is None:
             prefix = self._rested()
         if prefix is None:
-            raise Exhausted(f"all IPv6 prefixes of {self.length} bits are in use")
+            raise Exhausted(
+                f"all IPv6 prefixes of {self.length} bits are in use", Category.NO_ADDRESS
+            )
         self._freed.pop(prefix, None)
         self._use(prefix)
         return prefix
@@ -211,7 +213,7 @@ class OwnPrefix:
             if not pool.take(self._prefix):
                 for taken in self._pools[:count]:
                     taken.release(self._prefix)
-                raise Exhausted(f"{self._prefix} is in use")
+                raise Exhausted(f"{self._prefix} is in use", Category.NO_ADDRESS)
         return self._prefix
 
     def release(self, prefix: IPv6Network) -> None:
