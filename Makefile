@@ -3,7 +3,7 @@
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy, the import rule, the news fragments, the API reference and the coverage
-# make docs    the API reference, in build/api
+# make docs    the API reference, in build/api, and the manual pages, in build/man
 # make floors  the native tests with the lowest and the newest versions of all dependencies
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
@@ -47,6 +47,7 @@ check: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/python -m pydoctor
+	$(BIN)/python -m pptpgw.command.manual build/man
 
 coverage: $(VENV)/.test
 	@tests/coverage

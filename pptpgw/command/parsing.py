@@ -128,7 +128,7 @@ class Group(_Helped, click.Group):
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """
-        See L{click.Group.resolve_command}. An error names the command that was perhaps meant.
+        Return the command that C{words} begin with. An error names the one that was perhaps meant.
         """
         name = words[0]
         if name not in self.members and not name.startswith("-") and not context.resilient_parsing:
