@@ -88,6 +88,12 @@ def _operation(
 
 
 def _success(operation: Operation, of: dict[Any, Any]) -> dict[str, Any]:
+    if operation.stream:
+        # OpenAPI 3.1 describes the whole of a stream, but not its events.
+        described: dict[str, Any] = {"schema": {"type": "string"}}
+        if operation.answer is not None:
+            described["x-data-schema"] = of[operation.answer]
+        return {"200": {"description": "The stream.", "content": {operation.stream: described}}}
     if operation.answer is None:
         return {"204": {"description": "It is done."}}
     content = {"application/json": {"schema": of[operation.answer]}}

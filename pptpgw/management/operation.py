@@ -81,6 +81,8 @@ class OperationRequest:
     @ivar query: the query, a value of the operation's type.
     @ivar body: the body, a value of the operation's type; None if the operation takes none.
     @ivar paging: which part of a list is asked for, and in which order.
+    @ivar lastEvent: the identifier of the last event that the client has seen, its header
+        Last-Event-ID; empty if it has seen none.
     """
 
     operator: Operator
@@ -89,6 +91,7 @@ class OperationRequest:
     query: Any = None
     body: Any = None
     paging: Paging = field(default_factory=Paging)
+    lastEvent: str = ""
 
 
 Handler = Callable[[OperationRequest], Any | Awaitable[Any]]
@@ -109,11 +112,14 @@ class Operation:
         C{/sessions/{session_id}}.
     @ivar summary: what the operation does, in a few words for the OpenAPI document.
     @ivar handler: answers a request.
-    @ivar answer: the type of the answer; None for an answer without a body.
+    @ivar answer: the type of the answer; None for an answer without a body. Of a stream of events,
+        the type of their data.
     @ivar query: the type of the query, a Struct of C{msgspec}.
     @ivar body: the type of the request's body; None if there is none.
     @ivar role: the least role that an operator needs.
     @ivar paged: whether the answer is a L{pptpgw.management.page.Page} of a list.
+    @ivar stream: the media type of an answer that is a stream. The handler then returns a
+        L{pptpgw.management.stream.Source}. Empty for an answer in JSON.
     @ivar problems: what the problems mean that the handler raises, by their HTTP status.
     """
 
@@ -121,11 +127,12 @@ class Operation:
     path: str
     summary: str
     handler: Handler
-    answer: type[Any] | None = None
+    answer: Any = None
     query: type[Struct] = NoQuery
     body: type[Any] | None = None
     role: OperatorRole = OperatorRole.VIEWER
     paged: bool = False
+    stream: str = ""
     problems: Mapping[HTTPStatus, str] = field(default_factory=dict)
 
     @property

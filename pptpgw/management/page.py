@@ -100,7 +100,7 @@ def chosen(items: Iterable[T], request: OperationRequest, columns: Columns[T]) -
     """
     found: list[T] = []
     filters = [
-        (columns[name], _matching(wanted))
+        (columns[name], matching(wanted))
         for name, wanted in structs.asdict(request.query).items()
         if name in columns and wanted is not None
     ]
@@ -148,7 +148,10 @@ def _first(keyed: tuple[Any, T]) -> Any:
     return keyed[0]
 
 
-def _matching(wanted: object) -> Callable[[Any], bool]:
+def matching(wanted: object) -> Callable[[Any], bool]:
+    """
+    Return a function that tells whether a value is what the filter C{wanted} asks for.
+    """
     if not isinstance(wanted, str):
         return lambda value: bool(value == wanted)
     match = re.compile(translate(wanted), re.IGNORECASE).match

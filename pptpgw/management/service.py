@@ -10,13 +10,15 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamServerEndpoint
 from twisted.web.resource import Resource
 
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
 from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
+from pptpgw.management.eventlog import EventLog
+from pptpgw.management.events import Events, Witness
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import Rates
@@ -24,8 +26,15 @@ from pptpgw.management.sessions import Sessions
 from pptpgw.management.site import APIResource, ManagementSite
 from pptpgw.management.status import Overview
 from pptpgw.management.steering import Steering
+from pptpgw.management.stream import Streams
 from pptpgw.ports.listening import Listening, endpointFromString
 from pptpgw.ports.unixsocket import prepare
+from pptpgw.timing.timer import cancelled
+
+LOOK_SECONDS = 1.0
+"""
+Seconds between two looks at what nobody reports.
+"""
 
 
 class ManagementService(Service):
@@ -58,15 +67,30 @@ class ManagementService(Service):
         ]
         self._listening = Listening()
         self._rates = Rates(reactor, gateway.sessions)
+        self._streams = Streams(reactor)
+        self._gateway = gateway
+        log = EventLog()
+        self._witness = Witness(gateway, log, now)
+        self._look: IDelayedCall | None = None
         subjects = (
             Overview(gateway, now),
             Sessions(gateway, self._rates),
             Steering(gateway),
             Lockouts(gateway, now),
+            Events(log),
         )
         self._operations = Operations(
             operation for one in subjects for operation in one.operations()
         )
+
+    def startService(self) -> None:
+        """
+        Begin to note events, if anybody can ask for them.
+        """
+        Service.startService(self)
+        if self.places and self._look is None:
+            self._gateway.sessions.addObserver(self._witness)
+            self._watch()
 
     def privilegedStartService(self) -> None:
         """
@@ -75,7 +99,7 @@ class ManagementService(Service):
         @raise NotPermitted: an endpoint that the configuration names can't be opened.
         """
         Service.privilegedStartService(self)
-        site = ManagementSite(root(self._reactor, self._operations), self._reactor)
+        site = ManagementSite(root(self._reactor, self._operations, self._streams), self._reactor)
         for text, endpoint in self._endpoints:
             fault = self._open(text, endpoint, site)
             if not fault:
@@ -92,14 +116,21 @@ class ManagementService(Service):
 
     def stopService(self) -> Deferred[Any]:
         """
-        Close the ports.
+        End all streams, and close the ports.
 
-        @return: fires when they are closed.
+        @return: fires when the ports are closed.
         """
         Service.stopService(self)
         self.places = ()
         self._rates.stop()
+        self._look = cancelled(self._look)
+        self._gateway.sessions.removeObserver(self._witness)
+        self._streams.stop()
         return self._listening.close()
+
+    def _watch(self) -> None:
+        self._look = self._reactor.callLater(LOOK_SECONDS, self._watch)
+        self._witness.look()
 
     def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
         """
@@ -113,12 +144,14 @@ class ManagementService(Service):
         return self._listening.open(endpoint, site)
 
 
-def root(clock: IReactorTime, operations: Operations) -> Resource:
+def root(clock: IReactorTime, operations: Operations, streams: Streams) -> Resource:
     """
     Return the root of the site that answers the requests for the operations in C{operations}.
+
+    @param streams: sends the answers that are streams.
     """
     made = Resource()
-    made.putChild(b"api", APIResource(clock, operations))
+    made.putChild(b"api", APIResource(clock, operations, streams))
     return made
 
 

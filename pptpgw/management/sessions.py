@@ -4,9 +4,10 @@ The operations of sessions: who is connected, and what operators change or end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
@@ -172,7 +173,9 @@ class Sessions:
             "caller": lambda one: one.caller,
             "called": lambda one: one.called,
             "tunnel": lambda one: one.tunnel.name,
-            "address": lambda one: [text for texts in _networks(one).values() for text in texts],
+            "address": lambda one: [
+                text for texts in textsOf(one.networks).values() for text in texts
+            ],
             "network": lambda one: list(one.networks),
             "authentication": lambda one: one.authentication,
             "filter": lambda one: one.profile.filter,
@@ -263,7 +266,7 @@ class Sessions:
         return session
 
     def _view(self, session: ISession) -> SessionView:
-        counters, networks = session.counters, _networks(session)
+        counters, networks = session.counters, textsOf(session.networks)
         rate = self._rates.of(session)
         return SessionView(
             session_id=session.identifier,
@@ -309,16 +312,18 @@ def _limit(own: float | None, otherwise: float) -> float | None:
     return (otherwise if own is None else own) or None
 
 
-def _networks(session: ISession) -> dict[str, list[str]]:
+def textsOf(
+    networks: Mapping[str, Sequence[IPv4Network | IPv6Network]],
+) -> dict[str, list[str]]:
     """
-    Return the networks of C{session} as texts, single addresses without a length.
+    Return the networks of a session as texts, single addresses without a length.
     """
     return {
         name: [
             str(one.network_address) if one.prefixlen == one.max_prefixlen else str(one)
-            for one in networks
+            for one in some
         ]
-        for name, networks in session.networks.items()
+        for name, some in networks.items()
     }
 
 

@@ -5,7 +5,7 @@ The HTTP server of the management interface.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
@@ -18,15 +18,18 @@ from pptpgw.error import ConfigurationError, PPTPGWError, Unavailable
 from pptpgw.log import Logger
 from pptpgw.management.access import operatorOf
 from pptpgw.management.document import document
+from pptpgw.management.encoding import toJSON
 from pptpgw.management.operation import (
     BASE,
     Operation,
     OperationRequest,
     Operations,
     Operator,
+    OperatorRole,
     Paging,
 )
 from pptpgw.management.problem import MEDIA_TYPE, Problem
+from pptpgw.management.stream import Source, Streams
 from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 
 LARGEST_BODY = 1 << 20
@@ -132,13 +135,15 @@ class APIResource(Resource):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, operations: Operations) -> None:
+    def __init__(self, clock: IReactorTime, operations: Operations, streams: Streams) -> None:
         """
         @param clock: measures how long an answer takes.
+        @param streams: sends the answers that are streams.
         """
         Resource.__init__(self)
         self._clock = clock
         self._operations = operations
+        self._streams = streams
         self._document = msgspec.json.encode(document(operations))
 
     def render(self, request: Request) -> bytes | int:
@@ -152,6 +157,10 @@ class APIResource(Resource):
             if path == f"{BASE}/openapi.json":
                 return _body(request, HTTPStatus.OK, _JSON, self._document)
             operation, names = self._operations.find(method, path)
+            if operation.stream and self._streams.isFull:
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE, f"{len(self._streams)} streams are open already"
+                )
             asked = _read(request, self._clock, operation, operator, names)
         except Problem as problem:
             return _problem(request, problem)
@@ -169,12 +178,34 @@ class APIResource(Resource):
     def _answer(
         self, request: Request, asked: OperationRequest, operation: Operation, answer: object
     ) -> None:
+        if operation.stream:
+            self._begin(request, asked, operation, cast(Source, answer))
+            return
         self._audit(asked, operation, request, "done")
         if operation.answer is None:
             octets = _body(request, HTTPStatus.NO_CONTENT, "", b"")
         else:
-            octets = _body(request, HTTPStatus.OK, _JSON, msgspec.json.encode(answer))
+            octets = _body(request, HTTPStatus.OK, _JSON, toJSON(answer))
         _finish(request, octets)
+
+    def _begin(
+        self, request: Request, asked: OperationRequest, operation: Operation, source: Source
+    ) -> None:
+        """
+        Begin a stream.
+        """
+        request.setResponseCode(HTTPStatus.OK, HTTPStatus.OK.phrase.encode())
+        request.setHeader(b"content-type", operation.stream.encode())
+        if request.method == b"HEAD":
+            source.close()
+            _finish(request, b"")
+            return
+        self._audit(asked, operation, request, "begins")
+        self._streams.open(
+            request,
+            source,
+            lambda octets: self._audit(asked, operation, request, f"over, {octets} octets sent"),
+        )
 
     def _refuse(
         self, request: Request, asked: OperationRequest, operation: Operation, failure: Failure
@@ -197,9 +228,9 @@ class APIResource(Resource):
         self, asked: OperationRequest, operation: Operation, request: Request, outcome: str
     ) -> None:
         """
-        Log what an operator has changed, or tried to.
+        Log what an operator has changed, or tried to, and whom the operator has watched.
         """
-        if operation.method != "GET":
+        if operation.method != "GET" or operation.role > OperatorRole.VIEWER:
             self._log.info(
                 "{operator}: {method} {path}: {outcome}",
                 operator=asked.operator.name,
@@ -248,7 +279,8 @@ def _read(
     except msgspec.ValidationError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query: {error}") from error
     if operation.body is None:
-        return OperationRequest(operator, clock, names, query, paging=paging)
+        seen = request.getHeader("last-event-id") or ""
+        return OperationRequest(operator, clock, names, query, paging=paging, lastEvent=seen)
     kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {_JSON}")
@@ -275,7 +307,7 @@ def _problemOf(failure: Failure) -> Problem | None:
 
 
 def _problem(request: Request, problem: Problem) -> bytes:
-    return _body(request, problem.status, MEDIA_TYPE, msgspec.json.encode(problem.details))
+    return _body(request, problem.status, MEDIA_TYPE, toJSON(problem.details))
 
 
 def _body(request: Request, status: HTTPStatus, kind: str, octets: bytes) -> bytes:

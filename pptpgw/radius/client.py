@@ -153,6 +153,18 @@ class RADIUSClient:
         cancelled(self._retired.pop(home))
         home.stop()
 
+    @property
+    def alive(self) -> dict[tuple[str, str], bool]:
+        """
+        Whether each server is alive, by its address and the name of the service that it is asked
+        for.
+        """
+        return {
+            (home.server.host, service.value): not home.dead
+            for service, homes in self._homes.items()
+            for home in homes
+        }
+
     def serves(self, service: RADIUSService) -> bool:
         """
         Return whether there is a server for C{service}.

@@ -8,6 +8,7 @@ import http.client
 import json
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,30 @@ def ask(path: Path, method: str, place: str, body: object = None) -> tuple[int, 
         return answer.status, json.loads(text) if text else None
     finally:
         connection.close()
+
+
+def follow(path: Path, place: str) -> tuple[Connection, http.client.HTTPResponse]:
+    """
+    Ask the gateway whose socket is at C{path} for a stream.
+    """
+    connection = Connection(path)
+    connection.request("GET", f"/api/v1{place}")
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    return connection, answer
+
+
+def eventsOf(answer: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
+    """
+    Iterate over the names and the data of the events in a stream, as they come.
+    """
+    name = ""
+    while line := answer.readline().decode():
+        field, _, value = line.rstrip("\n").partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
 
 
 def at(path: Path) -> dict[str, object]:
@@ -104,3 +129,28 @@ def test_aSocketThatIsTaken(world: World, serve: Serve, tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="can't be opened"):
             serve(management=at(path))
         assert path.exists()
+
+
+def test_events(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    A session is told of from its start to its end, on a stream that ends when the gateway stops.
+    """
+    path = tmp_path / "socket"
+    served = serve(management=at(path))
+    connection, answer = follow(path, "/events?user=alice")
+    try:
+        events = eventsOf(answer)
+        dialling = client()
+        dialling.dial()
+        name, started = next(events)
+        assert name == "session-started"
+        name, opened = next(events)
+        assert (name, opened["change"], opened["protocol"]) == ("session-changed", "opened", "ipv4")
+        ask(path, "DELETE", f"/sessions/{started['session_id']}")
+        while name != "session-ended":
+            name, ended = next(events)
+        assert ended["cause"].startswith("disconnected by uid ")
+        served.interrupt()
+        assert list(events) == []
+    finally:
+        connection.close()

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from pptpgw.management.operation import BASE, Operations
 from pptpgw.management.service import root
 from pptpgw.management.site import ManagementSite
+from pptpgw.management.stream import DELAY, Streams
 
 LOCAL = UNIXAddress("/run/management.sock")
 REMOTE = IPv4Address("TCP", "127.0.0.1", 8723)
@@ -37,6 +38,86 @@ class Answer(NamedTuple):
         return json.loads(self.octets)
 
 
+class SentEvent(NamedTuple):
+    """
+    A Server-Sent Event: its identifier, its name and its data.
+    """
+
+    identifier: str
+    name: str
+    data: Any
+
+
+class Streaming:
+    """
+    The client of a stream.
+    """
+
+    def __init__(
+        self, transport: StringTransport, protocol: Any, kind: str, validator: Draft202012Validator
+    ) -> None:
+        """
+        @param kind: the media type that the document promises.
+        @param validator: judges the data of events.
+        """
+        self.transport = transport
+        self.protocol = protocol
+        self._kind = kind
+        self._validator = validator
+
+    @property
+    def producer(self) -> Any:
+        """
+        What the transport pauses when it has no room.
+        """
+        return self.transport.producer
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether the server has ended the stream in order.
+        """
+        whole: bytes = self.transport.value()
+        return whole.endswith(b"0\r\n\r\n")
+
+    @property
+    def octets(self) -> bytes:
+        """
+        What has come until now.
+        """
+        head, _, body = self.transport.value().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        assert f"content-type: {self._kind}" in head.decode().lower()
+        return dechunked(body)
+
+    @property
+    def events(self) -> list[SentEvent]:
+        """
+        The events that have come until now, which are held against the document.
+        """
+        found = []
+        for block in self.octets.decode().split("\n\n")[:-1]:
+            fields = dict(line.partition(": ")[::2] for line in block.split("\n") if line != ":")
+            if fields:
+                data = json.loads(fields["data"])
+                self._validator.validate(data)
+                found.append(SentEvent(fields.get("id", ""), fields["event"], data))
+        return found
+
+    def read(self, clock: Clock) -> list[SentEvent]:
+        """
+        Wait until what there is has been sent, and return the events.
+        """
+        clock.advance(DELAY)
+        return self.events
+
+    def hangUp(self) -> None:
+        """
+        Lose the connection.
+        """
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
 class Asking:
     """
     A management site and its client.
@@ -44,7 +125,8 @@ class Asking:
 
     def __init__(self, operations: Operations) -> None:
         self.clock = Clock()
-        self.site = ManagementSite(root(self.clock, operations), self.clock)
+        self.streams = Streams(self.clock)
+        self.site = ManagementSite(root(self.clock, operations, self.streams), self.clock)
         self.site.startFactory()
         self.document = self.raw("GET", f"{BASE}/openapi.json").json
 
@@ -79,6 +161,23 @@ class Asking:
         if "chunked" in found.get("transfer-encoding", ""):
             body = dechunked(body)
         return Answer(int(first.split()[1]), found, body)
+
+    def stream(self, path: str, lastEvent: str = "", **query: Any) -> Streaming:
+        """
+        Send a request for a stream.
+
+        @param path: the path below C{/api/v1}.
+        @param lastEvent: the header Last-Event-ID.
+        """
+        text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
+        transport = StringTransport(hostAddress=LOCAL, peerAddress=LOCAL)
+        protocol = self.protocol(transport)
+        lines = [f"GET {BASE}{path}?{text} HTTP/1.1", "Host: x", f"Last-Event-ID: {lastEvent}"]
+        protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        operation = self._operation("GET", path)
+        ((kind, content),) = operation["responses"]["200"]["content"].items()
+        schema = {**content.get("x-data-schema", {}), "components": self.document["components"]}
+        return Streaming(transport, protocol, kind, Draft202012Validator(schema))
 
     def ask(
         self, method: str, path: str, body: object = None, host: Any = LOCAL, **query: Any

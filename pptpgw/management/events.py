@@ -1,0 +1,411 @@
+"""
+The operation of events: what happens to sessions, callers and the gateway, as it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from pptpgw.interfaces import (
+    Drain,
+    IGatewayService,
+    INetworkProtocol,
+    IServiceObserver,
+    ISession,
+    ReloadOutcome,
+)
+from pptpgw.management.eventlog import EVENTS, EventLog, EventSource, Gap
+from pptpgw.management.operation import Operation, OperationRequest
+from pptpgw.management.serversent import MEDIA_TYPE
+from pptpgw.management.sessions import textsOf
+from pptpgw.management.status import DrainView
+from pptpgw.sessions.cause import codeOf
+from pptpgw.sessions.observer import SessionObserver
+
+_Networks = dict[str, tuple[IPv4Network | IPv6Network, ...]]
+
+
+class SessionStarted(Struct, frozen=True, tag_field="kind", tag="session-started"):
+    """
+    A session begins.
+
+    @ivar time: when that was, in seconds since 1970, as in all events.
+    @ivar session_id: the identifier of the session.
+    @ivar user: the name of the user.
+    @ivar caller: the address that the call came from.
+    @ivar called: the address that was called.
+    @ivar tunnel: the kind of tunnel.
+    @ivar authentication: the protocol by which the user authenticated.
+    """
+
+    time: float
+    session_id: str
+    user: str
+    caller: str
+    called: str
+    tunnel: str
+    authentication: str
+
+
+class SessionChanged(Struct, frozen=True, tag_field="kind", tag="session-changed"):
+    """
+    A session changes.
+
+    @ivar session_id: the identifier of the session.
+    @ivar user: the name of the user.
+    @ivar change: a network protocol opened or closed, the user's networks changed, or the limits,
+        rates or filter did.
+    @ivar protocol: the network protocol that opened or closed; empty unless one did.
+    @ivar networks: the addresses and networks that the user has now, by network protocol.
+    """
+
+    time: float
+    session_id: str
+    user: str
+    change: Literal["opened", "closed", "networks", "limits"]
+    protocol: str
+    networks: dict[str, list[str]]
+
+
+class SessionEnded(Struct, frozen=True, tag_field="kind", tag="session-ended"):
+    """
+    A session is over.
+
+    @ivar session_id: the identifier of the session.
+    @ivar user: the name of the user.
+    @ivar caller: the address that the call came from.
+    @ivar tunnel: the kind of tunnel.
+    @ivar cause: why, in words.
+    @ivar code: the code of the cause, RADIUS's Acct-Terminate-Cause (RFC 2866 section 5.10).
+    @ivar uptime_seconds: how long it has lasted.
+    @ivar octets_received: octets from the user; the other figures likewise.
+    """
+
+    time: float
+    session_id: str
+    user: str
+    caller: str
+    tunnel: str
+    cause: str
+    code: int
+    uptime_seconds: float
+    octets_received: int
+    octets_sent: int
+    packets_received: int
+    packets_sent: int
+
+
+class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused"):
+    """
+    A caller was turned away.
+
+    @ivar caller: the address that the call came from.
+    @ivar user: the name that the caller gave; empty if the call itself was refused.
+    @ivar authentication: the authentication protocol; empty if the call itself was refused.
+    @ivar reason: why, in words.
+    """
+
+    time: float
+    caller: str
+    user: str
+    authentication: str
+    reason: str
+
+
+class LockoutBegan(Struct, frozen=True, tag_field="kind", tag="lockout-began"):
+    """
+    A user, or everybody at an address, is locked out.
+
+    @ivar of: whether that is a user or a source.
+    @ivar subject: the name of the user, or the address.
+    @ivar failures: the number of false claims.
+    @ivar until: when it ends, in seconds since 1970.
+    """
+
+    time: float
+    of: Literal["user", "source"]
+    subject: str
+    failures: int
+    until: float
+
+
+class ServerChanged(Struct, frozen=True, tag_field="kind", tag="radius-server-changed"):
+    """
+    A RADIUS server answers no more, or answers again.
+
+    @ivar server: its address.
+    @ivar service: what it is asked for.
+    @ivar alive: whether it answers.
+    """
+
+    time: float
+    server: str
+    service: str
+    alive: bool
+
+
+class ConfigurationReloaded(Struct, frozen=True, tag_field="kind", tag="reloaded"):
+    """
+    The configuration was read again.
+
+    @ivar applied: the keys whose new values are in force.
+    @ivar kept: the keys whose new values need a restart.
+    @ivar error: why it failed; empty if it didn't.
+    """
+
+    time: float
+    applied: list[str]
+    kept: list[str]
+    error: str
+
+
+class DrainChanged(Struct, frozen=True, tag_field="kind", tag="drain-changed"):
+    """
+    A drain began, has another deadline, has no call left, or was ended.
+
+    @ivar drain: the drain; null if it was ended.
+    """
+
+    time: float
+    drain: DrainView | None
+
+
+class FaultsChanged(Struct, frozen=True, tag_field="kind", tag="faults-changed"):
+    """
+    A tunnel, a network or another part has a fault, or none any more.
+
+    @ivar faults: why the gateway takes no calls, a text for each reason; empty if it takes some.
+    """
+
+    time: float
+    faults: list[str]
+
+
+AnyEvent = (
+    SessionStarted
+    | SessionChanged
+    | SessionEnded
+    | CallerRefused
+    | LockoutBegan
+    | ServerChanged
+    | ConfigurationReloaded
+    | DrainChanged
+    | FaultsChanged
+    | Gap
+)
+
+
+class EventQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Which events are sent.
+
+    @ivar kind: the kinds of events.
+    @ivar user: the users whose events are sent. Events that are about no user then aren't.
+    @ivar after: the identifier of the last event that the client has seen, like the header
+        Last-Event-ID, which counts if both are there.
+    @ivar last: how many of the events until now are sent first, if the client has seen none.
+    """
+
+    kind: str | None = None
+    user: str | None = None
+    after: str = ""
+    last: Annotated[int, Meta(ge=0, le=EVENTS)] = 0
+
+
+@implementer(IServiceObserver)
+class Witness(SessionObserver):
+    """
+    The session observer that notes events. It also looks for what nobody reports: faults, and the
+    state of RADIUS servers.
+    """
+
+    def __init__(self, gateway: IGatewayService, log: EventLog, now: Callable[[], float]) -> None:
+        """
+        @param now: gives the time of day, in seconds since 1970.
+        """
+        self._gateway = gateway
+        self._log = log
+        self._now = now
+        self._faults: list[str] = []
+        self._alive: dict[tuple[str, str], bool] = {}
+
+    def sessionStarted(self, session: ISession) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.sessionStarted}.
+        """
+        values = (
+            self._now(),
+            session.identifier,
+            session.user,
+            session.caller,
+            session.called,
+            session.tunnel.name,
+            session.authentication,
+        )
+        self._log.add("session-started", session.user, partial(SessionStarted, *values))
+
+    def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.protocolOpened}.
+        """
+        self._changed(session, "opened", protocol.name)
+
+    def protocolClosed(self, session: ISession, protocol: INetworkProtocol) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.protocolClosed}.
+        """
+        self._changed(session, "closed", protocol.name)
+
+    def networksChanged(self, session: ISession) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.networksChanged}.
+        """
+        self._changed(session, "networks")
+
+    def sessionChanged(self, session: ISession) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.sessionChanged}.
+        """
+        self._changed(session, "limits")
+
+    def sessionEnded(self, session: ISession, cause: str) -> Deferred[Any] | None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.sessionEnded}.
+        """
+        counters = session.counters
+        values = (
+            self._now(),
+            session.identifier,
+            session.user,
+            session.caller,
+            session.tunnel.name,
+            str(cause),
+            int(codeOf(cause)),
+            session.duration,
+            counters.octetsReceived,
+            counters.octetsSent,
+            counters.packetsReceived,
+            counters.packetsSent,
+        )
+        self._log.add("session-ended", session.user, partial(SessionEnded, *values))
+        return None
+
+    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.callerRefused}.
+        """
+        values = self._now(), caller, name, method, reason
+        self._log.add("caller-refused", name, partial(CallerRefused, *values))
+
+    def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
+        """
+        See L{pptpgw.interfaces.ISessionObserver.lockedOut}.
+        """
+        values: Any = (self._now(), kind, subject, failures, until)
+        user = subject if kind == "user" else ""
+        self._log.add("lockout-began", user, partial(LockoutBegan, *values))
+
+    # IServiceObserver
+
+    def reloaded(self, outcome: ReloadOutcome) -> None:
+        """
+        See L{IServiceObserver.reloaded}.
+        """
+        self._log.add("reloaded", "", partial(_reloaded, outcome))
+
+    def drainChanged(self, drain: Drain | None, drained: bool) -> None:
+        """
+        See L{IServiceObserver.drainChanged}.
+        """
+        view = None
+        if drain is not None:
+            view = DrainView(drain.since, drain.deadline, drain.stop, drained)
+        self._log.add("drain-changed", "", partial(DrainChanged, self._now(), view))
+
+    def look(self) -> None:
+        """
+        Note what has changed since the last look.
+        """
+        faults = list(self._gateway.faults)
+        if faults != self._faults:
+            self._faults = faults
+            self._log.add("faults-changed", "", partial(FaultsChanged, self._now(), faults))
+        radius = self._gateway.radius
+        before, self._alive = self._alive, {} if radius is None else radius.alive
+        for (server, service), alive in self._alive.items():
+            if alive != before.get((server, service), True):
+                event = partial(ServerChanged, self._now(), server, service, alive)
+                self._log.add("radius-server-changed", "", event)
+
+    def _changed(
+        self,
+        session: ISession,
+        change: Literal["opened", "closed", "networks", "limits"],
+        protocol: str = "",
+    ) -> None:
+        event = partial(
+            _sessionChanged,
+            self._now(),
+            session.identifier,
+            session.user,
+            change,
+            protocol,
+            dict(session.networks),
+        )
+        self._log.add("session-changed", session.user, event)
+
+
+class Events:
+    """
+    Answers the requests for events.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    def operations(self) -> Iterator[Operation]:
+        """
+        Iterate over the operations.
+        """
+        yield Operation(
+            "GET",
+            "/events",
+            "Follow what happens, as Server-Sent Events.",
+            self._follow,
+            AnyEvent,
+            query=EventQuery,
+            stream=MEDIA_TYPE,
+        )
+
+    def _follow(self, request: OperationRequest) -> EventSource:
+        query: EventQuery = request.query
+        after = request.lastEvent or query.after
+        return EventSource(self._log, query.kind, query.user, after, query.last)
+
+
+def _sessionChanged(
+    time: float,
+    identifier: str,
+    user: str,
+    change: Literal["opened", "closed", "networks", "limits"],
+    protocol: str,
+    networks: _Networks,
+) -> SessionChanged:
+    return SessionChanged(time, identifier, user, change, protocol, textsOf(networks))
+
+
+def _reloaded(outcome: ReloadOutcome) -> ConfigurationReloaded:
+    changes = outcome.reloaded
+    return ConfigurationReloaded(
+        outcome.time,
+        [] if changes is None else [one.name for one in changes.applied],
+        [] if changes is None else [one.name for one in changes.kept],
+        outcome.error,
+    )

@@ -1,0 +1,233 @@
+"""
+Tests for L{pptpgw.management.stream}, with sources of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.python.failure import Failure
+
+from pptpgw.management.operation import Operation, Operations, OperatorRole
+from pptpgw.management.stream import DELAY, HEARTBEAT, STALLED, STREAMS
+from tests.logged import loggedLines
+from tests.management.asking import REMOTE, Asking, Streaming
+
+
+class MemorySource:
+    """
+    A source of what a test adds.
+    """
+
+    heartbeat = b"(beat)"
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes | None] = []
+        self.ready: Callable[[], object] = lambda: None
+        self.begun = 0
+        self.closed = 0
+
+    def add(self, *octets: bytes | None) -> None:
+        self.waiting += octets
+        self.ready()
+
+    def begin(self, ready: Callable[[], object]) -> None:
+        self.begun += 1
+        self.ready = ready
+
+    def take(self) -> bytes | None:
+        return self.waiting.pop(0) if self.waiting else b""
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Fixture:
+    """
+    A site with a stream.
+    """
+
+    def __init__(self) -> None:
+        self.sources: list[MemorySource] = []
+        self.asking = Asking(
+            Operations(
+                [
+                    Operation(
+                        "GET",
+                        "/stream",
+                        "Stream.",
+                        self._open,
+                        role=OperatorRole.OPERATOR,
+                        stream="text/plain",
+                    )
+                ]
+            )
+        )
+        self.clock = self.asking.clock
+        self.timers = len(self.clock.getDelayedCalls())
+
+    def _open(self, request: Any) -> MemorySource:
+        self.sources.append(MemorySource())
+        return self.sources[-1]
+
+    def open(self) -> tuple[Streaming, MemorySource]:
+        return self.asking.stream("/stream"), self.sources[-1]
+
+
+@pytest.fixture
+def site() -> Fixture:
+    return Fixture()
+
+
+def test_octets(site: Fixture) -> None:
+    """
+    The headers are sent at once, and octets as they come; those that come together go together.
+    """
+    client, source = site.open()
+    assert client.octets == b""
+    source.add(b"one", b"two")
+    assert client.octets == b""
+    site.clock.advance(DELAY)
+    assert client.octets == b"onetwo"
+    source.add(b"three")
+    site.clock.advance(DELAY)
+    assert client.octets == b"onetwothree" and not client.isOver
+
+
+def test_end(site: Fixture) -> None:
+    """
+    The end of the source ends the answer in order, and nothing is left.
+    """
+    client, source = site.open()
+    source.add(b"one", None)
+    site.clock.advance(DELAY)
+    assert client.octets == b"one" and client.isOver and source.closed == 1
+    client.hangUp()
+    assert source.closed == 1 and len(site.asking.streams) == 0
+    assert len(site.clock.getDelayedCalls()) == site.timers
+
+
+def test_hangingUp(site: Fixture) -> None:
+    """
+    A client that hangs up leaves nothing behind, even while something waits for it.
+    """
+    client, source = site.open()
+    source.add(b"one")
+    client.hangUp()
+    assert source.closed == 1 and len(site.asking.streams) == 0
+    assert len(site.clock.getDelayedCalls()) == site.timers
+    source.add(b"two")
+    assert len(site.clock.getDelayedCalls()) == site.timers
+
+
+def test_slowReader(site: Fixture) -> None:
+    """
+    Nothing is taken while the connection has no room.
+    """
+    client, source = site.open()
+    client.producer.pauseProducing()
+    source.add(b"one")
+    site.clock.advance(HEARTBEAT)
+    assert client.octets == b"" and source.waiting == [b"one"]
+    client.producer.resumeProducing()
+    site.clock.advance(DELAY)
+    assert client.octets == b"one"
+
+
+def test_reader(site: Fixture) -> None:
+    """
+    A client that reads nothing for long loses its connection, and with it its place.
+    """
+    client, source = site.open()
+    client.producer.pauseProducing()
+    for _ in range(int(STALLED / HEARTBEAT)):
+        assert not client.transport.disconnected
+        site.clock.advance(HEARTBEAT)
+    assert client.transport.disconnected
+    client.hangUp()
+    assert source.closed == 1
+
+
+def test_heartbeat(site: Fixture) -> None:
+    """
+    A heartbeat is sent when nothing else is.
+    """
+    client, source = site.open()
+    site.clock.advance(HEARTBEAT)
+    assert client.octets == b"(beat)"
+    site.clock.advance(HEARTBEAT / 2)
+    source.add(b"one")
+    site.clock.advance(HEARTBEAT / 2)
+    assert client.octets == b"(beat)one"
+
+
+def test_limit(site: Fixture) -> None:
+    """
+    Only so many streams are open at a time; the next one is refused until one is over.
+    """
+    first, _ = site.open()
+    for _ in range(STREAMS - 1):
+        site.open()
+    assert site.asking.ask("GET", "/stream").status == 503
+    assert len(site.sources) == STREAMS
+    first.hangUp()
+    client, _ = site.open()
+    assert client.octets == b""
+
+
+def test_stop(site: Fixture) -> None:
+    """
+    All streams end when the server stops.
+    """
+    clients = [site.open()[0] for _ in range(2)]
+    site.asking.streams.stop()
+    assert all(one.isOver for one in clients)
+    assert [one.closed for one in site.sources] == [1, 1]
+
+
+def test_fault(site: Fixture, loggedFailures: list[Failure]) -> None:
+    """
+    A source that raises an exception ends its stream.
+    """
+    client, source = site.open()
+    source.waiting.append(None)
+    bad: Any = lambda: 1 // 0  # noqa: E731
+    source.take = bad  # type: ignore[method-assign]
+    source.ready()
+    site.clock.advance(DELAY)
+    assert client.isOver and source.closed == 1
+    (failure,) = loggedFailures
+    assert failure.check(ZeroDivisionError)
+    loggedFailures.clear()
+
+
+def test_head(site: Fixture) -> None:
+    """
+    HEAD begins nothing.
+    """
+    answer = site.asking.raw("HEAD", "/api/v1/stream")
+    assert answer.status == 200 and answer.headers["content-type"] == "text/plain"
+    assert site.sources[0].begun == 0 and len(site.asking.streams) == 0
+
+
+def test_roles(site: Fixture) -> None:
+    """
+    A stream is refused like another operation.
+    """
+    assert site.asking.ask("GET", "/stream", host=REMOTE).status == 401
+    assert not site.sources
+
+
+def test_audit(site: Fixture) -> None:
+    """
+    A stream that needs a role is logged, when it begins and when it is over.
+    """
+    with loggedLines() as lines:
+        client, source = site.open()
+        assert lines == ["local: GET /api/v1/stream?: begins"]
+        source.add(b"one")
+        site.clock.advance(DELAY)
+        client.hangUp()
+    assert lines[1:] == ["local: GET /api/v1/stream?: over, 3 octets sent"]
