@@ -15,7 +15,7 @@ from twisted.cred.portal import Portal
 
 from pptpgw.auth.judging import Judging
 from pptpgw.config import discovery as plugin
-from pptpgw.config.configuration import Configuration, sectionName
+from pptpgw.config.configuration import SECTIONS, Configuration, sectionName
 from pptpgw.config.environment import Environment
 from pptpgw.config.reload import Follow, Plan
 from pptpgw.counting.counters import Counters
@@ -94,7 +94,8 @@ class GatewayParts:
         environment = self.environment
         held = dict(self.judging.held)
         # Sections of plugins that other plugins have chosen, such as address pools.
-        known = {sectionName(one.factory) for one in environment.plugged} | self.judging.sections
+        known = {sectionName(one.factory) for one in environment.plugged}
+        known |= self.judging.sections | SECTIONS.keys()
         for section in environment.used - known:
             held[f"[{section}]"] = f"{section} reads its section at the start only"
         for one in environment.plugged:

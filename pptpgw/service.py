@@ -282,6 +282,10 @@ class GatewayService(Stages):
                 self._log.error("the configuration is unchanged: {why}", why=line)
             self._reloaded(ReloadOutcome(time(), error=str(error)))
             raise
+        except Exception as error:
+            self._log.failure("the configuration is unchanged: a part failed to follow it")
+            self._reloaded(ReloadOutcome(time(), error=f"{type(error).__name__}: {error}"))
+            raise
         self._reservation.reserve()
         self._allowDescriptors()
         reloaded = planned.reloaded

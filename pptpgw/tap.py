@@ -290,8 +290,8 @@ class CommandService(GatewayService):
 
     A fault at the start is logged as a line, without a traceback. A thread writes the log. SIGHUP
     reads the configuration again, SIGTERM and SIGINT stop the gateway, SIGUSR1 and SIGUSR2 do
-    nothing. Since the process runs nothing else, the garbage collector and the turns of the reactor
-    are adjusted too.
+    nothing. The process ends when the gateway is drained, if it is to stop then. Since the process
+    runs nothing else, the garbage collector and the turns of the reactor are adjusted too.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
@@ -375,7 +375,16 @@ class CommandService(GatewayService):
             name=name,
         )
 
+    def _end(self) -> None:
+        """
+        End the process, since the gateway is drained.
+        """
+        self._reactor.stop()
+
     def _readAgain(self) -> None:
+        if self._options["config"] is None:
+            self._log.warn("SIGHUP does nothing: there is no --config FILE to be read again")
+            return
         # What went wrong stands in the log already.
         self.reload().addErrback(lambda failure: failure.trap(PPTPGWError))
 

@@ -6,6 +6,7 @@ configuration asks for them and as a reload changes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import count
 
 from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
@@ -35,7 +36,7 @@ class Judging:
     @ivar checkers: the checkers, in the order in which they are asked.
     @ivar authenticator: judges claims by them.
     @ivar settings: the settings of links to come.
-    @ivar sections: the names of the sections that links are made of.
+    @ivar sections: the names of the sections that checkers and links have been given.
     @ivar services: the checkers, authentication protocols and EAP methods that are services.
     """
 
@@ -53,14 +54,16 @@ class Judging:
         self._environment = environment
         portal, self.checkers = judgesOf(users)
         # The names of the checkers in the configuration; None if a program has chosen them.
-        self._names = environment.configuration.auth.checkers if areNamed else None
+        names = environment.configuration.auth.checkers
+        self._names = names if areNamed and len(names) == len(self.checkers) else None
+        before = set(environment.used)
         configureCheckers(self.checkers, environment)
         self.authenticator = Authenticator(portal)
-        before = set(environment.used)
         self.settings = linkSettings(environment, portal.listCredentialsInterfaces())
         self.sections = environment.used - before
         self.services = Stages(environment.reactor, "who judges callers")
-        self._alive = _services(environment, self.checkers, self.settings)
+        self._numbers = count(1)
+        self._alive = self._services(self.checkers, self.settings)
         for _, service in self._alive.values():
             self.services.addService(service)
         # The timers that stop services which aren't used any more.
@@ -114,7 +117,7 @@ class Judging:
         alive: dict[int, tuple[object, IService]] = {}
 
         def open() -> None:
-            alive.update(_services(environment, checkers, settings))
+            alive.update(self._services(checkers, settings))
             for _, service in alive.values():
                 self.services.addService(service)
 
@@ -136,6 +139,21 @@ class Judging:
                     IReloadable(one).reload(environment.settings(IConfigurable(one)))
 
         return Step(apply, open, close)
+
+    def _services(
+        self, checkers: Iterable[ICredentialsChecker], settings: LinkSettings
+    ) -> dict[int, tuple[object, IService]]:
+        """
+        Return those of the checkers, authentication protocols and methods that are services and
+        have no parent yet, each with the service that starts and stops it, by the identity of the
+        plugin.
+        """
+        found = {}
+        for one in _plugins(checkers, settings):
+            what = f"{type(one).__name__} {next(self._numbers)}"
+            for service in lives(self._environment.reactor, what, (one,)):
+                found[id(one)] = one, service
+        return found
 
     def _chosen(self, names: tuple[str, ...]) -> Iterator[ICredentialsChecker]:
         """
@@ -217,17 +235,3 @@ def _plugins(checkers: Iterable[ICredentialsChecker], settings: LinkSettings) ->
         for method in one.methods
     ]
     return [*checkers, *settings.methods, *methods]
-
-
-def _services(
-    environment: Environment, checkers: Iterable[ICredentialsChecker], settings: LinkSettings
-) -> dict[int, tuple[object, IService]]:
-    """
-    Return those of the checkers, authentication protocols and methods that are services and have no
-    parent yet, each with the service that starts and stops it, by the identity of the plugin.
-    """
-    found = {}
-    for one in _plugins(checkers, settings):
-        for service in lives(environment.reactor, f"the plugin {type(one).__name__}", (one,)):
-            found[id(one)] = one, service
-    return found

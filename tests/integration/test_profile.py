@@ -99,7 +99,7 @@ def test_aRouteOfTwoSessions(gateway: Profiled, world: World, client: Start) -> 
     """
     gateway.configure("10.78.0.10-10.78.0.11")
     os.kill(gateway.pid, signal.SIGHUP)
-    gateway.waitFor(r"sessions from now on: \[ipv4\] pools")
+    gateway.waitFor(r"calls to come: \[ipv4\] pools")
     caller = client()
     older = caller.dial(ALICE)
     caller.ask("kernel", older["number"])
@@ -154,7 +154,7 @@ def test_poolsThatChange(gateway: Profiled, world: World, client: Start) -> None
     assert first["address"] == "10.78.0.10"
     gateway.configure("10.79.0.0/30")
     os.kill(gateway.pid, signal.SIGHUP)
-    gateway.waitFor(r"sessions from now on: \[ipv4\] pools")
+    gateway.waitFor(r"calls to come: \[ipv4\] pools")
     assert ("10.78.0.10", "pptp0") in ours(world)
     assert caller.ask("ping", first["number"]) == {}
     second = caller.dial(ALICE)
