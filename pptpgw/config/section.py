@@ -272,9 +272,11 @@ class ManagementSection:
 
     @ivar endpoints: where the management interface listens, as Twisted's server endpoint strings;
         empty for nowhere. The gateway starts without the default one if that can't be opened.
+    @ivar metricsPublic: whether whoever can connect may read the metrics.
     """
 
     endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, restart("the ports are open"))
+    metricsPublic: bool = key(BOOLEAN, False, LIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+LOST = "lost before it reached us"
+"""
+The reason under which packets are counted that never came, as the sequence numbers of others show.
+"""
+
 
 class Counters:
     """
@@ -93,12 +98,21 @@ class Totals:
         """
         self.own.add(counters)
 
+    def parts(self) -> list[Counters]:
+        """
+        Return all that there is to add up. The figures of current sessions go on growing, and are
+        right in the sum even if their sessions end before they are added: sums that are made one
+        after the other never become less.
+        """
+        own = Counters()
+        own.add(self.own)
+        return [own, *self._living()]
+
     def sum(self) -> Counters:
         """
         Return the sum of all figures until now, as a new L{Counters}.
         """
         total = Counters()
-        total.add(self.own)
-        for counters in self._living():
+        for counters in self.parts():
             total.add(counters)
         return total

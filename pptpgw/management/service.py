@@ -4,7 +4,7 @@ The service of the management interface.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time
 from typing import Any
 
@@ -12,14 +12,20 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamServerEndpoint
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
 from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
+from pptpgw.management.access import operatorOf
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
+from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
 from pptpgw.management.lockouts import Lockouts
+from pptpgw.management.metrics.delay import ReactorDelay
+from pptpgw.management.metrics.figures import Figures
+from pptpgw.management.metrics.page import MetricsPage
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import Rates
 from pptpgw.management.sessions import Sessions
@@ -62,6 +68,7 @@ class ManagementService(Service):
         self.places: tuple[str, ...] = ()
         self._reactor = reactor
         self._section = section
+        self._gateway = gateway
         self._endpoints = [
             (text, endpointFromString(reactor, "management", text)) for text in section.endpoints
         ]
@@ -79,6 +86,9 @@ class ManagementService(Service):
             Lockouts(gateway, now),
             Events(log),
         )
+        self._delay = ReactorDelay(reactor)
+        self._figures = Figures(reactor, gateway, self._delay.seconds)
+        self._readiness = Readiness(reactor, gateway)
         self._operations = Operations(
             operation for one in subjects for operation in one.operations()
         )
@@ -99,7 +109,15 @@ class ManagementService(Service):
         @raise NotPermitted: an endpoint that the configuration names can't be opened.
         """
         Service.privilegedStartService(self)
-        site = ManagementSite(root(self._reactor, self._operations, self._streams), self._reactor)
+        pages = {
+            b"metrics": MetricsPage(self._figures, self._assertMayRead),
+            b"healthz": HealthPage(),
+            b"readyz": ReadinessPage(self._readiness, operatorOf),
+        }
+        site = ManagementSite(
+            root(self._reactor, self._operations, self._streams, pages), self._reactor
+        )
+        self._delay.start()
         for text, endpoint in self._endpoints:
             fault = self._open(text, endpoint, site)
             if not fault:
@@ -126,11 +144,22 @@ class ManagementService(Service):
         self._look = cancelled(self._look)
         self._gateway.sessions.removeObserver(self._witness)
         self._streams.stop()
+        self._delay.stop()
+        self._figures.stop()
         return self._listening.close()
 
     def _watch(self) -> None:
         self._look = self._reactor.callLater(LOOK_SECONDS, self._watch)
         self._witness.look()
+
+    def _assertMayRead(self, request: Request) -> None:
+        """
+        Check that the sender of C{request} may read the metrics.
+
+        @raise Problem: they aren't public, and nobody who is known asks.
+        """
+        if not self._gateway.configuration.management.metricsPublic:
+            operatorOf(request)
 
     def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
         """
@@ -144,13 +173,21 @@ class ManagementService(Service):
         return self._listening.open(endpoint, site)
 
 
-def root(clock: IReactorTime, operations: Operations, streams: Streams) -> Resource:
+def root(
+    clock: IReactorTime,
+    operations: Operations,
+    streams: Streams,
+    pages: Mapping[bytes, Resource] | None = None,
+) -> Resource:
     """
     Return the root of the site that answers the requests for the operations in C{operations}.
 
     @param streams: sends the answers that are streams.
+    @param pages: what is there besides, by the first part of the path.
     """
     made = Resource()
+    for name, page in (pages or {}).items():
+        made.putChild(name, page)
     made.putChild(b"api", APIResource(clock, operations, streams))
     return made
 

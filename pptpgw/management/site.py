@@ -163,7 +163,7 @@ class APIResource(Resource):
                 )
             asked = _read(request, self._clock, operation, operator, names)
         except Problem as problem:
-            return _problem(request, problem)
+            return answerProblem(request, problem)
         answered: Deferred[Any] = maybeDeferred(_handled, operation, asked)
         answered.addTimeout(ANSWER_SECONDS, self._clock)
         gone: Deferred[Any] = request.notifyFinish()
@@ -185,7 +185,7 @@ class APIResource(Resource):
         if operation.answer is None:
             octets = _body(request, HTTPStatus.NO_CONTENT, "", b"")
         else:
-            octets = _body(request, HTTPStatus.OK, _JSON, toJSON(answer))
+            octets = answerJSON(request, answer)
         _finish(request, octets)
 
     def _begin(
@@ -222,7 +222,7 @@ class APIResource(Resource):
                 HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says more"
             )
         self._audit(asked, operation, request, str(problem))
-        _finish(request, _problem(request, problem))
+        _finish(request, answerProblem(request, problem))
 
     def _audit(
         self, asked: OperationRequest, operation: Operation, request: Request, outcome: str
@@ -306,7 +306,17 @@ def _problemOf(failure: Failure) -> Problem | None:
     return None
 
 
-def _problem(request: Request, problem: Problem) -> bytes:
+def answerJSON(request: Request, answer: object) -> bytes:
+    """
+    Set the status and the headers of an answer that is C{answer}, and return its body.
+    """
+    return _body(request, HTTPStatus.OK, _JSON, toJSON(answer))
+
+
+def answerProblem(request: Request, problem: Problem) -> bytes:
+    """
+    Set the status and the headers of an answer that is C{problem}, and return its body.
+    """
     return _body(request, problem.status, MEDIA_TYPE, toJSON(problem.details))
 
 

@@ -171,6 +171,14 @@ class RADIUSClient:
         """
         return bool(self._homes[service])
 
+    def reaches(self, service: RADIUSService) -> bool:
+        """
+        Return whether a server for C{service} is alive, as far as is known; also True if there is
+        no server for it.
+        """
+        homes = self._homes[service]
+        return not homes or any(not home.dead for home in homes)
+
     def request(
         self, code: int, fill: Fill, deadline: float, server: Server | None = None
     ) -> Deferred[Reply]:

@@ -5,6 +5,7 @@ Requests to a management site in memory, whose answers are held against its Open
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 
 from pptpgw.management.operation import BASE, Operations
 from pptpgw.management.service import root
@@ -123,10 +125,12 @@ class Asking:
     A management site and its client.
     """
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(
+        self, operations: Operations, pages: Mapping[bytes, Resource] | None = None
+    ) -> None:
         self.clock = Clock()
         self.streams = Streams(self.clock)
-        self.site = ManagementSite(root(self.clock, operations, self.streams), self.clock)
+        self.site = ManagementSite(root(self.clock, operations, self.streams, pages), self.clock)
         self.site.startFactory()
         self.document = self.raw("GET", f"{BASE}/openapi.json").json
 

@@ -55,9 +55,9 @@ class Managed(World):
         self.attempts = self.gateway.attempts
         self.tally = self.gateway.tally
         self.tunnels: dict[str, Any] = {}
-        self.radius = None
+        self.radius: Any = None
         self.store: Any = None
-        self.stores = ()
+        self.stores: Sequence[Any] = ()
         self.lastReload: ReloadOutcome | None = None
         self.draining: Drain | None = None
         self.orders: list[object] = []

@@ -41,7 +41,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.counting.counters import Counters
+from pptpgw.counting.counters import LOST, Counters
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.wire.gre import NUMBERS
 
@@ -85,7 +85,6 @@ A value in place of a sequence number, which is equal neither to any number nor 
 without one.
 """
 
-LOST = "lost before it reached us"
 DUPLICATE = "duplicate"
 LATE = "late: its gap was given up"
 UNBELIEVABLE = "unbelievable sequence number"

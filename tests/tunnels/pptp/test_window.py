@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.counting.counters import Counters
+from pptpgw.counting.counters import LOST, Counters
 from pptpgw.tunnels.pptp import window as module
 from pptpgw.tunnels.pptp.window import (
     ACKNOWLEDGE_TIME,
@@ -20,7 +20,6 @@ from pptpgw.tunnels.pptp.window import (
     HELD_LIMIT,
     HELD_TIME,
     LATE,
-    LOST,
     REACH,
     RECEIVE_WINDOW,
     REPETITIONS,

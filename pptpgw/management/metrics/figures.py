@@ -1,0 +1,270 @@
+"""
+All figures of a gateway.
+
+The rules:
+
+ - Figures that exist are read when somebody asks; events are counted where they happen
+   (L{pptpgw.sessions.tally}). No packet costs anything more.
+ - One pass over the calls, in slices, adds up what each of them has. It is shared by all who ask
+   within L{FRESH}.
+ - No label has the name of a user, an address of a caller, an identifier of a session, or any other
+   text that strangers choose. Every family has all its labels from the start, since Prometheus sees
+   no increase from nothing to one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import InfoMetricFamily, Metric
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from pptpgw import __version__
+from pptpgw.counting.counters import LOST, Counters
+from pptpgw.counting.distribution import Distribution
+from pptpgw.datapath import mppe
+from pptpgw.error import Category
+from pptpgw.interfaces import IGatewayService
+from pptpgw.management.metrics.family import Labels, counter, gauge, histogram
+from pptpgw.sessions.cause import Termination
+from pptpgw.sessions.door import Limit
+from pptpgw.sessions.tally import Result
+from pptpgw.timing.slices import inSlices
+
+FRESH = 1.0
+"""
+Seconds for which the figures of one pass are answered.
+"""
+
+REASONS = 150
+"""
+How many reasons of discards are told apart.
+"""
+
+_STARTING, _ACTIVE = "starting", "active"
+
+# How many calls a step of a slice adds up.
+_STEP = 32
+
+
+class Source(Protocol):
+    """
+    An object that has figures of one subject.
+    """
+
+    def families(self) -> Iterator[Metric]:
+        """
+        Iterate over the families of metrics.
+        """
+
+
+class _Sums:
+    """
+    What one pass over the calls has found.
+    """
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.sessions: Counter[tuple[str, str]] = Counter()
+        self.networks: Counter[tuple[str]] = Counter()
+
+
+class Figures:
+    """
+    The figures of a gateway.
+
+    @ivar families: the families of metrics that the last pass has made.
+    """
+
+    def __init__(self, clock: IReactorTime, gateway: IGatewayService, delays: Distribution) -> None:
+        """
+        @param clock: for the slices of a pass.
+        @param delays: how late the reactor is.
+        """
+        self.families: tuple[Metric, ...] = ()
+        self._clock = clock
+        self._gateway = gateway
+        self._delays = delays
+        self._reasons = Labels(REASONS)
+        self._made = -FRESH
+        self._waiting: list[Deferred[None]] = []
+        self._pass: Deferred[None] | None = None
+
+    def refreshed(self) -> Deferred[None]:
+        """
+        Make L{families} anew, unless they have just been made.
+
+        @return: fires when they are there.
+        """
+        done: Deferred[None] = Deferred()
+        if self._pass is None and self._clock.seconds() - self._made < FRESH:
+            done.callback(None)
+            return done
+        self._waiting.append(done)
+        if self._pass is None:
+            sums = _Sums()
+            self._pass = made = inSlices(self._clock, self._add(sums))
+            made.addCallback(lambda _: self._have(sums))
+            made.addBoth(self._tell)
+        return done
+
+    def stop(self) -> None:
+        """
+        Give up the pass that goes on. Those who wait for it are told by C{CancelledError}.
+        """
+        if self._pass is not None:
+            self._pass.cancel()
+
+    def _have(self, sums: _Sums) -> None:
+        self.families = tuple(self._all(sums))
+        self._made = self._clock.seconds()
+
+    def _tell(self, result: Failure | None) -> None:
+        self._pass = None
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(result)
+
+    def _add(self, sums: _Sums) -> Iterator[None]:
+        gateway = self._gateway
+        # What there is now: calls may come and go between two slices.
+        parts, lines = gateway.counters.parts(), list(gateway.lines)
+        for number, counters in enumerate(parts):
+            sums.counters.add(counters)
+            if not number % _STEP:
+                yield
+        for number, line in enumerate(lines):
+            if line in gateway.lines:
+                session = line.session
+                sums.sessions[line.caller.tunnel.name, _ACTIVE if session else _STARTING] += 1
+                if session is not None:
+                    for name in session.networks:
+                        sums.networks[name,] += 1
+            if not number % _STEP:
+                yield
+
+    def _all(self, sums: _Sums) -> Iterator[Metric]:
+        yield from self._gatewayItself()
+        yield from self._calls(sums)
+        yield from self._packets(sums.counters)
+        yield histogram(
+            "pptpgw_reactor_delay_seconds",
+            "How much later than due a timer was, measured four times a second.",
+            self._delays,
+        )
+
+    def _gatewayItself(self) -> Iterator[Metric]:
+        gateway = self._gateway
+        known = {"version": __version__, "mppe": mppe.implementation}
+        yield InfoMetricFamily("pptpgw_build", "The version of the gateway.", known)
+        yield gauge(
+            "pptpgw_draining", "1 while the gateway is drained.", {(): gateway.draining is not None}
+        )
+        yield gauge(
+            "pptpgw_faults",
+            "The number of faults for which the gateway takes no calls.",
+            {(): len(gateway.faults)},
+        )
+        last = gateway.lastReload
+        yield gauge(
+            "pptpgw_reload_success",
+            "0 if the last reload failed; 1 if it succeeded, or there was none.",
+            {(): last is None or not last.error},
+        )
+        if last is not None:
+            yield gauge(
+                "pptpgw_reload_timestamp_seconds",
+                "When the last reload ended, in seconds since 1970.",
+                {(): last.time},
+            )
+
+    def _calls(self, sums: _Sums) -> Iterator[Metric]:
+        gateway, tally = self._gateway, self._gateway.tally
+        tunnels = {*gateway.tunnels, *(name for name, _ in {*sums.sessions, *tally.calls})}
+        yield gauge(
+            "pptpgw_sessions",
+            "The number of callers that have a session (active), and of those being set up "
+            "(starting).",
+            {(one, state): sums.sessions[one, state] for one in tunnels for state in _STATES},
+            "tunnel",
+            "state",
+        )
+        if limit := gateway.configuration.limits.maxSessions:
+            yield gauge(
+                "pptpgw_sessions_limit", "The most sessions that there may be.", {(): limit}
+            )
+        networks = {*gateway.networks, *(name for (name,) in sums.networks)}
+        yield gauge(
+            "pptpgw_network_sessions",
+            "The number of sessions in which the network protocol is open.",
+            {(one,): sums.networks[one,] for one in networks},
+            "protocol",
+        )
+        yield histogram(
+            "pptpgw_setup_seconds",
+            "The time from the request for a call to its first open network protocol.",
+            tally.setups,
+        )
+        yield counter(
+            "pptpgw_calls",
+            "Calls: opened, failed before a network protocol opened, or refused at once.",
+            {(one, result.value): tally.calls[one, result] for one in tunnels for result in Result},
+            "tunnel",
+            "result",
+        )
+        yield counter(
+            "pptpgw_refusals",
+            "Calls and logins that were refused.",
+            {(one.value,): tally.refusals[one] for one in Category},
+            "cause",
+        )
+        yield counter(
+            "pptpgw_session_ends",
+            "Sessions that have ended, by Acct-Terminate-Cause of RADIUS.",
+            {(one.name.lower().replace("_", "-"),): tally.ends[one] for one in Termination},
+            "cause",
+        )
+        limits = {"clients", *(one.value for one in Limit), *tally.connections}
+        yield counter(
+            "pptpgw_connections_refused",
+            "Connections that were not let in, by the key of [listen] that forbids them.",
+            {(one,): tally.connections[one] for one in limits},
+            "limit",
+        )
+        yield gauge(
+            "pptpgw_lockouts",
+            "The number of users and addresses that are locked out.",
+            {(): sum(1 for _ in gateway.lockouts)},
+        )
+
+    def _packets(self, total: Counters) -> Iterator[Metric]:
+        yield counter(
+            "pptpgw_octets",
+            "Octets of packets from users (received) and to them (sent).",
+            {("received",): total.octetsReceived, ("sent",): total.octetsSent},
+            "direction",
+        )
+        yield counter(
+            "pptpgw_packets",
+            "Packets from users (received) and to them (sent).",
+            {("received",): total.packetsReceived, ("sent",): total.packetsSent},
+            "direction",
+        )
+        yield counter(
+            "pptpgw_gre_missing",
+            "Packets from users that never came, as the sequence numbers of GRE show.",
+            {(): total.discards.pop(LOST, 0)},
+        )
+        yield counter(
+            "pptpgw_discards",
+            "Discarded packets, frames, messages and calls.",
+            self._reasons.add(total.discards),
+            "reason",
+        )
+
+
+_STATES = (_STARTING, _ACTIVE)
