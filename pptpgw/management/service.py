@@ -19,6 +19,7 @@ from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
 from pptpgw.management.access import operatorOf
+from pptpgw.management.attempts import AttemptList
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
@@ -33,6 +34,7 @@ from pptpgw.management.site import APIResource, ManagementSite
 from pptpgw.management.status import Overview
 from pptpgw.management.steering import Steering
 from pptpgw.management.stream import Streams
+from pptpgw.management.trace import Trace
 from pptpgw.ports.listening import Listening, endpointFromString
 from pptpgw.ports.unixsocket import prepare
 from pptpgw.timing.timer import cancelled
@@ -85,6 +87,8 @@ class ManagementService(Service):
             Steering(gateway),
             Lockouts(gateway, now),
             Events(log),
+            AttemptList(gateway, now),
+            Trace(gateway.attempts),
         )
         self._delay = ReactorDelay(reactor)
         self._figures = Figures(reactor, gateway, self._delay.seconds)

@@ -154,3 +154,26 @@ def test_events(world: World, serve: Serve, client: Start, tmp_path: Path) -> No
         assert list(events) == []
     finally:
         connection.close()
+
+
+def test_trace(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    A caller that isn't there yet is traced while it negotiates, and the audit names the operator.
+    """
+    path = tmp_path / "socket"
+    served = serve(management=at(path))
+    connection, answer = follow(path, "/trace?user=alice&for=60")
+    try:
+        served.waitFor("uid 0: GET /api/v1/trace.user=alice&for=60: begins")
+        client().dial()
+        text = ""
+        for _, line in eventsOf(answer):
+            text += f"{line['text']}\n"
+            if line["text"] == "ipv4: passed":
+                break
+        assert "rcvd [LCP ConfReq id=" in text and "sent [IPCP ConfAck id=" in text
+    finally:
+        connection.close()
+    served.waitFor(": over, ")
+    status, why = ask(path, "GET", "/why/alice")
+    assert status == 200 and why["findings"][0]["text"].startswith("A call of 'alice' is up")
