@@ -42,9 +42,11 @@ from pptpgw.management.service import ManagementService
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.profilecheck import checkProfile
 from pptpgw.sessions.draining import Draining
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.lockout import Lockout
+from pptpgw.sessions.profile import Profile
 from pptpgw.store.interface import IStore
 from pptpgw.timing.lifecycle import Stages
 from pptpgw.tunnels.pptp.client import ClientPorts
@@ -248,6 +250,12 @@ class GatewayService(Stages):
         """
         new = self._read() if configuration is None else configuration
         return self._parts.plan(new).reloaded
+
+    def judge(self, profile: Profile) -> None:
+        """
+        See L{IGatewayService.judge}.
+        """
+        checkProfile(self.configuration, profile)
 
     def drain(self, deadline: float | None = None, stop: bool = False) -> Deferred[bool]:
         """

@@ -28,6 +28,7 @@ TOP = {
     "command",
     "demo",
     "gateway",
+    "profilecheck",
     "reporting",
     "service",
     "tap",

@@ -19,6 +19,7 @@ from pptpgw.store.attribute import (
     OCTETS,
     SECONDS,
     check,
+    present,
     profileOf,
 )
 
@@ -73,9 +74,12 @@ def checked(given: Mapping[str, str], configuration: Configuration) -> dict[str,
     attributes = {name: _read(name, text) if text else None for name, text in given.items()}
     if not attributes:
         return {}
-    from pptpgw.command.profilecheck import checkProfile
+    from pptpgw.profilecheck import checkProfile
 
-    checkProfile(configuration, profileOf("", present(attributes)))
+    try:
+        checkProfile(configuration, profileOf("", present(attributes)))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; --config FILE names another configuration") from error
     return attributes
 
 
@@ -90,14 +94,10 @@ def _read(name: str, text: str) -> str:
             text = str(READERS[unit][0](text))
         except ConfigurationError as error:
             raise ConfigurationError(f"--{name} {error}") from error
-    return check(name, text)
-
-
-def present(attributes: Mapping[str, str | None]) -> dict[str, str]:
-    """
-    Return the attributes that have a text, without those that are to be removed.
-    """
-    return {name: text for name, text in attributes.items() if text is not None}
+    try:
+        return check(name, text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f'--{error}, "" for nothing of its own') from error
 
 
 def summary(attributes: Mapping[str, str]) -> str:
@@ -105,13 +105,3 @@ def summary(attributes: Mapping[str, str]) -> str:
     Return attributes in one line, written as on the command line.
     """
     return " ".join(f"--{name} {shown(text)}" for name, text in attributes.items())
-
-
-def fields(attributes: Mapping[str, str]) -> dict[str, str | int]:
-    """
-    Return attributes as JSON has them: names in snake_case, quantities as numbers.
-    """
-    return {
-        name.replace("-", "_"): int(text) if ATTRIBUTES[name].unit and text.isdigit() else text
-        for name, text in attributes.items()
-    }

@@ -17,11 +17,11 @@ from pptpgw.command.formats.format import FORMATS, detect
 from pptpgw.command.options import Accounts, said, stored
 from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command, one
-from pptpgw.command.profilecheck import checkProfile
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
 from pptpgw.ppp.mschap import ntPasswordHash
+from pptpgw.profilecheck import checkProfile
 from pptpgw.store.attribute import profileOf
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Draft

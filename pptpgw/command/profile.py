@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pptpgw.command.attributes import WORDS, attributed, checked, fields, present, summary
+from pptpgw.command.attributes import WORDS, attributed, checked, summary
 from pptpgw.command.completion import profileNames
 from pptpgw.command.options import Accounts, listed, said, stored
 from pptpgw.command.output import Column, Listing, Output, shown
 from pptpgw.command.parsing import Group, command, one
+from pptpgw.store.attribute import fields, present
 from pptpgw.store.record import SharedProfile
 
 _HERE = "pptpgw.command.profile"

@@ -10,14 +10,14 @@ from time import time
 
 import click
 
-from pptpgw.command.attributes import WORDS, attributed, checked, fields, present, summary
+from pptpgw.command.attributes import WORDS, attributed, checked, summary
 from pptpgw.command.completion import profileNames, userNames
 from pptpgw.command.options import Accounts, listed, said, stored
 from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, one, refuse
 from pptpgw.command.password import Source, sourced
 from pptpgw.error import ConfigurationError
-from pptpgw.store.attribute import decode
+from pptpgw.store.attribute import decode, fields, present
 from pptpgw.store.error import Taken, Unknown
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account

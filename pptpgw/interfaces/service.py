@@ -194,6 +194,14 @@ class IGatewayService(Interface):
         @raise pptpgw.error.PPTPGWError: the configuration can't be used; the text says why.
         """
 
+    def judge(profile: Any) -> None:
+        """
+        Check that a session could be given what C{profile}, a
+        L{pptpgw.sessions.profile.Profile}, names.
+
+        @raise pptpgw.error.ConfigurationError: it couldn't; the text says why.
+        """
+
     def drain(deadline: float | None = None, stop: bool = False) -> Deferred[bool]:
         """
         Take no more calls, so that the current ones become fewer. Calling this again replaces the

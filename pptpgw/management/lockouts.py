@@ -6,7 +6,7 @@ them in again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from pptpgw.interfaces import IGatewayService
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
 from pptpgw.management.page import Columns, Page, assertChooses, chosen, page
 from pptpgw.management.problem import notFound
+from pptpgw.sessions.username import folded
+from pptpgw.store.record import Attempts
 
 
 class LockoutView(Struct, frozen=True):
@@ -135,14 +137,18 @@ class Lockouts:
 
     async def _clear(self, request: OperationRequest) -> Cleared:
         kind, subject = request.names["kind"], request.names["subject"]
-        found = [one for one in self.current() if (one.kind, one.subject) == (kind, subject)]
-        if not found:
-            found = [
-                one for one in await self._stored() if (one.kind, one.subject) == (kind, subject)
-            ]
-        if not found:
+        found = await self._find(kind, subject)
+        if found is None:
             raise notFound(f"lockout of the {kind} {subject}")
-        return await self._cleared(found)
+        return await self._cleared([found])
+
+    async def _find(self, kind: str, subject: str) -> LockoutView | None:
+        for one in self.current():
+            if (one.kind, one.subject) == (kind, subject):
+                return one
+        store = self._gateway.store
+        stored = None if store is None else await store.attempts(kind, subject)
+        return self._storedView(stored) if stored and stored.until > self._now() else None
 
     def current(self) -> Iterator[LockoutView]:
         """
@@ -152,6 +158,14 @@ class Lockouts:
         for kind, subject, failures, seconds in self._gateway.lockouts:
             yield LockoutView(kind, subject, failures, now + seconds, seconds, enforced=True)
 
+    async def of(self, user: str) -> LockoutView | None:
+        """
+        Find the lockout of a user; None if there is none.
+
+        @param user: the name of the account.
+        """
+        return await self._find("user", folded(user.encode(), domain=True))
+
     async def _stored(self) -> list[LockoutView]:
         """
         Ask the store, if there is one, for all lockouts.
@@ -159,10 +173,12 @@ class Lockouts:
         store, now = self._gateway.store, self._now()
         if store is None:
             return []
-        return [
-            LockoutView(one.kind, one.subject, one.failures, one.until, one.until - now, False)
-            for one in await store.lockedOut(now)
-        ]
+        return [self._storedView(one) for one in await store.lockedOut(now)]
+
+    def _storedView(self, one: Attempts) -> LockoutView:
+        kind: Any = one.kind
+        left = one.until - self._now()
+        return LockoutView(kind, one.subject, one.failures, one.until, left, enforced=False)
 
     async def _all(self, request: OperationRequest) -> Iterable[LockoutView]:
         query: LockoutFilter = request.query

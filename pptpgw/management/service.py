@@ -19,22 +19,17 @@ from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
 from pptpgw.management.access import operatorOf
-from pptpgw.management.attempts import AttemptList
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
-from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.metrics.delay import ReactorDelay
 from pptpgw.management.metrics.figures import Figures
 from pptpgw.management.metrics.page import MetricsPage
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import Rates
-from pptpgw.management.sessions import Sessions
 from pptpgw.management.site import APIResource, ManagementSite
-from pptpgw.management.status import Overview
-from pptpgw.management.steering import Steering
 from pptpgw.management.stream import Streams
-from pptpgw.management.trace import Trace
+from pptpgw.management.subjects import operations
 from pptpgw.ports.listening import Listening, endpointFromString
 from pptpgw.ports.unixsocket import prepare
 from pptpgw.timing.timer import cancelled
@@ -77,24 +72,14 @@ class ManagementService(Service):
         self._listening = Listening()
         self._rates = Rates(reactor, gateway.sessions)
         self._streams = Streams(reactor)
-        self._gateway = gateway
         log = EventLog()
         self._witness = Witness(gateway, log, now)
         self._look: IDelayedCall | None = None
-        subjects = (
-            Overview(gateway, now),
-            Sessions(gateway, self._rates),
-            Steering(gateway),
-            Lockouts(gateway, now),
-            Events(log),
-            AttemptList(gateway, now),
-            Trace(gateway.attempts),
-        )
         self._delay = ReactorDelay(reactor)
         self._figures = Figures(reactor, gateway, self._delay.seconds)
         self._readiness = Readiness(reactor, gateway)
         self._operations = Operations(
-            operation for one in subjects for operation in one.operations()
+            (*Events(log).operations(), *operations(gateway, self._rates, now))
         )
 
     def startService(self) -> None:

@@ -226,10 +226,10 @@ class Sessions:
         )
 
     async def _list(self, request: OperationRequest) -> Page[SessionView]:
-        return await page(self._gateway.sessions, request, self._columns, self._view)
+        return await page(self._gateway.sessions, request, self._columns, self.view)
 
     def _show(self, request: OperationRequest) -> SessionView:
-        return self._view(self._find(request))
+        return self.view(self._find(request))
 
     def _change(self, request: OperationRequest) -> SessionView:
         session = self._find(request)
@@ -249,7 +249,7 @@ class Sessions:
                 )
         if given:
             session.change(replace(session.profile, **given))
-        return self._view(session)
+        return self.view(session)
 
     def _end(self, request: OperationRequest) -> Disconnected:
         return _ended([self._find(request)], request)
@@ -265,7 +265,10 @@ class Sessions:
             raise notFound(f"session {identifier}")
         return session
 
-    def _view(self, session: ISession) -> SessionView:
+    def view(self, session: ISession) -> SessionView:
+        """
+        Return C{session} as it is shown.
+        """
         counters, networks = session.counters, textsOf(session.networks)
         rate = self._rates.of(session)
         return SessionView(

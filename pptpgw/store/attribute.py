@@ -224,9 +224,33 @@ def check(option: str, text: str) -> str:
         return attribute.write(attribute.read(text))
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"--{option} {text}: must be {attribute.allowed}; {DEFAULT} for what the "
-            'configuration says, "" for nothing of its own'
+            f"{option} {text}: must be {attribute.allowed}; {DEFAULT} for what the configuration "
+            "says"
         ) from error
+
+
+def present(attributes: Mapping[str, str | None]) -> dict[str, str]:
+    """
+    Return the attributes that have a text, without those that are to be removed.
+    """
+    return {name: text for name, text in attributes.items() if text is not None}
+
+
+def fields(attributes: Mapping[str, str]) -> dict[str, str | int]:
+    """
+    Return attributes as JSON has them: names in snake_case, quantities as numbers.
+    """
+    return {
+        fieldOf(name): int(text) if ATTRIBUTES[name].unit and text.isdigit() else text
+        for name, text in attributes.items()
+    }
+
+
+def fieldOf(option: str) -> str:
+    """
+    Return the name that the attribute C{option} has in JSON.
+    """
+    return option.replace("-", "_")
 
 
 def encode(attributes: Mapping[str, str]) -> str:

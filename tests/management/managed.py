@@ -17,6 +17,7 @@ from pptpgw.auth.realm import AvatarID
 from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Totals
 from pptpgw.interfaces import Change, Drain, Effect, IGatewayService, Reloaded, ReloadOutcome
+from pptpgw.profilecheck import checkProfile
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing.exchange import PASSWORD
@@ -89,6 +90,9 @@ class Managed(World):
     def wouldChange(self, configuration: Configuration | None = None) -> Reloaded:
         changes = Change("ipv4", "pool", Effect.NEW), Change("pptp", "port", Effect.RESTART, "port")
         return Reloaded(changes)
+
+    def judge(self, profile: Profile) -> None:
+        checkProfile(self.configuration, profile)
 
     def drain(self, deadline: float | None = None, stop: bool = False) -> Deferred[bool]:
         self.orders.append(("drain", deadline, stop))

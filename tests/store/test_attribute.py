@@ -95,7 +95,7 @@ def test_whatIsAllowed(option: str) -> None:
 @pytest.mark.parametrize("option", ATTRIBUTES)
 def test_whatIsNot(option: str) -> None:
     for text in WRONG[option]:
-        with pytest.raises(ConfigurationError, match=f"(?s)--{option} .*must be "):
+        with pytest.raises(ConfigurationError, match=f"(?s){option} .*must be "):
             check(option, text)
         with pytest.raises(ConfigurationError, match=f"bob: {option} = "):
             profileOf("bob", {option: text})

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pptpgw.command.attributes import fields
 from pptpgw.command.formats.entry import Entry, Fault, Source, checked
 from pptpgw.command.output import stamp
 from pptpgw.error import ConfigurationError
-from pptpgw.store.attribute import ATTRIBUTES
+from pptpgw.store.attribute import ATTRIBUTES, fields
 from pptpgw.store.record import Account
 
 _FIELDS = ("name", "password", "nt_hash", "profile", "disabled", "expires", "attributes")

@@ -170,8 +170,8 @@ class IPv4Sessions(Stages):
         """
         See L{IReserving.reserve}.
         """
-        if IAddressPools.providedBy(self.pool) and (own := ownedOf(addresses)):
-            self.pool.reserve(user, own)
+        if IAddressPools.providedBy(self.pool):
+            self.pool.reserve(user, ownedOf(addresses))
 
     def judge(self, settings: IPv4Section) -> dict[str, str]:
         """

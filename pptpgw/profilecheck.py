@@ -38,6 +38,5 @@ def checkProfile(configuration: Configuration, profile: Profile) -> None:
 def _known(what: str, name: str, table: str, names: Collection[str]) -> None:
     if name not in names:
         raise ConfigurationError(
-            f"there is no {what} {name}: {table} has {', '.join(names) or 'none'}; --config FILE "
-            "names another configuration"
+            f"there is no {what} {name}: {table} has {', '.join(names) or 'none'}"
         )

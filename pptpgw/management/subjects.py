@@ -1,0 +1,47 @@
+"""
+The operations of all subjects of a gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pptpgw.interfaces import IGatewayService
+from pptpgw.management.accounts import Accounts
+from pptpgw.management.attempts import AttemptList
+from pptpgw.management.lockouts import Lockouts
+from pptpgw.management.operation import Operation
+from pptpgw.management.profiles import Profiles
+from pptpgw.management.rates import Rates
+from pptpgw.management.sessions import Sessions
+from pptpgw.management.status import Overview
+from pptpgw.management.steering import Steering
+from pptpgw.management.trace import Trace
+from pptpgw.management.users import Users
+
+
+def operations(
+    gateway: IGatewayService, rates: Rates, now: Callable[[], float]
+) -> Iterator[Operation]:
+    """
+    Iterate over the operations on C{gateway}.
+
+    @param rates: the rates of the current sessions.
+    @param now: gives the time of day, in seconds since 1970.
+    """
+    sessions, lockouts, accounts = (
+        Sessions(gateway, rates),
+        Lockouts(gateway, now),
+        Accounts(gateway),
+    )
+    for subject in (
+        Overview(gateway, now),
+        sessions,
+        Steering(gateway),
+        lockouts,
+        Users(gateway, accounts, sessions, lockouts, now),
+        Profiles(accounts),
+        AttemptList(gateway, now),
+        Trace(gateway.attempts),
+    ):
+        yield from subject.operations()
