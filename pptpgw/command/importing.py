@@ -82,9 +82,17 @@ async def take(
         words = f"{file} is taken as {FORMATS[kind].words}; --format names another one"
         print(words, file=sys.stderr)
     source = Source(content, server or accounts.configuration.link.name)
-    found = list(FORMATS[kind].read(source))
+    with onInterrupt(sys.exit):
+        found = list(FORMATS[kind].read(source))
+    if not found:
+        words = f"{file} has no users as {FORMATS[kind].words}; --format names another format"
+        print(words, file=sys.stderr)
     existing, profiles = await _known(accounts)
-    judged = [_judged(accounts, each, existing, profiles, update) for each in found]
+    with _progress("judging", len(found)) as advance:
+        judged = []
+        for each in found:
+            judged.append(_judged(accounts, each, existing, profiles, update))
+            advance()
     entries = [each for each in judged if isinstance(each, Entry)]
     faults = [each for each in judged if isinstance(each, Fault)]
     for each in entries:
@@ -197,7 +205,7 @@ def _foretell(
 
 
 def _drafts(store: IStore, entries: Sequence[Entry], recoverable: bool) -> Iterator[Draft]:
-    with _progress(len(entries)) as advance:
+    with _progress("hashing", len(entries)) as advance:
         for each in entries:
             password = each.password
             sealed = ""
@@ -216,18 +224,20 @@ def _drafts(store: IStore, entries: Sequence[Entry], recoverable: bool) -> Itera
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(what: str, total: int) -> Iterator[Any]:
     """
     While this context lasts, show a progress bar if standard error is a terminal and there is much
-    to do. The context gives what is called after each step.
+    to do. The context gives what is called after each step. SIGINT and SIGTERM end the process
+    meanwhile, since the work blocks the reactor.
     """
     if total < MANY or not sys.stderr.isatty():
-        yield lambda: None
+        with onInterrupt(sys.exit):
+            yield lambda: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("importing", total=total)
+    with onInterrupt(sys.exit), Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)

@@ -14,10 +14,8 @@ from pptpgw.store.record import Attempts
 COLUMNS: tuple[Column[Attempts], ...] = (
     Column("kind", lambda one: one.kind),
     Column("subject", lambda one: one.subject),
-    Column(
-        "failures", lambda one: one.failures, lambda one: f"{one.failures} failures", isNumber=True
-    ),
-    Column("until", lambda one: stamp(one.until), lambda one: f"until {moment(one.until)}"),
+    Column("failures", lambda one: one.failures, isNumber=True),
+    Column("until", lambda one: stamp(one.until), lambda one: moment(one.until)),
     Column("last", lambda one: stamp(one.last), lambda one: moment(one.last), usual=False),
 )
 """

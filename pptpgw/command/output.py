@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import click
 
 from pptpgw.command.parsing import meant
+from pptpgw.ports.terminal import endWithReader, outliveReader
 
 T = TypeVar("T")
 
@@ -258,6 +259,11 @@ def _print(text: str) -> None:
     """
     isLong = text.count("\n") + 2 > get_terminal_size().lines
     if isLong and sys.stdout.isatty() and sys.stdin.isatty():
-        click.echo_via_pager(text + "\n")
+        # Whoever leaves the pager has seen enough, and ends nothing.
+        outliveReader()
+        try:
+            click.echo_via_pager(text + "\n")
+        finally:
+            endWithReader()
     else:
         print(text)

@@ -65,7 +65,7 @@ async def change(accounts: Accounts, output: Output, given: Mapping[str, str], n
 
 COLUMNS: tuple[Column[SharedProfile], ...] = (
     Column("name", lambda one: one.name),
-    Column("users", lambda one: one.users, lambda one: f"{one.users} users", isNumber=True),
+    Column("users", lambda one: one.users, isNumber=True),
     Column("attributes", lambda one: fields(one.attributes), lambda one: summary(one.attributes)),
 )
 """

@@ -236,8 +236,8 @@ class TestListing:
         await pptpgw("user", "set", "bob", "--profile", "staff")
         listed = await pptpgw("profile", "list")
         assert listed.out.splitlines() == [
-            "NAME   USERS    ATTRIBUTES",
-            "staff  1 users  --dns 192.0.2.1 --mtu 1300",
+            "NAME   USERS  ATTRIBUTES",
+            "staff  1      --dns 192.0.2.1 --mtu 1300",
         ]
         done = await pptpgw("profile", "remove", "staff")
         assert done == Done(1, "", "pptpgw: 1 users share the profile staff\n")

@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from twisted.internet import reactor
 
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.sessions.profile import Profile
-from pptpgw.store.store import Store
 from tests.command.invocation import Command, account, must
 from tests.terminal import Terminal
 
@@ -103,6 +101,14 @@ class TestImport:
         assert "line 1: ann is left out: '2048/512' as an address" in done.error
         assert "is taken as" not in done.error
 
+    async def test_noUsers(self, pptpgw: Command) -> None:
+        """
+        A file without users is no error, but perhaps a file of another format.
+        """
+        done = await pptpgw("import", "-", stdin="# none yet\n")
+        assert (done.status, done.out) == (0, "0 users are added, 0 left out.\n")
+        assert "- has no users as pppd's chap-secrets; --format names" in done.error
+
     def test_progress(self, configuration: Path, tmp_path: Path) -> None:
         """
         From 1,000 users on a bar is shown at a terminal.
@@ -118,27 +124,7 @@ class TestImport:
             finally:
                 terminal.close()
             assert f"{count} users are added" in terminal.text
-            assert ("importing" in terminal.text) is shown
-
-
-class TestTakeAccounts:
-    async def test_nothingIsLeftOfAFailure(self, tmp_path: Path) -> None:
-        """
-        A user that somebody makes at the same time makes all of it fail.
-        """
-        from pptpgw.store.error import Taken, Unknown
-        from pptpgw.store.record import Draft
-
-        store = Store(reactor, f"sqlite:{tmp_path}/accounts.sqlite", "", create=True)
-        await store.addAccount("bob", b"x")
-        with pytest.raises(Taken, match="there is a user bob already"):
-            await store.takeAccounts([Draft("ann", bytes(16)), Draft("bob", bytes(16))])
-        with pytest.raises(Unknown, match="no profile gold"):
-            await store.takeAccounts([Draft("ann", bytes(16), shared="gold")])
-        assert [one.name for one in await store.accounts()] == ["bob"]
-        drafts = [Draft("ann", bytes(16)), Draft("bob", bytes(16))]
-        assert await store.takeAccounts(drafts, update=True) == (1, 1)
-        store.close()
+            assert ("judging" in terminal.text) is shown
 
 
 class TestExport:

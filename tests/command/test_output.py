@@ -74,7 +74,7 @@ class TestLists:
             await pptpgw("user", "set", "ann", "--profile", "staff")
             await pptpgw("profile", "add", f"p{number}")
         done = await pptpgw("profile", "list", "--sort=-users", "--columns=name,users")
-        assert done.out.splitlines()[1] == "staff  2 users"
+        assert done.out.splitlines()[1] == "staff  2"
 
     async def test_matches(self, pptpgw: Command) -> None:
         """
@@ -171,6 +171,13 @@ class TestTerminal:
         pager = "sed s,^,paged:,"
         assert "paged:user199" in self.shown(many, (), PAGER=pager)
         assert "paged:" not in self.shown(many, ("--match", "name=00"), PAGER=pager)
+
+    def test_aPagerThatIsLeft(self, many: Path) -> None:
+        """
+        A pager that ends before it has read everything doesn't make the command fail.
+        """
+        words = ("--columns", ",".join(["name"] * 50))
+        assert "user199" not in self.shown(many, words, PAGER="true", COLUMNS="1000")
 
     def test_jsonIsNeverColoured(self, many: Path) -> None:
         assert "\x1b" not in self.shown(many, ("--json",), PAGER="cat")

@@ -19,7 +19,7 @@ from pptpgw.sessions.cause import Termination
 from pptpgw.store import attempt
 from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Account, Attempts, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
 from pptpgw.store.store import Store
 from tests.store.conftest import NOW, MakeStore
 
@@ -35,6 +35,7 @@ ODD_NAMES = [
     "x" * 255,
 ]
 DAY = 86400.0
+HASH = bytes(range(16))
 
 
 async def account(store: Store, name: str = "bob") -> Account:
@@ -179,6 +180,40 @@ class TestAccounts:
         ):
             with pytest.raises(Unknown, match="no user nobody"):
                 await change
+
+    async def test_manyAreTakenTogether(self, store: Store) -> None:
+        """
+        Users of a list are made and changed, and what the list doesn't say of a user remains.
+        """
+        await store.addProfile("gold", {})
+        await store.addAccount("bob", b"old", attributes={"mtu": "1400", "sessions": "1"})
+        await store.changeAccount("bob", disabled=True, shared="gold")
+        drafts = [
+            Draft("ann", HASH, attributes={"mtu": "1300"}, shared="gold", disabled=True),
+            Draft("bob", HASH, "sealed", {"sessions": "2"}, expires=NOW + 5),
+        ]
+        assert await store.takeAccounts(drafts, update=True) == (1, 1)
+        ann, bob = await account(store, "ann"), await account(store)
+        assert (ann.ntHash, ann.sealed, ann.created, ann.expires) == (HASH, "", NOW, None)
+        assert (ann.attributes, ann.shared, ann.disabled) == ({"mtu": "1300"}, "gold", True)
+        assert (bob.ntHash, bob.sealed, bob.expires) == (HASH, "sealed", NOW + 5)
+        assert bob.attributes == {"mtu": "1400", "sessions": "2"}
+        assert (bob.shared, bob.disabled) == ("gold", True)
+
+    async def test_allAreTakenOrNone(self, store: Store) -> None:
+        """
+        A user who exists, a profile that doesn't, and a name that nobody can have make all of it
+        fail.
+        """
+        await store.addAccount("bob", b"x")
+        ann = Draft("ann", HASH)
+        with pytest.raises(Taken, match="there is a user bob already"):
+            await store.takeAccounts([ann, Draft("bob", HASH)])
+        with pytest.raises(Unknown, match="there is no profile gold"):
+            await store.takeAccounts([ann, Draft("carol", HASH, shared="gold")])
+        with pytest.raises(StoreError, match="a name has 1 to 255 characters"):
+            await store.takeAccounts([ann, Draft("", HASH)])
+        assert [one.name for one in await store.accounts()] == ["bob"]
 
     async def test_attributesThatSomebodyElseSpoiled(self, store: Store) -> None:
         await store.addAccount("bob", b"x", attributes={"sessions": "many"})

@@ -12,7 +12,11 @@ from importlib import import_module
 from pptpgw.command.formats import accel
 from pptpgw.command.formats.entry import Reader
 
-_FREERADIUS = re.compile(rb"^[^\s#].*\s[A-Za-z][A-Za-z0-9-]*\s*(?::=|==)\s*\S", re.MULTILINE)
+# Behind the name comes the name of an attribute, which has a hyphen, and an operator.
+_FREERADIUS = re.compile(
+    rb"""^(?:"[^"\n]*"|[^\s#"]\S*)[ \t]+[A-Z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+[ \t]*(?::=|==)""",
+    re.MULTILINE,
+)
 _ROUTEROS = re.compile(rb"^/ppp|^#.* by RouterOS|^add .*name=", re.MULTILINE)
 _JSON = re.compile(rb"\s*\{")
 

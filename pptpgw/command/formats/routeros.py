@@ -55,9 +55,10 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 def read(source: Source) -> Iterator[Entry | Fault]:
     """
-    Read the users in the section C{/ppp secret} of an export; other sections are passed over.
+    Read the users in the section C{/ppp secret} of an export; other sections are passed over. Lines
+    before the first section are taken for its lines, too.
     """
-    inside = False
+    inside = True
     seen: set[str] = set()
     for number, line in _lines(source.content):
         line = line.strip()

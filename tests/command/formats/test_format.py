@@ -20,6 +20,8 @@ from tests.command.formats import test_accel, test_freeradius, test_routeros
         (b"ann * x 10.77.1.7 10.77.1.8\n", "chap-secrets"),
         (b"# ann * x * 1024\nann * x *\n", "chap-secrets"),
         (b"", "chap-secrets"),
+        (b"ann * abc==x *\nbob * Ab-c :=d\n", "chap-secrets"),
+        (b'"b o b"\tNT-Password := x\n', "freeradius"),
         (b"ann * x *\nbob * x 10.77.1.7 1024/512\n", "accel"),
         (b"add name=ann password=x\n", "routeros"),
         (b"/ppp secret\nadd name=ann password=x\n", "routeros"),

@@ -62,3 +62,11 @@ def test_aFile() -> None:
 def test_theSectionOnTheLineItself() -> None:
     (one,) = read(Source(b"/ppp secret add name=ann password=x\n/ip pool add name=y\n"))
     assert isinstance(one, Entry) and one.name == "ann"
+
+
+def test_noSection() -> None:
+    """
+    Lines may have been copied out of an export.
+    """
+    (one,) = read(Source(b"add name=ann password=x\n/ip pool\nadd name=y\n"))
+    assert isinstance(one, Entry) and one.name == "ann"
