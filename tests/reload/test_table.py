@@ -4,6 +4,8 @@ Tests that each key says what a reload does with it, and that what it says is tr
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -27,25 +29,26 @@ from pptpgw.sessions.observer import SessionObserver
 from pptpgw.testing import resultOf
 from tests.reload.world import World, shown
 
+ROOT = Path(__file__).parents[2]
 
-def sections() -> dict[str, type]:
+
+def sections() -> Iterator[tuple[str, type]]:
     """
-    The types of all sections of ours, by name.
+    Iterate over the types of all sections of ours, each with its name in the file.
     """
-    found = dict(SECTIONS)
+    yield from SECTIONS.items()
     for kind in discovery.KINDS:
         plugins: Any = discovery.installed(kind)
         for one in plugins.values():
             settings = getattr(one, "settings", NoSettings)
             ours = settings.__module__.startswith("pptpgw.") and fields(settings)
             if ours and settings not in SECTIONS.values():
-                found.setdefault(placeOf(sectionName(one)), settings)
-    return found
+                yield placeOf(sectionName(one)), settings
 
 
 KEYS: list[tuple[str, Key]] = [
     (f"[{name}] {key.name}", key)
-    for name, section in sections().items()
+    for name, section in sections()
     for key in keysOf(section).values()
 ]
 
@@ -117,6 +120,24 @@ def test_whatWouldChange() -> None:
     for name in ("alice", "bob"):
         resultOf(world.call(name))
     assert resultOf(world.service.reload(new)) == would
+
+
+def test_theExampleMarksWhatNeedsARestart() -> None:
+    """
+    C{tap/pptpgw.toml} has the word behind these keys, and behind no others.
+    """
+    marked, section = set(), ""
+    for line in (ROOT / "tap" / "pptpgw.toml").read_text().splitlines():
+        found = re.fullmatch(r"#?\[([a-z0-9.-]+)\]", line)
+        section = found[1] if found is not None else section
+        if line.endswith("  # restart"):
+            marked.add(f"[{section}] {line.lstrip('#').partition(' = ')[0]}")
+    needed = {
+        name
+        for name, key in KEYS
+        if key.applies is not None and key.applies.effect is Effect.RESTART
+    }
+    assert marked == needed
 
 
 @implementer(IServiceObserver)
