@@ -1,39 +1,25 @@
 """
-The capture of frames, decrypted, in pcapng format.
+The capture of the frames of all calls, decrypted, in pcapng format.
 
 The rules:
 
  - Every session is an interface of the capture, named C{USER@CALLER}. The user isn't known before
    authentication, so up to L{WAITING_LIMIT} frames at the beginning of a call are kept until it is.
    The interface of a caller that isn't authenticated is named after the caller's address.
- - A received frame is recorded once it is in order and, with MPPE, decrypted; a frame that doesn't
-   get that far isn't recorded. An encrypted frame is recorded as if it weren't encrypted, so the
-   capture has no MPPE frames.
  - A file is a section of its own. When it is full another file begins, in which each interface is
    described again before its next frame.
  - Frames that the file can't keep up with are counted and left out.
- - Channels that are captured belong to a class of their own, so the others don't get slower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
 from pptpgw import __version__
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.mppe import DecryptorType
-from pptpgw.datapath.wire.pcapng import (
-    RECEIVED,
-    SENT,
-    enhancedPacket,
-    interfaceDescription,
-    sectionHeader,
-)
-from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
+from pptpgw.datapath.wire.pcapng import enhancedPacket, interfaceDescription, sectionHeader
 
 WAITING_LIMIT = 32
 """
@@ -67,16 +53,17 @@ class Sink(Protocol):
 
 class Recorder:
     """
-    The recorder of one call's frames.
+    The recorder of one call's frames, a L{pptpgw.datapath.recording.FrameRecorder}.
 
     @ivar name: the name of the call's interface.
     """
 
-    __slots__ = ("_capture", "_interface", "_section", "_waiting", "name")
+    __slots__ = ("_capture", "_counters", "_interface", "_section", "_waiting", "name")
 
-    def __init__(self, capture: Capture, name: str) -> None:
+    def __init__(self, capture: Capture, name: str, counters: Counters) -> None:
         self.name = name
         self._capture = capture
+        self._counters = counters
         self._section = -1
         self._interface = 0
         self._waiting: list[tuple[int, int, bytes]] | None = []
@@ -85,7 +72,7 @@ class Recorder:
         """
         Record a frame, or keep it while the user isn't known.
 
-        @param direction: L{RECEIVED} or L{SENT}.
+        @param direction: see L{pptpgw.datapath.recording.FrameRecorder.record}.
         """
         now = self._capture.now()
         if self._waiting is None:
@@ -94,6 +81,12 @@ class Recorder:
             self._waiting.append((now, direction, frame))
             if len(self._waiting) == WAITING_LIMIT:
                 self.release()
+
+    def closed(self) -> None:
+        """
+        See L{pptpgw.datapath.recording.FrameRecorder.closed}.
+        """
+        self._capture.close(self._counters)
 
     def rename(self, name: str) -> None:
         """
@@ -169,7 +162,7 @@ class Capture:
         @param name: the name of the call until its user is known.
         @param counters: the call's counters, which identify the call.
         """
-        recorder = self._recorders[counters] = Recorder(self, name)
+        recorder = self._recorders[counters] = Recorder(self, name, counters)
         return recorder
 
     def rename(self, counters: Counters, name: str) -> None:
@@ -231,123 +224,3 @@ class Capture:
     def _begin(self) -> None:
         self._written = self._interfaces = 0
         self.write(sectionHeader(f"pptpgw {__version__}"))
-
-
-class RecordingDecryptor:
-    """
-    A decryptor that records what it decrypts.
-    """
-
-    __slots__ = ("_decryptor", "_recorder")
-
-    def __init__(self, decryptor: DecryptorType, recorder: Recorder) -> None:
-        self._decryptor = decryptor
-        self._recorder = recorder
-
-    @property
-    def count(self) -> int:
-        """
-        See L{DecryptorType}.
-        """
-        return self._decryptor.count
-
-    @property
-    def rekeys(self) -> int:
-        """
-        See L{DecryptorType}.
-        """
-        return self._decryptor.rekeys
-
-    def decrypt(self, frame: bytes, /) -> bytes | int:
-        """
-        See L{DecryptorType}. A plaintext begins with the protocol number.
-        """
-        plain = self._decryptor.decrypt(frame)
-        if isinstance(plain, bytes):
-            self._recorder.record(RECEIVED, ADDRESS_CONTROL + plain)
-        return plain
-
-    def skip(self, packets: int, /) -> None:
-        """
-        See L{DecryptorType}.
-        """
-        self._decryptor.skip(packets)
-
-    def copy(self) -> DecryptorType:
-        """
-        See L{DecryptorType}. Frames that are tried on the copy aren't recorded.
-        """
-        return self._decryptor.copy()
-
-
-class Capturing(Channel):
-    """
-    The recording of a channel's frames; L{capturing} combines this class with a tunnel's class of
-    channels.
-    """
-
-    direct = False
-
-    def captureBy(self, capture: Capture, name: str) -> None:
-        """
-        Record all frames from now on. This is called before the first frame.
-
-        @param name: the name of the call until its user is known.
-        """
-        self._capture = capture
-        self._recorder = capture.open(name, self.counters)
-
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
-        """
-        See L{Channel.transmit}.
-        """
-        if self._encryptor is not None or not self._required:
-            self._record(SENT, network.protocol, packet)
-        super().transmit(network, packet)
-
-    def sendFrame(self, protocol: int, information: bytes) -> None:
-        """
-        See L{Channel.sendFrame}.
-        """
-        if not self._closed:
-            self._record(SENT, protocol, information)
-        super().sendFrame(protocol, information)
-
-    def close(self) -> None:
-        """
-        See L{Channel.close}.
-        """
-        super().close()
-        self._capture.close(self.counters)
-
-    def _frame(self, protocol: int, information: bytes) -> None:
-        """
-        See L{Channel._frame}. Encrypted frames are recorded by the decryptor.
-        """
-        if protocol not in (0, MPPE):
-            self._record(RECEIVED, protocol, information)
-        super()._frame(protocol, information)
-
-    def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
-        """
-        See L{Channel._setDecryptor}.
-        """
-        if decryptor is not None:
-            decryptor = RecordingDecryptor(decryptor, self._recorder)
-        super()._setDecryptor(decryptor)
-
-    def _record(self, direction: int, protocol: int, information: bytes) -> None:
-        frame = b"%b%b%b" % (ADDRESS_CONTROL, protocol.to_bytes(2, "big"), information)
-        self._recorder.record(direction, frame)
-
-
-_derived: dict[type[Any], type[Any]] = {}
-
-
-def capturing(plain: type[Any]) -> type[Any]:
-    """
-    Return the subclass of the channel class C{plain} whose frames are recorded.
-    """
-    if plain not in _derived:
-        _derived[plain] = type(f"Capturing{plain.__name__}", (Capturing, plain), {})
-    return _derived[plain]

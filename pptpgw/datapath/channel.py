@@ -14,7 +14,7 @@ octets smaller, as with pppd.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -50,6 +50,9 @@ NOTHING: dict[int, OpenProtocol] = {}
 class Channel(ABC):
     """
     The base class of channels. See L{IChannel}.
+
+    @ivar recorders: those that are given the frames, each a
+        L{pptpgw.datapath.recording.FrameRecorder}.
     """
 
     __slots__ = (
@@ -70,6 +73,7 @@ class Channel(ABC):
         "_required",
         "_strangers",
         "counters",
+        "recorders",
     )
 
     direct: ClassVar[bool] = True
@@ -82,6 +86,7 @@ class Channel(ABC):
         @param host: the data path that the channel belongs to.
         """
         self.counters = Counters()
+        self.recorders: tuple[Any, ...] = ()
         self._clock: IReactorTime = host.clock
         self._owner = owner
         self._host = host
@@ -309,6 +314,15 @@ class Channel(ABC):
         for protocol in list(self._networks):
             self.closeNetwork(protocol)
         self._encryptor = self._early = None
+
+    def rebind(self) -> None:
+        """
+        Bind the methods again that other objects call, because the class of the channel has
+        changed.
+        """
+        for network in self._networks.values():
+            network.carriedBy(self)
+        self._recompute()
 
     @abstractmethod
     def _disconnect(self) -> None:

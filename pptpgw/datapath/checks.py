@@ -128,10 +128,16 @@ class OpenProtocol:
         self.attachment = attachment
         self.prefix = b""
         self.mtu = attachment.mtu
-        self._carry = carrier.transmit
+        self.carriedBy(carrier)
         self._counters = carrier.counters
         self._deliver = deliver
         self._failures = failures
+
+    def carriedBy(self, carrier: Carrier) -> None:
+        """
+        Send packets by C{carrier} from now on.
+        """
+        self._carry = carrier.transmit
 
     def received(self, packets: Sequence[bytes]) -> None:
         """

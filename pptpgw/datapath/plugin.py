@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -16,8 +15,10 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.kind import NoSettings
 from pptpgw.config.section import CaptureSection
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.capture import Capture, Capturing, capturing
+from pptpgw.datapath.capture import Capture
+from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.datapath.recording import startRecording
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.interfaces import (
     ICall,
@@ -150,15 +151,9 @@ class PortDataPath(PythonDataPath, SessionObserver):
         See L{pptpgw.interfaces.IDataPath.openChannel}.
         """
         channel = super().openChannel(call, owner)
-        if isinstance(channel, Capturing):
-            channel.captureBy(self._capture, call.caller)
+        if self._file is not None and isinstance(channel, Channel):
+            startRecording(channel, self._capture.open(call.caller, channel.counters))
         return channel
-
-    def channelClass(self, plain: type[Any]) -> type[Any]:
-        """
-        See L{pptpgw.interfaces.IChannelHost.channelClass}.
-        """
-        return plain if self._file is None else capturing(plain)
 
     # ISessionObserver
 

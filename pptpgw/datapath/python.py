@@ -6,7 +6,6 @@ routes.
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -94,12 +93,6 @@ class PythonDataPath:
         """
         channel: IChannel = call.openChannel(owner, self)
         return channel
-
-    def channelClass(self, plain: type[Any]) -> type[Any]:
-        """
-        See L{IChannelHost.channelClass}.
-        """
-        return plain
 
     def packetReceived(self, packet: bytes) -> None:
         """

@@ -228,12 +228,6 @@ class IChannelHost(Interface):
 
     clock = Attribute("The L{twisted.internet.interfaces.IReactorTime} to take timers from.")
 
-    def channelClass(plain: type[Any]) -> type[Any]:
-        """
-        Return the class to make a channel of: C{plain}, a L{pptpgw.datapath.channel.Channel}, or a
-        class derived from it that records frames.
-        """
-
     def networkOpened(channel: Any, protocol: int, attachment: Attachment) -> Any:
         """
         Make the L{pptpgw.datapath.checks.OpenProtocol} of a protocol that opens on C{channel}, and

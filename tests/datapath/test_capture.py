@@ -19,15 +19,10 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.capture import (
-    LEFT_OUT,
-    WAITING_LIMIT,
-    Capture,
-    RecordingDecryptor,
-    capturing,
-)
+from pptpgw.datapath.capture import LEFT_OUT, WAITING_LIMIT, Capture
 from pptpgw.datapath.mppe import Decryptor, Encryptor
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.datapath.recording import RecordingDecryptor, startRecording
 from pptpgw.interfaces import Attachment, IChannel, MPPEParameters
 from pptpgw.testing import MemoryGRE, MemoryTUN
 from pptpgw.tunnels.pptp.channel import GREChannel
@@ -117,10 +112,9 @@ class Call:
         self.number = number
         self.sequence = 0
         self.owner = Owner()
-        kind: Any = capturing(GREChannel)
         ends = Ends(LOCAL, PEER, number, number + 1)
-        self.channel = kind(world.dataPath, self.owner, ends, world.gre)
-        self.channel.captureBy(world.capture, PEER)
+        self.channel: Any = GREChannel(world.dataPath, self.owner, ends, world.gre)
+        startRecording(self.channel, world.capture.open(PEER, self.channel.counters))
 
     def arrive(self, protocol: int, *frames: bytes, sequence: int | None = None) -> None:
         """
@@ -154,13 +148,6 @@ def frames(world: World) -> list[bytes]:
 
 def test_interface(call: Call) -> None:
     assert verifyObject(IChannel, call.channel)
-
-
-def test_offItCostsNothing(world: World) -> None:
-    """
-    A channel that isn't captured is of the plain class, so it has no code for captures.
-    """
-    assert world.dataPath.channelClass(GREChannel) is GREChannel
 
 
 class TestReceived:
@@ -226,7 +213,7 @@ class TestReceived:
         peer = Encryptor(KEY, 128, False)
         sent = [peer.encrypt(b"", b"\x00\x21", b"packet") for _ in range(40)]
         plain, recorded = Decryptor(KEY, 128, False), Decryptor(KEY, 128, False)
-        recording = RecordingDecryptor(recorded, recorder)
+        recording = RecordingDecryptor(recorded, recorder.record)
         for skipped, number in ((0, 0), (0, 39), (38, 39), (0, 1)):
             plain.skip(skipped)
             recording.skip(skipped)

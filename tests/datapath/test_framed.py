@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 import random
 import weakref
-from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -15,11 +14,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.capture import Capture, capturing
+from pptpgw.datapath.capture import Capture
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
 from pptpgw.datapath.earlylimit import EARLY, LIMIT
 from pptpgw.datapath.framed import FULL, FramedChannel
 from pptpgw.datapath.python import PythonDataPath
+from pptpgw.datapath.recording import startRecording
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters
 from pptpgw.ppp.wire.ppp import IPV4, LCP
 from pptpgw.testing import MemoryTUN
@@ -57,13 +57,13 @@ class End:
     One end of a call: a data path with a channel and IPv4.
     """
 
-    def __init__(self, kind: Any = FramedChannel) -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
         self.tun = MemoryTUN()
         self.dataPath = PythonDataPath(self.clock, self.tun)
         self.owner = Owner()
         self.sender = Sender()
-        self.channel = kind(self.dataPath, self.owner, self.sender)
+        self.channel = FramedChannel(self.dataPath, self.owner, self.sender)
 
     def open(self, encrypted: bool, stateful: bool = False) -> None:
         self.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,)))
@@ -295,11 +295,11 @@ def test_captured(encrypted: bool) -> None:
     """
     A capture has every frame of both directions once, decrypted.
     """
-    here, there = End(), End(capturing(FramedChannel))
+    here, there = End(), End()
     sink = MemorySink()
     capture = Capture(sink, 1 << 20, Counters(), there.clock.seconds)
     capture.start()
-    there.channel.captureBy(capture, "/dev/ttyS0")
+    startRecording(there.channel, capture.open("/dev/ttyS0", there.channel.counters))
     here.open(encrypted)
     there.open(encrypted)
     capture.rename(there.channel.counters, "alice@/dev/ttyS0")

@@ -17,7 +17,9 @@ from twisted.internet.testing import MemoryReactorClock
 from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
 from pptpgw.config.section import HooksSection
+from pptpgw.datapath.framed import FramedChannel
 from pptpgw.datapath.plugin import PortDataPath
+from pptpgw.datapath.recording import Recording
 from pptpgw.datapath.wire.pcapng import RECEIVED
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import hooks
@@ -26,6 +28,8 @@ from pptpgw.ports.queue import Queue
 from pptpgw.sessions.ledger import Ledger
 from pptpgw.sessions.registry import Registry
 from pptpgw.testing import makeSession, resultOf
+from tests.datapath.test_framed import Sender
+from tests.datapath.test_python import Owner
 from tests.reload.world import World, shows
 
 
@@ -219,18 +223,35 @@ def follow(dataPath: PortDataPath, text: str) -> None:
     dataPath.reload(environment)
 
 
+def isCaptured(dataPath: PortDataPath) -> bool:
+    """
+    Whether the next call is captured.
+    """
+    call: Any = type(
+        "Call",
+        (),
+        {
+            "caller": "",
+            "openChannel": lambda self, owner, host: FramedChannel(host, owner, Sender()),
+        },
+    )
+    channel = dataPath.openChannel(call(), Owner())
+    channel.close()
+    return isinstance(channel, Recording)
+
+
 @shows("[capture] file", "[capture] size", "[capture] files")
 def test_capture(dataPath: PortDataPath, tmp_path: Path) -> None:
     """
     A capture begins with calls to come, goes on in another file, and ends.
     """
     first, second = tmp_path / "first.pcapng", tmp_path / "second.pcapng"
-    plain: Any = type("Plain", (), {})
-    assert dataPath.channelClass(plain) is plain
+    assert not isCaptured(dataPath)
     follow(dataPath, f'[capture]\nfile = "{first}"\nsize = 2\nfiles = 3')
     capture, file = dataPath._capture, dataPath._file
     assert file is not None
     assert (capture.size, file._files) == (2 << 20, 3)
+    assert isCaptured(dataPath)
     recorder = capture.open("alice", dataPath.counters)
     recorder.rename("alice@192.0.2.7")
     recorder.record(RECEIVED, b"one")
@@ -243,7 +264,7 @@ def test_capture(dataPath: PortDataPath, tmp_path: Path) -> None:
     assert (file._files, file._writer.files) == (7, 7)
     follow(dataPath, "")
     recorder.record(RECEIVED, b"three")
-    assert dataPath.channelClass(plain) is plain
+    assert not isCaptured(dataPath)
     world = World()
     world.clock = dataPath._environment.reactor
     settle(world, lambda: b"two" in second.read_bytes())

@@ -110,8 +110,7 @@ class HDLCCall:
         """
         See L{ICall.openChannel}.
         """
-        kind = dataPath.channelClass(FramedChannel)
-        channel: FramedChannel = kind(dataPath, owner, self._framer)
+        channel = FramedChannel(dataPath, owner, self._framer)
         self._framer.receive = channel.received
         self.channel = channel
         return channel

@@ -225,6 +225,13 @@ class GREChannel(Channel):
 
     # From the link
 
+    def rebind(self) -> None:
+        """
+        See L{Channel.rebind}.
+        """
+        self._window.deliverTo(self._frame)
+        super().rebind()
+
     def _disconnect(self) -> None:
         """
         See L{Channel._disconnect}.
@@ -256,6 +263,4 @@ class GREChannels:
         """
         See L{pptpgw.interfaces.ICall.openChannel}.
         """
-        kind = dataPath.channelClass(GREChannel)
-        channel: IChannel = kind(dataPath, owner, call.ends, self._portFor(call.localAddress))
-        return channel
+        return GREChannel(dataPath, owner, call.ends, self._portFor(call.localAddress))

@@ -196,6 +196,13 @@ class Window:
         self.due = NEVER
         self.sending = 0
 
+    def deliverTo(self, deliver: DeliverFrame) -> None:
+        """
+        Call C{deliver} from now on with each packet whose turn has come.
+        """
+        if not self._closed:
+            self._deliver = deliver
+
     def arrived(self, sequence: int, protocol: int, information: bytes) -> None:
         """
         Handle a frame with any sequence number, and deliver the frames that are in order by now.
