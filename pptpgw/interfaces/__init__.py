@@ -66,6 +66,8 @@ from pptpgw.interfaces.pool import (
     IAddressPool,
     IAddressPoolFactory,
     IAddressPools,
+    ICountedPools,
+    PoolFigures,
     PoolRanges,
 )
 from pptpgw.interfaces.service import (
@@ -123,6 +125,7 @@ __all__ = [
     "IClaimCredentials",
     "IConfigurable",
     "IConfiguredProtocol",
+    "ICountedPools",
     "IDataPath",
     "IDataPathFactory",
     "IDetachable",
@@ -166,6 +169,7 @@ __all__ = [
     "IVerdicts",
     "MPPEParameters",
     "Outcome",
+    "PoolFigures",
     "PoolRanges",
     "Refusal",
     "ReloadOutcome",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -80,6 +80,51 @@ class IAddressPools(IAddressPool):
         """
         Record that the account of C{user} owns C{addresses}, dotted, so that no pool gives them to
         another user. This replaces the account's earlier reservation.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """
+    How much of a pool is in use.
+
+    @ivar name: the name of the pool, which no other pool of its network has.
+    @ivar size: the number of addresses or prefixes that callers may be given.
+    @ivar used: how many of them callers have.
+    @ivar reserved: how many of the others belong to accounts, and are given to nobody else.
+    @ivar next: the name of the pool that serves when this one is used up; empty for none.
+    """
+
+    name: str
+    size: int
+    used: int
+    reserved: int = 0
+    next: str = ""
+
+    @property
+    def free(self) -> int:
+        """
+        How many of them any caller may be given now.
+        """
+        return self.size - self.used - self.reserved
+
+
+class ICountedPools(Interface):
+    """
+    Pools that tell how much of them is in use. A network (L{pptpgw.interfaces.INetwork}) may
+    provide this, and an L{IAddressPool}, which C{[ipv4]} asks then.
+    """
+
+    def figures() -> Sequence[PoolFigures]:
+        """
+        Return the figures of each pool. Operators and metrics ask for them often, so they must be
+        there without a search.
+        """
+
+    def poolOf(network: IPv4Network | IPv6Network) -> str:
+        """
+        Return the name of the pool from which a caller has C{network}, a single address or a
+        prefix; empty if it is from none.
         """
 
 

@@ -321,13 +321,15 @@ def textsOf(
     """
     Return the networks of a session as texts, single addresses without a length.
     """
-    return {
-        name: [
-            str(one.network_address) if one.prefixlen == one.max_prefixlen else str(one)
-            for one in some
-        ]
-        for name, some in networks.items()
-    }
+    return {name: [textOf(one) for one in some] for name, some in networks.items()}
+
+
+def textOf(network: IPv4Network | IPv6Network) -> str:
+    """
+    Return C{network} as text, a single address without a length.
+    """
+    isOne = network.prefixlen == network.max_prefixlen
+    return str(network.network_address) if isOne else str(network)
 
 
 def _ended(sessions: list[ISession], request: OperationRequest) -> Disconnected:

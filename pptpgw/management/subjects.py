@@ -11,6 +11,7 @@ from pptpgw.management.accounts import Accounts
 from pptpgw.management.attempts import AttemptList
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operation
+from pptpgw.management.pools import Pools
 from pptpgw.management.profiles import Profiles
 from pptpgw.management.rates import Rates
 from pptpgw.management.sessions import Sessions
@@ -41,6 +42,7 @@ def operations(
         lockouts,
         Users(gateway, accounts, sessions, lockouts, now),
         Profiles(accounts),
+        Pools(gateway),
         AttemptList(gateway, now),
         Trace(gateway.attempts),
     ):

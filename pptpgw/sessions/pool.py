@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, summarize_address_range
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -36,8 +36,10 @@ from pptpgw.interfaces import (
     Caller,
     IAddressPoolFactory,
     IAddressPools,
+    ICountedPools,
     IEnvironment,
     ISubscriber,
+    PoolFigures,
     PoolRanges,
 )
 
@@ -52,6 +54,9 @@ class _Pool:
 
     def __init__(self, pool: PoolRanges, freed: Iterable[str] = ()) -> None:
         self.ranges = pool.ranges
+        self.size = sum(int(last) - int(first) + 1 for first, last in pool.ranges)
+        # How many addresses are in use, and how many others accounts own.
+        self.used = self.reserved = 0
         # The same addresses as numbers, which compare faster.
         self._bounds = [(int(first), int(last)) for first, last in pool.ranges]
         self.next = pool.next
@@ -91,7 +96,7 @@ class _Pool:
                 yield str(IPv4Address(number))
 
 
-@implementer(IAddressPools)
+@implementer(IAddressPools, ICountedPools)
 class AddressPool:
     """
     The addresses of the default pool and of named pools.
@@ -103,12 +108,12 @@ class AddressPool:
         """
         @param ranges: the ranges of the default pool, both ends included.
         """
-        self._have({DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))})
         self._gateway: frozenset[str] = frozenset()
         self._used: set[str] = set()
         self._owners: dict[str, str] = {}
         # The addresses that each owner has.
         self._owned: dict[str, set[str]] = {}
+        self._have({DEFAULT_POOL: _Pool(PoolRanges(tuple(ranges)))})
 
     @property
     def used(self) -> int:
@@ -118,7 +123,7 @@ class AddressPool:
         return len(self._used)
 
     def __contains__(self, address: str) -> bool:
-        return any(address in pool for pool in self._pools.values())
+        return self._poolWith(address) is not None
 
     def change(self, pools: Mapping[str, PoolRanges], gateway: Collection[str]) -> None:
         """
@@ -127,20 +132,20 @@ class AddressPool:
         self._gateway = frozenset(gateway)
         freed = [address for pool in self._pools.values() for address in pool.freed]
         self._have({name: _Pool(pool, freed) for name, pool in pools.items()})
-        for address in [one for one in self._owners if one not in self]:
-            self._disown(address)
 
     def reserve(self, user: str, addresses: Iterable[str]) -> None:
         """
         See L{IAddressPools.reserve}.
         """
-        for address in self._owned.pop(user, ()):
-            del self._owners[address]
+        for address in tuple(self._owned.get(user, ())):
+            self._disown(address)
         for address in addresses:
-            if address in self:
+            pool = self._poolWith(address)
+            if pool is not None:
                 self._disown(address)
                 self._owners[address] = user
                 self._owned.setdefault(user, set()).add(address)
+                pool.reserved += address not in self._used
 
     def allocate(self, subscriber: ISubscriber, caller: Caller) -> Deferred[str]:
         """
@@ -160,6 +165,10 @@ class AddressPool:
         except (Exhausted, Refused) as error:
             return fail(error)
         self._used.add(address)
+        pool = self._poolWith(address)
+        if pool is not None:
+            pool.used += 1
+            pool.reserved -= address in self._owners
         return succeed(address)
 
     def release(self, address: str) -> None:
@@ -168,11 +177,33 @@ class AddressPool:
         """
         if address in self._used:
             self._used.remove(address)
-            for pool in self._pools.values():
+            pool = self._poolWith(address)
+            if pool is not None:
+                # The address may stand there already, from an earlier release.
+                pool.freed.pop(address, None)
+                pool.freed[address] = None
+                pool.used -= 1
+                pool.reserved += address in self._owners
+
+    def figures(self) -> list[PoolFigures]:
+        """
+        See L{ICountedPools.figures}.
+        """
+        return [
+            PoolFigures(name, pool.size, pool.used, pool.reserved, pool.next)
+            for name, pool in self._pools.items()
+        ]
+
+    def poolOf(self, network: IPv4Network | IPv6Network) -> str:
+        """
+        See L{ICountedPools.poolOf}.
+        """
+        if network.prefixlen == network.max_prefixlen:
+            address = str(network.network_address)
+            for name, pool in self._pools.items():
                 if address in pool:
-                    # The address may stand there already, from an earlier release.
-                    pool.freed.pop(address, None)
-                    pool.freed[address] = None
+                    return name
+        return ""
 
     def _have(self, pools: dict[str, _Pool]) -> None:
         self._pools = pools
@@ -182,17 +213,42 @@ class AddressPool:
             for first, last in pool.ranges
             for network in summarize_address_range(first, last)
         )
+        for address in self._used:
+            pool = self._poolWith(address)
+            if pool is not None:
+                pool.used += 1
+        for address in tuple(self._owners):
+            pool = self._poolWith(address)
+            if pool is None:
+                self._forget(address)
+            else:
+                pool.reserved += address not in self._used
+
+    def _poolWith(self, address: str) -> _Pool | None:
+        """
+        Return the pool that contains C{address}; None if there is none.
+        """
+        for pool in self._pools.values():
+            if address in pool:
+                return pool
+        return None
 
     def _disown(self, address: str) -> None:
         """
-        Forget the owner of C{address}.
+        Forget the owner of C{address}, if it has one.
         """
-        user = self._owners.pop(address, None)
-        if user is not None:
-            own = self._owned[user]
-            own.remove(address)
-            if not own:
-                del self._owned[user]
+        if address in self._owners:
+            self._forget(address)
+            pool = self._poolWith(address)
+            if pool is not None:
+                pool.reserved -= address not in self._used
+
+    def _forget(self, address: str) -> None:
+        user = self._owners.pop(address)
+        own = self._owned[user]
+        own.remove(address)
+        if not own:
+            del self._owned[user]
 
     def _fromPools(self, user: str, name: str) -> str:
         """

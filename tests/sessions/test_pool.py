@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import Exhausted, PPTPGWError, Refused
-from pptpgw.interfaces import DEFAULT_POOL, IAddressPools, PoolRanges
+from pptpgw.interfaces import DEFAULT_POOL, IAddressPools, ICountedPools, PoolFigures, PoolRanges
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER
@@ -65,6 +65,31 @@ def test_interface() -> None:
     The pool provides L{IAddressPool}.
     """
     verifyObject(IAddressPools, pool())
+    verifyObject(ICountedPools, pool())
+
+
+def test_figures() -> None:
+    """
+    Each pool counts its own addresses: those in use, and others that accounts own.
+    """
+    addresses = pool(last="10.0.0.4")
+    addresses.change(
+        {
+            "default": ranges("10.0.0.1-10.0.0.4"),
+            "big": PoolRanges(ranges("10.1.0.1-10.1.255.254").ranges, "default"),
+        },
+        [],
+    )
+    addresses.reserve("own", ["10.0.0.1", "10.1.0.9", "10.9.9.9"])
+    assert allocate(addresses) == "10.0.0.2"
+    assert allocate(addresses, own("10.9.9.9", "10.0.0.1")) == "10.9.9.9"
+    assert addresses.figures() == [
+        PoolFigures("default", 4, 1, 1),
+        PoolFigures("big", 65534, 0, 0, "default"),
+    ]
+    assert addresses.figures()[0].free == 2
+    for text, name in (("10.1.0.9/32", "big"), ("10.1.0.0/24", ""), ("10.9.9.9/32", "")):
+        assert addresses.poolOf(IPv4Network(text)) == name
 
 
 def test_order() -> None:
@@ -391,13 +416,16 @@ def test_againstAModel(steps: list[tuple[int, int]]) -> None:
     """
     The pool agrees with a model of sets: no address is given twice, no owner's address is given to
     another, none is refused while it is free, however the pool changes meanwhile, and an address
-    outside the pool has no owner.
+    outside the pool has no owner. Its figures count what the sets have.
     """
     addresses = pool(last="10.0.0.4")
     last = 4
     used: set[str] = set()
     owners: dict[str, str] = {}
     for kind, number in steps:
+        pooled = {f"10.0.0.{one}" for one in range(1, last + 1)}
+        counted = PoolFigures("default", last, len(pooled & used), len(set(owners) - used))
+        assert addresses.figures() == [counted]
         address = f"10.0.0.{number}"
         if kind == 0:
             addresses.release(address)

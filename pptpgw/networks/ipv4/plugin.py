@@ -12,9 +12,9 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +46,7 @@ from pptpgw.interfaces import (
     IAddressPool,
     IAddressPoolFactory,
     IAddressPools,
+    ICountedPools,
     IEnvironment,
     IKernelInterface,
     INetworkFactory,
@@ -53,6 +54,7 @@ from pptpgw.interfaces import (
     IReloadable,
     IReserving,
     ISubscriber,
+    PoolFigures,
     PoolRanges,
 )
 from pptpgw.log import Logger
@@ -125,7 +127,7 @@ class IPv4Section:
         return pools
 
 
-@implementer(IReadableNetwork, IReloadable, IReserving)
+@implementer(IReadableNetwork, IReloadable, IReserving, ICountedPools)
 class IPv4Sessions(Stages):
     """
     The IPv4 network of the gateway. See L{IReadableNetwork}. As a service, it starts and stops the
@@ -172,6 +174,20 @@ class IPv4Sessions(Stages):
         """
         if IAddressPools.providedBy(self.pool):
             self.pool.reserve(user, ownedOf(addresses))
+
+    def figures(self) -> Sequence[PoolFigures]:
+        """
+        See L{ICountedPools.figures}: those of the pool, if it has any.
+        """
+        pool = ICountedPools(self.pool, None)
+        return () if pool is None else pool.figures()
+
+    def poolOf(self, network: IPv4Network | IPv6Network) -> str:
+        """
+        See L{ICountedPools.poolOf}.
+        """
+        pool = ICountedPools(self.pool, None)
+        return "" if pool is None else pool.poolOf(network)
 
     def judge(self, settings: IPv4Section) -> dict[str, str]:
         """

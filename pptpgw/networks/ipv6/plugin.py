@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from itertools import combinations
 from uuid import NAMESPACE_OID, uuid5
 
@@ -44,11 +44,13 @@ from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Attachment,
     Caller,
+    ICountedPools,
     IEnvironment,
     INetworkFactory,
     IReadableNetwork,
     IReloadable,
     ISubscriber,
+    PoolFigures,
 )
 from pptpgw.log import Logger
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
@@ -70,6 +72,11 @@ from pptpgw.sessions.profile import Profile
 LENGTH = 64
 """
 The length of a session's prefix in bits; hosts make the rest of an address (RFC 4862).
+"""
+
+LINKS, DELEGATED = "link", "delegated"
+"""
+The names of the pools: the prefixes of links, and those that DHCPv6 delegates.
 """
 
 # AdvDefaultLifetime (RFC 4861 section 6.2.1), also used for name servers (RFC 8106 section 5.1), in
@@ -208,7 +215,7 @@ class RoutedIPV6CP(IPV6CP):
         super().layerDown(protocol)
 
 
-@implementer(IReadableNetwork, IReloadable)
+@implementer(IReadableNetwork, IReloadable, ICountedPools)
 class IPv6Sessions:
     """
     The IPv6 network of the gateway. See L{IReadableNetwork}.
@@ -241,6 +248,26 @@ class IPv6Sessions:
         """
         _judge(settings, self._environment.mru)
         return {}
+
+    def figures(self) -> list[PoolFigures]:
+        """
+        See L{ICountedPools.figures}: the prefixes of links, and those that DHCPv6 delegates.
+        """
+        # One prefix of the first pool is the gateway's.
+        links, delegated = self._pool, self._delegated
+        return [
+            PoolFigures(LINKS, links.size - 1, links.taken - 1),
+            PoolFigures(DELEGATED, delegated.size, delegated.taken),
+        ]
+
+    def poolOf(self, network: IPv4Network | IPv6Network) -> str:
+        """
+        See L{ICountedPools.poolOf}.
+        """
+        for name, pool in ((LINKS, self._pool), (DELEGATED, self._delegated)):
+            if any(network.subnet_of(one) for one in pool.networks):  # type: ignore[arg-type]
+                return name
+        return ""
 
     def reload(self, settings: IPv6Section) -> None:
         """

@@ -51,6 +51,8 @@ class PrefixPool:
 
     @ivar networks: the networks that the prefixes are cut from.
     @ivar length: the length of the prefixes in bits.
+    @ivar size: the number of the prefixes.
+    @ivar taken: how many of them can't be given, because they or a part of them are in use.
     """
 
     def __init__(self, networks: Iterable[IPv6Network], length: int) -> None:
@@ -63,6 +65,8 @@ class PrefixPool:
         for network in self.networks:
             if not network.prefixlen <= length <= network.max_prefixlen:
                 raise ValueError(f"{network} has no prefixes of {length} bits")
+        self.size = sum(1 << length - one.prefixlen for one in self.networks)
+        self.taken = 0
         self._fresh = self._enumerate(self.networks)
         self._freed: OrderedDict[IPv6Network, None] = OrderedDict()
         # The prefixes in use, by their length in bits.
@@ -116,6 +120,7 @@ class PrefixPool:
         del places[bisect_left(places, int(prefix.network_address))]
         if not places:
             del self._used[length], self._places[length]
+        self.taken -= self._blocked(prefix)
         if length < self.length:
             # Prefixes within this one were skipped while it was in use.
             self._passed[prefix] = self._enumerate(
@@ -141,7 +146,21 @@ class PrefixPool:
                     return False
         return True
 
+    def _blocked(self, prefix: IPv6Network) -> int:
+        """
+        Return how many prefixes of the pool can be given only while C{prefix} is not in use.
+        """
+        if prefix.prefixlen <= self.length:
+            return sum(
+                1 << self.length - max(prefix.prefixlen, one.prefixlen)
+                for one in self.networks
+                if one.overlaps(prefix)
+            )
+        whole = prefix.supernet(new_prefix=self.length)
+        return int(any(whole.subnet_of(one) for one in self.networks) and self._isFree(whole))
+
     def _use(self, prefix: IPv6Network) -> None:
+        self.taken += self._blocked(prefix)
         self._used.setdefault(prefix.prefixlen, set()).add(prefix)
         insort(self._places.setdefault(prefix.prefixlen, []), int(prefix.network_address))
 

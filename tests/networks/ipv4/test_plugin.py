@@ -17,6 +17,7 @@ from pptpgw.error import ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Caller,
     IAddressPool,
+    ICountedPools,
     INetwork,
     INetworkFactory,
     IReloadable,
@@ -44,6 +45,7 @@ def made(
 def test_interfaces() -> None:
     verifyObject(INetworkFactory, plugin.IPv4Factory())
     verifyObject(INetwork, made(""))
+    verifyObject(ICountedPools, made(""))
 
 
 def test_addressAndRoutes() -> None:

@@ -29,9 +29,11 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
+    ICountedPools,
     INetwork,
     INetworkFactory,
     INetworkProtocol,
+    PoolFigures,
 )
 from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
 from pptpgw.ports import sysctl
@@ -70,6 +72,28 @@ class TestNetwork:
     def test_interfaces(self) -> None:
         verifyObject(INetworkFactory, IPv6Factory())
         verifyObject(INetwork, made())
+        verifyObject(ICountedPools, made())
+
+    def test_figures(self) -> None:
+        """
+        The pool of links counts what sessions have, without the prefix of the gateway. A prefix is
+        from the pool whose networks it lies in.
+        """
+        network = made('prefixes = "fc00:0:1::/60"\ndelegate = "fc00:1::/52"')
+        free = [PoolFigures("link", 15, 0), PoolFigures("delegated", 16, 0)]
+        assert network.figures() == free
+        profile = Profile("bob", prefix=IPv6Network("fc00:0:1:4::/63"))
+        protocols = [protocolOf(network), protocolOf(network, profile)]
+        assert network.figures() == [PoolFigures("link", 15, 3), PoolFigures("delegated", 16, 0)]
+        for protocol in protocols:
+            network.release(protocol)
+        assert network.figures() == free
+        for text, name in (
+            ("fc00:0:1:4::/64", "link"),
+            ("fc00:1:0:100::/56", "delegated"),
+            ("2001:db8::/64", ""),
+        ):
+            assert network.poolOf(IPv6Network(text)) == name
 
     def test_addressAndRoutes(self, switches: Switches, log: list[str]) -> None:
         switches("0", "1")
@@ -359,8 +383,10 @@ class TestProtocol:
             assert host.delegated(link.heard[-1]) == "fc00:1::/56"
             link.local(bytes(host.dhcp(host.request(link.heard[-1]))))
             assert host.delegated(link.heard[-1]) == "fc00:1::/56"
+            assert network.figures()[1] == PoolFigures("delegated", 1, 1)
             link.protocol.lowerDown()
             network.release(link.protocol)
+            assert network.figures()[1] == PoolFigures("delegated", 1, 0)
         assert clock.getDelayedCalls() == []
 
     def test_noDHCPv6(self) -> None:

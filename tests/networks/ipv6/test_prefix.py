@@ -191,6 +191,8 @@ def test_nothingOverlaps(steps: list[tuple[bool, int, int]]) -> None:
                 assert given in free
                 used.append(given)
         assert prefixes.used == len(used)
+        every = IPv6Network("fc00::/62").subnets(new_prefix=64)
+        assert prefixes.taken == sum(any(one.overlaps(other) for other in used) for one in every)
 
 
 @settings(deadline=None)
