@@ -34,6 +34,7 @@ from pptpgw.interfaces import (
     ISessionFiles,
     ISessionObserver,
     ITunnel,
+    Operated,
     Reloaded,
     ReloadOutcome,
 )
@@ -268,6 +269,12 @@ class GatewayService(Stages):
         See L{IGatewayService.undrain}.
         """
         self._drain.end()
+
+    def operated(self, act: Operated) -> None:
+        """
+        See L{IGatewayService.operated}.
+        """
+        self.gateway.sessions.operated(act)
 
     def _end(self) -> None:
         """

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
@@ -30,6 +29,7 @@ from pptpgw.command.options import CONFIG
 from pptpgw.command.output import stamp
 from pptpgw.command.status import Unreachable
 from pptpgw.error import ConfigurationError, PPTPGWError
+from pptpgw.ports.listening import wordsOf
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -291,9 +291,7 @@ def clientOf(reactor: Any, place: str) -> IStreamClientEndpoint | None:
     Return the client's endpoint for a server endpoint string; None if there is none, as for
     C{systemd:}.
     """
-    kind, *rest = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", place)]
-    named = dict(part.split("=", 1) for part in rest if "=" in part)
-    first = next((part for part in rest[:1] if "=" not in part), "")
+    kind, first, named = wordsOf(place)
     if kind == "unix":
         path = named.get("address", first)
         return UNIXClientEndpoint(reactor, path, timeout=CONNECT_SECONDS) if path else None

@@ -355,6 +355,10 @@ ENDPOINTS = listOf(
     'distinct server endpoint strings of Twisted, as in "tcp:1723:interface=192.0.2.1"',
     matching("an endpoint string", r"[a-z0-9]+:.*").convert,
 )
+HOSTS = listOf(
+    "distinct names of hosts, without ports",
+    matching("a name", r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?").convert,
+)
 METHODS = ValueKind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,

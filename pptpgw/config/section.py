@@ -21,6 +21,7 @@ from pptpgw.config.kind import (
     EAP_METHODS,
     ENDPOINTS,
     FILE,
+    HOSTS,
     INTERFACE,
     LIVE,
     METHODS,
@@ -272,10 +273,13 @@ class ManagementSection:
 
     @ivar endpoints: where the management interface listens, as Twisted's server endpoint strings;
         empty for nowhere. The gateway starts without the default one if that can't be opened.
+    @ivar hosts: the names of this machine, besides its addresses and localhost, by which browsers
+        and programs may address the management interface.
     @ivar metricsPublic: whether whoever can connect may read the metrics.
     """
 
     endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, restart("the ports are open"))
+    hosts: tuple[str, ...] = key(HOSTS, (), LIVE)
     metricsPublic: bool = key(BOOLEAN, False, LIVE)
 
 

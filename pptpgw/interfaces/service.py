@@ -129,6 +129,27 @@ class Drain:
     stop: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """
+    What an operator has done, or tried to do.
+
+    @ivar operator: the operator's name; of a login that failed, the name that was given.
+    @ivar source: where the request came from: an address, or the user ID at the other end of a Unix
+        socket.
+    @ivar action: what was asked for, as in C{DELETE /sessions/{session_id}}; or C{login},
+        C{logout} or C{lockout}.
+    @ivar target: what it was asked for, as in C{/api/v1/sessions/0c1d}.
+    @ivar outcome: C{done}, or why it wasn't.
+    """
+
+    operator: str
+    source: str
+    action: str
+    target: str
+    outcome: str
+
+
 class IGatewayService(Interface):
     """
     A gateway that runs. L{pptpgw.service.GatewayService} provides it.
@@ -219,6 +240,11 @@ class IGatewayService(Interface):
         Take calls again. Do nothing if no drain goes on.
         """
 
+    def operated(act: Operated) -> None:
+        """
+        Tell the observers that are L{IOperatorObserver}s what an operator has done.
+        """
+
 
 class IServiceObserver(Interface):
     """
@@ -237,4 +263,16 @@ class IServiceObserver(Interface):
 
         @param drain: the drain; None if it was ended.
         @param drained: whether no call is left.
+        """
+
+
+class IOperatorObserver(Interface):
+    """
+    A session observer that is also told of what operators do. An observer
+    (L{pptpgw.interfaces.ISessionObserver}) may provide this too.
+    """
+
+    def operated(act: Operated) -> None:
+        """
+        An operator has done something that changes the gateway, or has logged in, or tried to.
         """

@@ -104,7 +104,12 @@ def _problems(operation: Operation) -> dict[HTTPStatus, str]:
     problems = {
         HTTPStatus.BAD_REQUEST: "The request can't be read, or asks for what there isn't.",
         HTTPStatus.UNAUTHORIZED: "The operator must log in.",
-        HTTPStatus.FORBIDDEN: f"The operator lacks the role {operation.role.name.lower()}.",
+        HTTPStatus.FORBIDDEN: (
+            f"The operator lacks the role {operation.role.name.lower()}, or a browser was tricked "
+            "into the request."
+        ),
+        HTTPStatus.MISDIRECTED_REQUEST: "The Host is none of this gateway's.",
+        HTTPStatus.TOO_MANY_REQUESTS: "There were too many wrong passwords or tokens.",
         HTTPStatus.INTERNAL_SERVER_ERROR: "The gateway failed; its log says more.",
         HTTPStatus.SERVICE_UNAVAILABLE: "Something that the answer needs doesn't respond.",
     }

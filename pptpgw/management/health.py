@@ -7,7 +7,7 @@ whether callers are served. Why they aren't is told to those who may see the gat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
 from pptpgw.management.problem import Problem, ProblemDetails
@@ -185,10 +186,12 @@ class ReadinessPage(_Page):
 
     _log = Logger()
 
-    def __init__(self, readiness: Readiness, assertMaySee: Callable[[Request], object]) -> None:
+    def __init__(
+        self, readiness: Readiness, assertMaySee: Callable[[Request], Awaitable[object]]
+    ) -> None:
         """
-        @param assertMaySee: raises L{Problem} if the sender of a request may not see the gateway's
-            state.
+        @param assertMaySee: raises L{PPTPGWError} if the sender of a request may not see the
+            gateway's state.
         """
         super().__init__()
         self._readiness = readiness
@@ -200,23 +203,25 @@ class ReadinessPage(_Page):
         """
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
-        asked: Deferred[Any] = self._readiness.reasons()
-        asked.addCallback(lambda reasons: None if gone else self._answer(request, reasons))
+        asked: Deferred[bytes] = Deferred.fromCoroutine(self._said(request))
+        asked.addCallback(lambda octets: None if gone else _finish(request, octets))
         asked.addErrback(lambda failure: self._log.failure("an answer failed", failure))
         return NOT_DONE_YET
 
-    def _answer(self, request: Request, reasons: list[str]) -> None:
-        if reasons:
-            try:
-                self._assertMaySee(request)
-            except Problem:
-                octets = answerProblem(request, NotReady([]))
-            else:
-                octets = answerProblem(request, NotReady(reasons))
-        else:
-            octets = answerJSON(request, Health("ready"))
-        request.write(octets)
-        request.finish()
+    async def _said(self, request: Request) -> bytes:
+        reasons = await self._readiness.reasons()
+        if not reasons:
+            return answerJSON(request, Health("ready"))
+        try:
+            await self._assertMaySee(request)
+        except PPTPGWError:
+            reasons = []
+        return answerProblem(request, NotReady(reasons))
+
+
+def _finish(request: Request, octets: bytes) -> None:
+    request.write(octets)
+    request.finish()
 
 
 def _why(failure: Failure) -> str:

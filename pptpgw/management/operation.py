@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from msgspec import Meta, Struct
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.management.problem import Problem
 
@@ -26,21 +27,62 @@ class OperatorRole(IntEnum):
     What an operator may do. Each role may do everything that the ones before it may.
     """
 
+    NOBODY = 0
+    """
+    Who hasn't logged in.
+    """
+
     VIEWER = 1
     OPERATOR = 2
     ADMIN = 3
 
 
+class IOperator(Interface):
+    """
+    Who makes a request, as twisted.cred knows it.
+    """
+
+    name: str = Attribute("The name, for the audit.")
+    role: OperatorRole = Attribute("What the operator may do.")
+
+
+@implementer(IOperator)
 @dataclass(frozen=True, slots=True)
 class Operator:
     """
-    The person or program that makes a request.
+    The person or program that makes a request, see L{IOperator}.
 
-    @ivar name: the name, for the audit.
+    @ivar revision: L{pptpgw.store.record.OperatorAccount.revision}; empty for whoever may open the
+        Unix socket, whom the store doesn't know.
+    @ivar session: the key of the console's session that the request belongs to; empty if it
+        belongs to none.
     """
 
     name: str
     role: OperatorRole
+    revision: str = ""
+    session: str = field(default="", repr=False)
+
+
+NOBODY = Operator("", OperatorRole.NOBODY)
+"""
+Who hasn't logged in.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """
+    Where a request comes from.
+
+    @ivar address: the address, or the user ID at the other end of a Unix socket.
+    @ivar port: the TCP port that was connected to; 0 for a Unix socket.
+    @ivar isSecure: whether the connection has TLS.
+    """
+
+    address: str
+    port: int = 0
+    isSecure: bool = False
 
 
 LARGEST = 1000
@@ -83,6 +125,9 @@ class OperationRequest:
     @ivar paging: which part of a list is asked for, and in which order.
     @ivar lastEvent: the identifier of the last event that the client has seen, its header
         Last-Event-ID; empty if it has seen none.
+    @ivar sender: where the request comes from.
+    @ivar headers: the headers that the answer has besides those of all answers. The handler may
+        add some.
     """
 
     operator: Operator
@@ -92,6 +137,8 @@ class OperationRequest:
     body: Any = None
     paging: Paging = field(default_factory=Paging)
     lastEvent: str = ""
+    sender: Sender = field(default_factory=lambda: Sender(""))
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[OperationRequest], Any | Awaitable[Any]]
@@ -116,7 +163,7 @@ class Operation:
         the type of their data.
     @ivar query: the type of the query, a Struct of C{msgspec}.
     @ivar body: the type of the request's body; None if there is none.
-    @ivar role: the least role that an operator needs.
+    @ivar role: the least role that an operator needs; C{NOBODY} if whoever asks is answered.
     @ivar paged: whether the answer is a L{pptpgw.management.page.Page} of a list.
     @ivar stream: the media type of an answer that is a stream. The handler then returns a
         L{pptpgw.management.stream.Source}. Empty for an answer in JSON.

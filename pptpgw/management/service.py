@@ -9,28 +9,36 @@ from time import time
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
-from pptpgw.error import NotPermitted
-from pptpgw.interfaces import IGatewayService
+from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
+from pptpgw.interfaces import IGatewayService, Operated
 from pptpgw.log import Logger
-from pptpgw.management.access import operatorOf
+from pptpgw.management.access import Access
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
 from pptpgw.management.metrics.delay import ReactorDelay
 from pptpgw.management.metrics.figures import Figures
 from pptpgw.management.metrics.page import MetricsPage
-from pptpgw.management.operation import Operations
+from pptpgw.management.operating import Operating, OperatorStore, inThreads
+from pptpgw.management.operation import Operations, OperatorRole
 from pptpgw.management.rates import Rates
-from pptpgw.management.site import APIResource, ManagementSite
+from pptpgw.management.site import APIResource, ManagementSite, assertRole
 from pptpgw.management.stream import Streams
 from pptpgw.management.subjects import operations
-from pptpgw.ports.listening import Listening, endpointFromString
+from pptpgw.ports.listening import Listening, endpointFromString, isLoopback, wordsOf
 from pptpgw.ports.unixsocket import prepare
 from pptpgw.timing.timer import cancelled
 
@@ -39,12 +47,20 @@ LOOK_SECONDS = 1.0
 Seconds between two looks at what nobody reports.
 """
 
+_EXPOSED = (
+    "[management] endpoints: {text}: passwords and tokens would pass in clear. Listen on the "
+    "loopback interface only, as in tcp:8723:interface=127.0.0.1, or by TLS, as in "
+    "ssl:8723:privateKey=/etc/pptpgw/key.pem:certKey=/etc/pptpgw/certificate.pem"
+)
+
 
 class ManagementService(Service):
     """
     The management interface on its endpoints.
 
     @ivar places: where it listens, as endpoint strings.
+    @ivar operating: says who may do what.
+    @ivar operations: what can be asked for.
     """
 
     name = "management"
@@ -60,12 +76,16 @@ class ManagementService(Service):
         """
         @param gateway: the gateway that is seen and steered.
         @param now: gives the time of day, in seconds since 1970.
-        @raise pptpgw.error.ConfigurationError: an endpoint string can't be used.
+        @raise ConfigurationError: an endpoint string can't be used.
         """
         self.places: tuple[str, ...] = ()
         self._reactor = reactor
         self._section = section
         self._gateway = gateway
+        for text in section.endpoints:
+            words = wordsOf(text)
+            if words.kind in ("tcp", "tcp6") and not isLoopback(words.named.get("interface", "")):
+                raise ConfigurationError(_EXPOSED.format(text=text))
         self._endpoints = [
             (text, endpointFromString(reactor, "management", text)) for text in section.endpoints
         ]
@@ -78,15 +98,34 @@ class ManagementService(Service):
         self._delay = ReactorDelay(reactor)
         self._figures = Figures(reactor, gateway, self._delay.seconds)
         self._readiness = Readiness(reactor, gateway)
-        self._operations = Operations(
-            (*Events(log).operations(), *operations(gateway, self._rates, now))
+        self._store = OperatorStore(reactor, gateway)
+        self.operating = Operating(
+            reactor,
+            self._store,
+            lambda: gateway.configuration.management.hosts,
+            gateway.operated,
+            inThreads(reactor),
+            now,
+        )
+        self.operations = Operations(
+            (
+                *self.operating.operations(),
+                *Events(log).operations(),
+                *operations(gateway, self._rates, now),
+            )
         )
 
     def startService(self) -> None:
         """
-        Begin to note events, if anybody can ask for them.
+        Begin to note events, if anybody can ask for them, and open the store of operators, if they
+        can log in anywhere.
         """
         Service.startService(self)
+        if any(wordsOf(text).kind != "unix" for text in self.places):
+            try:
+                self._store()
+            except PPTPGWError as error:
+                self._log.warn("no operator can log in: {error}", error=str(error))
         if self.places and self._look is None:
             self._gateway.sessions.addObserver(self._witness)
             self._watch()
@@ -101,11 +140,11 @@ class ManagementService(Service):
         pages = {
             b"metrics": MetricsPage(self._figures, self._assertMayRead),
             b"healthz": HealthPage(),
-            b"readyz": ReadinessPage(self._readiness, operatorOf),
+            b"readyz": ReadinessPage(self._readiness, self._assertViewer),
         }
-        site = ManagementSite(
-            root(self._reactor, self._operations, self._streams, pages), self._reactor
-        )
+        access, told = self.operating.access, self._gateway.operated
+        made = root(self._reactor, self.operations, self._streams, access, told, pages)
+        site = ManagementSite(made, self._reactor, access)
         self._delay.start()
         for text, endpoint in self._endpoints:
             fault = self._open(text, endpoint, site)
@@ -130,6 +169,8 @@ class ManagementService(Service):
         Service.stopService(self)
         self.places = ()
         self._rates.stop()
+        self.operating.stop()
+        self._store.close()
         self._look = cancelled(self._look)
         self._gateway.sessions.removeObserver(self._witness)
         self._streams.stop()
@@ -141,48 +182,70 @@ class ManagementService(Service):
         self._look = self._reactor.callLater(LOOK_SECONDS, self._watch)
         self._witness.look()
 
-    def _assertMayRead(self, request: Request) -> None:
+    async def _assertMayRead(self, request: Request) -> None:
         """
         Check that the sender of C{request} may read the metrics.
 
-        @raise Problem: they aren't public, and nobody who is known asks.
+        @raise pptpgw.error.PPTPGWError: they aren't public, and no operator asks.
         """
         if not self._gateway.configuration.management.metricsPublic:
-            operatorOf(request)
+            await self._assertViewer(request)
+
+    async def _assertViewer(self, request: Request) -> None:
+        """
+        Check that an operator makes C{request}.
+
+        @raise pptpgw.error.PPTPGWError: that isn't so, or can't be found out.
+        """
+        assertRole(await self.operating.access.operatorOf(request), OperatorRole.VIEWER)
 
     def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
         """
         Listen on C{endpoint}. Return why that isn't possible; empty if it is.
         """
-        if text.startswith("unix:"):
+        words = wordsOf(text)
+        if words.kind == "unix":
             try:
-                prepare(_path(text))
+                prepare(words.named.get("address", words.first))
             except OSError as error:
                 return f"{error.filename}: {error.strerror}"
-        return self._listening.open(endpoint, site)
+        fault = self._listening.open(endpoint, site)
+        if not fault and _isExposed(self._listening.ports[-1]):
+            raise ConfigurationError(_EXPOSED.format(text=text))
+        return fault
 
 
 def root(
     clock: IReactorTime,
     operations: Operations,
     streams: Streams,
+    access: Access,
+    told: Callable[[Operated], None],
     pages: Mapping[bytes, Resource] | None = None,
 ) -> Resource:
     """
     Return the root of the site that answers the requests for the operations in C{operations}.
 
     @param streams: sends the answers that are streams.
+    @param access: says who makes a request.
+    @param told: called with what operators change.
     @param pages: what is there besides, by the first part of the path.
     """
     made = Resource()
     for name, page in (pages or {}).items():
         made.putChild(name, page)
-    made.putChild(b"api", APIResource(clock, operations, streams))
+    made.putChild(b"api", APIResource(clock, operations, streams, access, told))
     return made
 
 
-def _path(text: str) -> str:
+def _isExposed(port: IListeningPort) -> bool:
     """
-    Return the path in the endpoint string C{text} of a Unix socket.
+    Return whether other machines can reach C{port}, and it has no TLS.
     """
-    return text.removeprefix("unix:").partition(":")[0].removeprefix("address=")
+    host: Any = port.getHost()
+    factory = getattr(port, "factory", None)
+    return (
+        isinstance(host, IPv4Address | IPv6Address)
+        and not isLoopback(host.host)
+        and not isinstance(factory, TLSMemoryBIOFactory)
+    )

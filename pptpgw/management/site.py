@@ -4,23 +4,27 @@ The HTTP server of the management interface.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pptpgw.error import ConfigurationError, PPTPGWError, Unavailable
+from pptpgw.interfaces import Operated
 from pptpgw.log import Logger
-from pptpgw.management.access import operatorOf
+from pptpgw.management.access import HEADERS, Access, senderOf
 from pptpgw.management.document import document
 from pptpgw.management.encoding import toJSON
 from pptpgw.management.operation import (
     BASE,
+    NOBODY,
     Operation,
     OperationRequest,
     Operations,
@@ -30,7 +34,7 @@ from pptpgw.management.operation import (
 )
 from pptpgw.management.problem import MEDIA_TYPE, Problem
 from pptpgw.management.stream import Source, Streams
-from pptpgw.store.error import InUse, StoreError, Taken, Unknown
+from pptpgw.store.error import InUse, NotAllowed, StoreError, Taken, Unknown
 
 LARGEST_BODY = 1 << 20
 """
@@ -53,6 +57,7 @@ _STATUSES: tuple[tuple[type[PPTPGWError], HTTPStatus], ...] = (
     (Unknown, HTTPStatus.NOT_FOUND),
     (Taken, HTTPStatus.CONFLICT),
     (InUse, HTTPStatus.CONFLICT),
+    (NotAllowed, HTTPStatus.BAD_REQUEST),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigurationError, HTTPStatus.BAD_REQUEST),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -91,12 +96,20 @@ class ManagementRequest(Request):
 
     def render(self, resource: Any) -> None:
         """
-        Render C{resource}, with headers that all answers have.
+        Render C{resource}, with headers that all answers have, unless a browser may have been
+        tricked into the request.
         """
         self.responseHeaders.removeHeader(b"server")
-        self.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
-        self.responseHeaders.setRawHeaders(b"x-content-type-options", [b"nosniff"])
-        Request.render(self, resource)
+        for name, text in HEADERS.items():
+            self.responseHeaders.setRawHeaders(name, [text])
+        request: Any = self
+        try:
+            request.site.access.check(self)
+        except Problem as problem:
+            request.write(answerProblem(self, problem))
+            request.finish()
+        else:
+            Request.render(self, resource)
 
     def _refuse(self) -> None:
         channel: Any = self.channel
@@ -112,19 +125,36 @@ class ManagementRequest(Request):
 class ManagementSite(Site):
     """
     The site of the management interface. It writes no log of requests.
+
+    @ivar access: checks each request.
     """
 
     requestFactory = ManagementRequest
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, root: Resource, reactor: Any) -> None:
+    def __init__(self, root: Resource, reactor: Any, access: Access) -> None:
         Site.__init__(self, root, timeout=IDLE_SECONDS, reactor=reactor)
+        self.access = access
 
     def log(self, request: object) -> None:
         """
         Log nothing: what changes the gateway is logged by L{APIResource}.
         """
+
+
+@dataclass
+class _Exchange:
+    """
+    A request, and what is known of it so far.
+
+    @ivar operator: who makes it.
+    @ivar operation: what it asks for.
+    """
+
+    request: Request
+    operator: Operator = NOBODY
+    operation: Operation | None = None
 
 
 class APIResource(Resource):
@@ -135,134 +165,182 @@ class APIResource(Resource):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, operations: Operations, streams: Streams) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        operations: Operations,
+        streams: Streams,
+        access: Access,
+        told: Callable[[Operated], None],
+    ) -> None:
         """
         @param clock: measures how long an answer takes.
         @param streams: sends the answers that are streams.
+        @param access: says who makes a request.
+        @param told: called with everything that an operator has changed, or tried to.
         """
         Resource.__init__(self)
         self._clock = clock
         self._operations = operations
         self._streams = streams
+        self._access = access
+        self._told = told
         self._document = msgspec.json.encode(document(operations))
 
-    def render(self, request: Request) -> bytes | int:
+    def render(self, request: Request) -> int:
         """
         Answer C{request}.
         """
-        path = request.path.decode("ascii", "replace")
-        method = request.method.decode("ascii", "replace").replace("HEAD", "GET")
-        try:
-            operator = operatorOf(request)
-            if path == f"{BASE}/openapi.json":
-                return _body(request, HTTPStatus.OK, _JSON, self._document)
-            operation, names = self._operations.find(method, path)
-            if operation.stream and self._streams.isFull:
-                raise Problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE, f"{len(self._streams)} streams are open already"
-                )
-            asked = _read(request, self._clock, operation, operator, names)
-        except Problem as problem:
-            return answerProblem(request, problem)
-        answered: Deferred[Any] = maybeDeferred(_handled, operation, asked)
+        exchange = _Exchange(request)
+        answered = Deferred.fromCoroutine(self._answer(exchange))
         answered.addTimeout(ANSWER_SECONDS, self._clock)
         gone: Deferred[Any] = request.notifyFinish()
         gone.addErrback(lambda _: answered.cancel())
         answered.addCallbacks(
-            lambda answer: self._answer(request, asked, operation, answer),
-            lambda failure: self._refuse(request, asked, operation, failure),
+            lambda answer: self._give(exchange, answer),
+            lambda failure: self._refuse(exchange, failure),
         )
         answered.addErrback(lambda failure: self._log.failure("An answer failed", failure))
         return NOT_DONE_YET
 
-    def _answer(
-        self, request: Request, asked: OperationRequest, operation: Operation, answer: object
-    ) -> None:
+    async def _answer(self, exchange: _Exchange) -> bytes | Source:
+        """
+        Return the body of the answer, after setting its status and its headers; or the source of a
+        stream.
+        """
+        request = exchange.request
+        path = request.path.decode("ascii", "replace")
+        method = request.method.decode("ascii", "replace").replace("HEAD", "GET")
+        if path == f"{BASE}/openapi.json":
+            assertRole(await self._access.operatorOf(request), OperatorRole.VIEWER)
+            return _body(request, HTTPStatus.OK, _JSON, self._document)
+        operation, names = self._operations.find(method, path)
+        exchange.operation = operation
+        if operation.role is not OperatorRole.NOBODY:
+            exchange.operator = await self._access.operatorOf(request)
+            assertRole(exchange.operator, operation.role)
+        if operation.stream and self._streams.isFull:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{len(self._streams)} streams are open already"
+            )
+        asked = _read(exchange, operation, self._clock, names)
+        answer = operation.handler(asked)
+        if hasattr(answer, "__await__"):
+            answer = await answer
+        for name, text in asked.headers.items():
+            request.setHeader(name, text)
         if operation.stream:
-            self._begin(request, asked, operation, cast(Source, answer))
-            return
-        self._audit(asked, operation, request, "done")
+            return cast(Source, answer)
         if operation.answer is None:
-            octets = _body(request, HTTPStatus.NO_CONTENT, "", b"")
-        else:
-            octets = answerJSON(request, answer)
-        _finish(request, octets)
+            return _body(request, HTTPStatus.NO_CONTENT, "", b"")
+        return answerJSON(request, answer)
 
-    def _begin(
-        self, request: Request, asked: OperationRequest, operation: Operation, source: Source
-    ) -> None:
+    def _give(self, exchange: _Exchange, answer: bytes | Source) -> None:
+        if isinstance(answer, bytes):
+            self._finish(exchange, answer, "done")
+        else:
+            self._begin(exchange, answer)
+
+    def _begin(self, exchange: _Exchange, source: Source) -> None:
         """
         Begin a stream.
         """
+        request, operation = exchange.request, exchange.operation
+        assert operation is not None
         request.setResponseCode(HTTPStatus.OK, HTTPStatus.OK.phrase.encode())
         request.setHeader(b"content-type", operation.stream.encode())
         if request.method == b"HEAD":
             source.close()
-            _finish(request, b"")
+            request.write(b"")
+            request.finish()
             return
-        self._audit(asked, operation, request, "begins")
+
+        async def still() -> None:
+            assertRole(await self._access.operatorOf(request), operation.role)
+
+        self._audit(exchange, "begins")
         self._streams.open(
             request,
             source,
-            lambda octets: self._audit(asked, operation, request, f"over, {octets} octets sent"),
+            lambda octets: self._audit(exchange, f"over, {octets} octets sent"),
+            still,
         )
 
-    def _refuse(
-        self, request: Request, asked: OperationRequest, operation: Operation, failure: Failure
-    ) -> None:
+    def _refuse(self, exchange: _Exchange, failure: Failure) -> None:
         if failure.check(CancelledError):
             # Nobody waits for an answer.
+            self._audit(exchange, "cancelled: nobody waits for the answer")
             return
         problem = _problemOf(failure)
         if problem is None:
             self._log.failure(
-                "{method} {path} failed", failure, method=operation.method, path=operation.path
+                "{method} {path} failed",
+                failure,
+                method=exchange.request.method.decode("ascii", "replace"),
+                path=exchange.request.path.decode("ascii", "replace"),
             )
             problem = Problem(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says more"
             )
-        self._audit(asked, operation, request, str(problem))
-        _finish(request, answerProblem(request, problem))
+        self._finish(exchange, answerProblem(exchange.request, problem), str(problem))
 
-    def _audit(
-        self, asked: OperationRequest, operation: Operation, request: Request, outcome: str
-    ) -> None:
+    def _finish(self, exchange: _Exchange, octets: bytes, outcome: str) -> None:
+        self._audit(exchange, outcome)
+        exchange.request.write(octets)
+        exchange.request.finish()
+
+    def _audit(self, exchange: _Exchange, outcome: str) -> None:
         """
-        Log what an operator has changed, or tried to, and whom the operator has watched.
+        Log what an operator has changed, or tried to, and whom the operator has watched. Logins are
+        logged where they are judged.
         """
-        if operation.method != "GET" or operation.role > OperatorRole.VIEWER:
-            self._log.info(
-                "{operator}: {method} {path}: {outcome}",
-                operator=asked.operator.name,
-                method=operation.method,
-                path=request.uri.decode("ascii", "replace"),
-                outcome=outcome,
-            )
+        operation, operator = exchange.operation, exchange.operator
+        if operation is None or operator is NOBODY:
+            return
+        if operation.method == "GET" and operation.role is OperatorRole.VIEWER:
+            return
+        target = exchange.request.uri.decode("ascii", "replace")
+        self._log.info(
+            "{operator}: {method} {path}: {outcome}",
+            operator=operator.name,
+            method=operation.method,
+            path=target,
+            outcome=outcome,
+        )
+        action = f"{operation.method} {operation.path}"
+        source = senderOf(exchange.request).address
+        self._told(Operated(operator.name, source, action, target, outcome))
 
 
-async def _handled(operation: Operation, asked: OperationRequest) -> Any:
-    answer = operation.handler(asked)
-    return await answer if hasattr(answer, "__await__") else answer
-
-
-def _read(
-    request: Request,
-    clock: IReactorTime,
-    operation: Operation,
-    operator: Operator,
-    names: dict[str, str],
-) -> OperationRequest:
+def assertRole(operator: Operator, role: OperatorRole) -> None:
     """
-    Read C{request}.
+    Check that C{operator} has at least C{role}.
 
-    @raise Problem: the operator may not make it, or it can't be read.
+    @raise Problem: that isn't so.
     """
-    if operator.role < operation.role:
+    if operator.role is OperatorRole.NOBODY:
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "log in: by Authorization: Bearer TOKEN, by name and password, or in the console",
+        )
+    if operator.role < role:
         raise Problem(
             HTTPStatus.FORBIDDEN,
             f"{operator.name} is a {operator.role.name.lower()}, and this needs the role "
-            f"{operation.role.name.lower()}",
+            f"{role.name.lower()}",
         )
+
+
+def _read(
+    exchange: _Exchange, operation: Operation, clock: IReactorTime, names: dict[str, str]
+) -> OperationRequest:
+    """
+    Read the request.
+
+    @raise Problem: it can't be read.
+    """
+    request, operator = exchange.request, exchange.operator
+    sender = senderOf(request)
     given: dict[str, str] = {}
     for name, values in request.args.items():
         if len(values) > 1:
@@ -280,7 +358,7 @@ def _read(
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query: {error}") from error
     if operation.body is None:
         seen = request.getHeader("last-event-id") or ""
-        return OperationRequest(operator, clock, names, query, paging=paging, lastEvent=seen)
+        return OperationRequest(operator, clock, names, query, None, paging, seen, sender)
     kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {_JSON}")
@@ -289,21 +367,26 @@ def _read(
         body = msgspec.json.decode(request.content.read(), type=operation.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body: {error}") from error
-    return OperationRequest(operator, clock, names, query, body, paging)
+    return OperationRequest(operator, clock, names, query, body, paging, sender=sender)
 
 
 def _problemOf(failure: Failure) -> Problem | None:
     error = failure.value
-    if isinstance(error, Problem):
-        return error
     if isinstance(error, TimeoutError):
         return Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, f"there was no answer within {ANSWER_SECONDS:g} s"
         )
-    for kind, status in _STATUSES:
-        if isinstance(error, kind):
-            return Problem(status, str(error))
-    return None
+    return problemFrom(error) if isinstance(error, PPTPGWError) else None
+
+
+def problemFrom(error: PPTPGWError) -> Problem:
+    """
+    Return the problem that C{error} is.
+    """
+    if isinstance(error, Problem):
+        return error
+    status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+    return Problem(status, str(error))
 
 
 def answerJSON(request: Request, answer: object) -> bytes:
@@ -317,6 +400,9 @@ def answerProblem(request: Request, problem: Problem) -> bytes:
     """
     Set the status and the headers of an answer that is C{problem}, and return its body.
     """
+    if problem.status is HTTPStatus.UNAUTHORIZED:
+        # Only Bearer is named: for Basic a browser would ask for a password by itself.
+        request.setHeader(b"www-authenticate", b'Bearer realm="pptpgw"')
     return _body(request, problem.status, MEDIA_TYPE, toJSON(problem.details))
 
 
@@ -329,8 +415,3 @@ def _body(request: Request, status: HTTPStatus, kind: str, octets: bytes) -> byt
         request.setHeader(b"content-type", kind.encode())
         request.setHeader(b"content-length", b"%d" % len(octets))
     return b"" if request.method == b"HEAD" else octets
-
-
-def _finish(request: Request, octets: bytes) -> None:
-    request.write(octets)
-    request.finish()

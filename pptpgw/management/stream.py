@@ -8,9 +8,10 @@ more, so a source must bound what waits in it, and count what is lost on a clien
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.http import Request
 from zope.interface import implementer
@@ -67,6 +68,13 @@ class Source(Protocol):
         """
 
 
+Still = Callable[[], Coroutine[Any, Any, None]]
+"""
+Checks that whoever reads a stream still may. It raises an exception if that isn't so, or can't be
+found out.
+"""
+
+
 @implementer(IPushProducer)
 class Stream:
     """
@@ -81,11 +89,14 @@ class Stream:
         request: Request,
         source: Source,
         over: Callable[[Stream], object],
+        still: Still,
     ) -> None:
         """
         @param request: the request that is answered, whose status and headers are set.
         @param over: called once, when the stream is over.
         """
+        self._still = still
+        self._checking: Deferred[None] | None = None
         self.octets = 0
         self._clock = clock
         self._request = request
@@ -175,7 +186,8 @@ class Stream:
 
     def _check(self) -> None:
         """
-        Send a heartbeat if nothing was sent, and close a connection whose client doesn't read.
+        Send a heartbeat if nothing was sent, close a connection whose client doesn't read, and end
+        the stream if its reader may not read it any more.
         """
         self._beat = self._clock.callLater(HEARTBEAT, self._check)
         quiet = self._clock.seconds() - self._last
@@ -184,6 +196,12 @@ class Stream:
                 self._request.channel.forceAbortClient()
         elif quiet >= HEARTBEAT and self._source.heartbeat:
             self._write(self._source.heartbeat)
+        if self._checking is None:
+            self._checking = Deferred.fromCoroutine(self._still())
+            self._checking.addCallbacks(self._checked, lambda _: self.finish())
+
+    def _checked(self, _: None) -> None:
+        self._checking = None
 
     def _end(self) -> None:
         if self._isOver:
@@ -191,6 +209,9 @@ class Stream:
         self._isOver = True
         self._soon = cancelled(self._soon)
         self._beat = cancelled(self._beat)
+        checking, self._checking = self._checking, None
+        if checking is not None:
+            checking.cancel()
         self._source.close()
         self._over(self)
 
@@ -218,18 +239,21 @@ class Streams:
         """
         return len(self._open) >= self._limit
 
-    def open(self, request: Request, source: Source, over: Callable[[int], object]) -> None:
+    def open(
+        self, request: Request, source: Source, over: Callable[[int], object], still: Still
+    ) -> None:
         """
         Answer C{request} with the octets of C{source}.
 
         @param over: called with the number of octets that were sent, when the stream is over.
+        @param still: called every L{HEARTBEAT} seconds.
         """
 
         def ended(stream: Stream) -> None:
             self._open.discard(stream)
             over(stream.octets)
 
-        stream = Stream(self._clock, request, source, ended)
+        stream = Stream(self._clock, request, source, ended, still)
         self._open.add(stream)
         stream.begin()
 

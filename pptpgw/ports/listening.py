@@ -4,7 +4,9 @@ Listening on the endpoints that Twisted's server endpoint strings describe.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from ipaddress import ip_address
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -68,3 +70,38 @@ def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEn
     except (OSError, TypeError, ValueError) as error:
         raise ConfigurationError(f"[{section}] endpoints: {text}: {error}") from error
     return endpoint
+
+
+class EndpointWords(NamedTuple):
+    """
+    What a server endpoint string says.
+
+    @ivar kind: its prefix, as in C{tcp}.
+    @ivar first: the argument that stands first and has no name, such as a port or a path; empty if
+        there is none.
+    @ivar named: the arguments that have a name.
+    """
+
+    kind: str
+    first: str
+    named: dict[str, str]
+
+
+def wordsOf(text: str) -> EndpointWords:
+    """
+    Read a server endpoint string.
+    """
+    kind, *rest = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", text)]
+    named = dict(part.split("=", 1) for part in rest if "=" in part)
+    first = next((part for part in rest[:1] if "=" not in part), "")
+    return EndpointWords(kind, first, named)
+
+
+def isLoopback(host: str) -> bool:
+    """
+    Return whether C{host} is an address that only this machine can reach.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,13 +6,15 @@ The rules:
  - An event is one JSON object on one line of ASCII characters: no text of a peer's can break a line
    or begin another. Keys without a meaning for an event are left out.
  - Every event has C{time} (ISO 8601, UTC) and C{event}: C{started}, C{changed}, C{opened},
-   C{closed}, C{ended}, C{refused} or C{lockedOut}. Those of a session have C{session}, C{user} and
-   C{source}, the address that it calls from.
+   C{closed}, C{ended}, C{refused}, C{lockedOut} or C{operated}. Those of a session have
+   C{session}, C{user} and C{source}, the address that it calls from. C{operated} has C{operator},
+   C{from}, C{action}, C{target} and C{outcome}.
  - Octets and packets are those of the network packets, seen from the gateway: received from the
    user, sent to it.
  - No event contains a password, key or challenge.
- - Anybody can cause refusals, so refusals and lockouts have a rate limit. Those beyond it are
-   counted, and the next event says how many were C{omitted}.
+ - Anybody can cause refusals, so refusals and lockouts have a rate limit, and what operators do has
+   another one. Those beyond it are counted, and the next event of these says how many were
+   C{omitted}.
  - Sessions that an earlier run left open, because it was killed for example, get their C{ended}
    from the next run, with the data of the store or, without a store, of this file. Duration and
    figures are known only to the store.
@@ -35,7 +37,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
-from pptpgw.interfaces import INetworkProtocol, ISession
+from pptpgw.interfaces import INetworkProtocol, IOperatorObserver, ISession, Operated
 from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.leftopen import BROKEN_OFF, LeftOpen
 from pptpgw.sessions.observer import SessionObserver
@@ -44,7 +46,8 @@ from pptpgw.store.record import SessionRecord
 
 REFUSALS = (20.0, 1000.0)
 """
-How many refusals a second are written in the long run, and how many at once.
+How many refusals a second are written in the long run, and how many at once; and how many acts of
+operators.
 """
 
 Addresses = dict[str, tuple[str, ...]]
@@ -128,6 +131,33 @@ def _recorded(record: SessionRecord) -> dict[str, object]:
     }
 
 
+class _Limited:
+    """
+    A limit on the events of one kind, and how many were left out.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._bucket = Bucket(clock.seconds, REFUSALS)
+        self._omitted = 0
+
+    def allows(self) -> bool:
+        """
+        Return whether an event may be written. If not, count it.
+        """
+        if self._bucket.take():
+            return True
+        self._omitted += 1
+        return False
+
+    def omitted(self) -> int:
+        """
+        Return how many were left out since this was asked last.
+        """
+        omitted, self._omitted = self._omitted, 0
+        return omitted
+
+
+@implementer(IOperatorObserver)
 class Audit(SessionObserver):
     """
     A session observer that passes what happens to a log observer, as events of the audit.
@@ -144,8 +174,8 @@ class Audit(SessionObserver):
         self._log = Logger(namespace="pptpgw.audit", observer=observer)
         # The networks that each session has now, or had last.
         self._addresses: dict[str, Addresses] = {}
-        self._refusals = Bucket(clock.seconds, REFUSALS)
-        self._omitted = 0
+        self._refusals = _Limited(clock)
+        self._acts = _Limited(clock)
 
     def sessionStarted(self, session: ISession) -> None:
         """
@@ -242,13 +272,26 @@ class Audit(SessionObserver):
         found: dict[str, object] = {kind: subject}
         self._refusal("lockedOut", failures=failures, until=timestamp(until), **found)
 
+    def operated(self, act: Operated) -> None:
+        """
+        See L{IOperatorObserver.operated}.
+        """
+        found = {
+            "operator": act.operator,
+            "from": act.source,
+            "action": act.action,
+            "target": act.target,
+            "outcome": act.outcome,
+        }
+        self._limited(self._acts, "operated", found)
+
     def _refusal(self, event: str, **found: object) -> None:
-        if self._refusals.take():
-            omitted, self._omitted = self._omitted, 0
-            told = {**found, "omitted": omitted}
+        self._limited(self._refusals, event, found)
+
+    def _limited(self, limited: _Limited, event: str, found: Mapping[str, object]) -> None:
+        if limited.allows():
+            told = {**found, "omitted": limited.omitted()}
             self._write(event, {key: value for key, value in told.items() if value})
-        else:
-            self._omitted += 1
 
     def _tell(self, event: str, session: ISession, **found: object) -> None:
         self._write(

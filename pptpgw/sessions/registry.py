@@ -34,9 +34,11 @@ from pptpgw.interfaces import (
     ICall,
     IHealth,
     INetworkProtocol,
+    IOperatorObserver,
     IServiceObserver,
     ISessionObserver,
     ISessions,
+    Operated,
     ReloadOutcome,
 )
 from pptpgw.log import Logger, about
@@ -234,6 +236,18 @@ class Registry:
         See L{IServiceObserver.drainChanged}.
         """
         self._tellService("a drain", lambda one: one.drainChanged(drain, drained))
+
+    def operated(self, act: Operated) -> None:
+        """
+        See L{IOperatorObserver.operated}.
+        """
+        self._tell(
+            None,
+            "what an operator has done",
+            lambda one: (
+                IOperatorObserver(one).operated(act) if IOperatorObserver.providedBy(one) else None
+            ),
+        )
 
     def _tellService(self, event: str, tell: Callable[[IServiceObserver], object]) -> None:
         """

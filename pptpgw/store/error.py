@@ -29,3 +29,9 @@ class InUse(StoreError):
     """
     A profile can't be removed because users share it.
     """
+
+
+class NotAllowed(StoreError):
+    """
+    A name or another value is none that the store can have; the text says what is allowed.
+    """

@@ -9,7 +9,7 @@ from hashlib import sha256
 from secrets import token_hex, token_urlsafe
 
 from pptpgw.store.database import Transaction
-from pptpgw.store.error import StoreError, Taken, Unknown
+from pptpgw.store.error import NotAllowed, Taken, Unknown
 from pptpgw.store.record import OperatorAccount, OperatorToken
 
 _ACCOUNT = "operators.name, role, password, operators.created, changed, revision"
@@ -42,10 +42,10 @@ def checkedName(name: str) -> str:
     """
     Return C{name} if an operator or a token can have it.
 
-    @raise StoreError: none can.
+    @raise NotAllowed: none can.
     """
     if re.fullmatch(r"[^\s:\x00-\x1f]{1,64}", name) is None or not name.isprintable():
-        raise StoreError(f"{name[:64]!a}: a name has {NAME}")
+        raise NotAllowed(f"{name[:64]!a}: a name has {NAME}")
     return name
 
 
@@ -104,6 +104,7 @@ def remove(transaction: Transaction, name: str) -> None:
 
     @raise Unknown: there is no such operator.
     """
+    transaction.execute("DELETE FROM operator_tokens WHERE operator = ?", name)
     _must(transaction.execute("DELETE FROM operators WHERE name = ?", name), f"operator {name}")
 
 

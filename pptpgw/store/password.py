@@ -48,6 +48,19 @@ def hashPassword(password: bytes, cost: Cost = COST) -> str:
     return "$".join(fields)
 
 
+def matchless(cost: Cost = COST) -> str:
+    """
+    Return a text like a hash that no password has, for comparisons that must take as long as others
+    and fail.
+    """
+    fields = (
+        "scrypt",
+        *map(str, cost),
+        *(_text(token_bytes(n)) for n in (_SALT_OCTETS, _HASH_OCTETS)),
+    )
+    return "$".join(fields)
+
+
 def isPassword(password: bytes, stored: str) -> bool:
     """
     Return whether C{stored} is the hash of C{password}. The comparison takes constant time.

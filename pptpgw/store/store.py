@@ -17,7 +17,7 @@ from pptpgw.store import attempt, session, user
 from pptpgw.store import operator as operatorTable
 from pptpgw.store.attribute import encode
 from pptpgw.store.database import Database, Transaction
-from pptpgw.store.error import StoreError
+from pptpgw.store.error import NotAllowed, StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import (
     Account,
@@ -410,7 +410,7 @@ def _hash(password: bytes) -> bytes:
 
 def _checked(name: str) -> str:
     if not user.possible(name):
-        raise StoreError(
+        raise NotAllowed(
             f"{name[:64]!a}: a name has 1 to {user.LONGEST_NAME} characters, none of them NUL"
         )
     return name

@@ -11,19 +11,25 @@ from urllib.parse import quote
 
 from jsonschema import Draft202012Validator
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import execute
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from pptpgw.interfaces import Operated
+from pptpgw.management.operating import Operating
 from pptpgw.management.operation import BASE, Operations
 from pptpgw.management.service import root
 from pptpgw.management.site import ManagementSite
 from pptpgw.management.stream import DELAY, Streams
+from pptpgw.store.password import Cost
+from tests.management.stored import MemoryStore
 
 LOCAL = UNIXAddress("/run/management.sock")
 REMOTE = IPv4Address("TCP", "127.0.0.1", 8723)
+CHEAP = Cost(16, 1, 1)
 
 
 class Answer(NamedTuple):
@@ -123,6 +129,11 @@ class Streaming:
 class Asking:
     """
     A management site and its client.
+
+    @ivar store: the store that has the operators.
+    @ivar operating: says who may do what.
+    @ivar acts: what operators have done.
+    @ivar hosts: the names in C{[management] hosts}.
     """
 
     def __init__(
@@ -130,7 +141,22 @@ class Asking:
     ) -> None:
         self.clock = Clock()
         self.streams = Streams(self.clock)
-        self.site = ManagementSite(root(self.clock, operations, self.streams, pages), self.clock)
+        self.store = MemoryStore(self.clock.seconds)
+        self.acts: list[Operated] = []
+        self.hosts: list[str] = []
+        self.operating = Operating(
+            self.clock,
+            lambda: self.store,
+            lambda: self.hosts,
+            self.acts.append,
+            execute,
+            self.clock.seconds,
+            CHEAP,
+        )
+        whole = Operations([*self.operating.operations(), *operations.all])
+        access, told = self.operating.access, self.acts.append
+        made = root(self.clock, whole, self.streams, access, told, pages)
+        self.site = ManagementSite(made, self.clock, access)
         self.site.startFactory()
         self.document = self.raw("GET", f"{BASE}/openapi.json").json
 
@@ -155,18 +181,27 @@ class Asking:
         """
         transport = StringTransport(hostAddress=host, peerAddress=host)
         protocol = self.protocol(transport)
-        lines = [f"{method} {uri} HTTP/1.1", "Host: gateway", f"Content-Length: {len(octets)}"]
+        headers.setdefault("Host", "localhost")
+        lines = [f"{method} {uri} HTTP/1.1", f"Content-Length: {len(octets)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         protocol.dataReceived("\r\n".join([*lines, "", ""]).encode() + octets)
         protocol.connectionLost(Failure(ConnectionDone()))
         head, _, body = transport.value().partition(b"\r\n\r\n")
         first, *rest = head.decode().split("\r\n")
-        found = dict(line.lower().split(": ", 1) for line in rest)
+        pairs = (line.split(": ", 1) for line in rest)
+        found = {name.lower(): value for name, value in pairs}
         if "chunked" in found.get("transfer-encoding", ""):
             body = dechunked(body)
         return Answer(int(first.split()[1]), found, body)
 
-    def stream(self, path: str, lastEvent: str = "", **query: Any) -> Streaming:
+    def stream(
+        self,
+        path: str,
+        lastEvent: str = "",
+        host: Any = LOCAL,
+        headers: Mapping[str, str] = {},
+        **query: Any,
+    ) -> Streaming:
         """
         Send a request for a stream.
 
@@ -174,9 +209,11 @@ class Asking:
         @param lastEvent: the header Last-Event-ID.
         """
         text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
-        transport = StringTransport(hostAddress=LOCAL, peerAddress=LOCAL)
+        transport = StringTransport(hostAddress=host, peerAddress=host)
         protocol = self.protocol(transport)
-        lines = [f"GET {BASE}{path}?{text} HTTP/1.1", "Host: x", f"Last-Event-ID: {lastEvent}"]
+        every = {"Host": "localhost", "Last-Event-ID": lastEvent, **headers}
+        lines = [f"GET {BASE}{path}?{text} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in every.items()]
         protocol.dataReceived("\r\n".join([*lines, "", ""]).encode())
         operation = self._operation("GET", path)
         ((kind, content),) = operation["responses"]["200"]["content"].items()
@@ -184,19 +221,25 @@ class Asking:
         return Streaming(transport, protocol, kind, Draft202012Validator(schema))
 
     def ask(
-        self, method: str, path: str, body: object = None, host: Any = LOCAL, **query: Any
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        host: Any = LOCAL,
+        headers: Mapping[str, str] = {},
+        **query: Any,
     ) -> Answer:
         """
         Send a request for an operation, and check its answer against the document.
 
         @param path: the path below C{/api/v1}.
         @param body: what the body says, if there is one.
+        @param headers: headers besides the usual ones.
         """
         text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
         octets = b"" if body is None else json.dumps(body).encode()
-        answer = self.raw(
-            method, f"{BASE}{path}?{text}", octets, host, Content_Type="application/json"
-        )
+        every = {"Content-Type": "application/json", **headers}
+        answer = self.raw(method, f"{BASE}{path}?{text}", octets, host, **every)
         self._check(method, path, answer)
         return answer
 

@@ -16,7 +16,15 @@ from zope.interface import implementer
 from pptpgw.auth.realm import AvatarID
 from pptpgw.config.configuration import Configuration
 from pptpgw.counting.counters import Totals
-from pptpgw.interfaces import Change, Drain, Effect, IGatewayService, Reloaded, ReloadOutcome
+from pptpgw.interfaces import (
+    Change,
+    Drain,
+    Effect,
+    IGatewayService,
+    Operated,
+    Reloaded,
+    ReloadOutcome,
+)
 from pptpgw.profilecheck import checkProfile
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.profile import Profile
@@ -102,6 +110,9 @@ class Managed(World):
             stop,
         )
         return Deferred()
+
+    def operated(self, act: Operated) -> None:
+        self.sessions.operated(act)
 
     def undrain(self) -> None:
         self.orders.append("undrain")

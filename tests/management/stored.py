@@ -32,6 +32,7 @@ class MemoryDatabase:
     def __init__(self) -> None:
         self.fault = ""
         self._connection = sqlite3.connect(":memory:")
+        self._connection.execute("PRAGMA foreign_keys = ON")
 
     def read(self, work: Work[T]) -> Deferred[T]:
         if self.fault:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from pptpgw.management.access import operatorOf
 from pptpgw.management.health import (
     KEPT,
     STORE_SECONDS,
@@ -17,7 +16,8 @@ from pptpgw.management.health import (
     Readiness,
     ReadinessPage,
 )
-from pptpgw.management.operation import Operations
+from pptpgw.management.operation import Operations, OperatorRole
+from pptpgw.management.site import assertRole
 from pptpgw.store.error import StoreError
 from tests.management.asking import REMOTE, Answer, Asking
 from tests.management.managed import Managed
@@ -71,10 +71,11 @@ class Fixture:
         self.world.radius = self.servers
         self.world.tunnels["pptp"] = self.tunnel
         readiness = Readiness(self.world.clock, self.world)
-        self.asking = Asking(
-            Operations(()),
-            {b"healthz": HealthPage(), b"readyz": ReadinessPage(readiness, operatorOf)},
-        )
+        pages = {b"healthz": HealthPage(), b"readyz": ReadinessPage(readiness, self._assertViewer)}
+        self.asking = Asking(Operations(()), pages)
+
+    async def _assertViewer(self, request: Any) -> None:
+        assertRole(await self.asking.operating.access.operatorOf(request), OperatorRole.VIEWER)
 
     def ready(self, **options: Any) -> Answer:
         """

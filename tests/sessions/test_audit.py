@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import ISessionObserver
+from pptpgw.interfaces import ISessionObserver, Operated
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.leftopen import LeftOpen
+from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
 from pptpgw.testing import makeSession, resultOf
@@ -310,3 +312,55 @@ class TestWithTheGateway:
         assert (event["event"], event["user"]) == ("refused", 'alice"\n{}')
         assert event["source"] == "192.0.2.7"
         assert "guess" not in pages.text
+
+
+class TestOperated:
+    """
+    Tests for the events of operators.
+    """
+
+    ACT = Operated("ann", "192.0.2.1", "DELETE /sessions", "/api/v1/sessions?user=\n*", "done")
+
+    def test_event(self) -> None:
+        """
+        An event says who did what, from where, and what became of it.
+        """
+        pages = Pages()
+        pages.clock.advance(NOON)
+        pages.audit.operated(self.ACT)
+        assert pages.events == [
+            {
+                "time": "2000-02-29T12:00:00.250Z",
+                "event": "operated",
+                "operator": "ann",
+                "from": "192.0.2.1",
+                "action": "DELETE /sessions",
+                "target": "/api/v1/sessions?user=\n*",
+                "outcome": "done",
+            }
+        ]
+
+    def test_told(self) -> None:
+        """
+        The registry tells observers that want to know, and leaves out the others.
+        """
+        pages, registry = Pages(), Registry(Clock())
+        registry.addObserver(SessionObserver())
+        registry.addObserver(pages.audit)
+        registry.operated(self.ACT)
+        assert [one["event"] for one in pages.events] == ["operated"]
+
+    def test_limited(self) -> None:
+        """
+        Strangers' logins are limited, and refused callers don't displace what operators do.
+        """
+        pages = Pages()
+        for _ in range(int(REFUSALS[1]) + 5):
+            pages.audit.callerRefused("192.0.2.1", "eve", "mschapv2", "wrong")
+        pages.audit.operated(self.ACT)
+        assert pages.events[-1]["event"] == "operated" and "omitted" not in pages.events[-1]
+        for _ in range(int(REFUSALS[1]) + 5):
+            pages.audit.operated(self.ACT)
+        pages.clock.advance(1)
+        pages.audit.operated(self.ACT)
+        assert pages.events[-1]["omitted"] == 6

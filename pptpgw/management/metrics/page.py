@@ -4,7 +4,7 @@ The page C{/metrics}, which Prometheus reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from prometheus_client.core import CollectorRegistry, Metric
@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
 from pptpgw.management.metrics.figures import Figures
-from pptpgw.management.problem import Problem
-from pptpgw.management.site import answerProblem
+from pptpgw.management.site import answerProblem, problemFrom
 
 
 class _Last(Collector):
@@ -46,9 +46,12 @@ class MetricsPage(Resource):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, figures: Figures, assertMayRead: Callable[[Request], object]) -> None:
+    def __init__(
+        self, figures: Figures, assertMayRead: Callable[[Request], Awaitable[object]]
+    ) -> None:
         """
-        @param assertMayRead: raises L{Problem} if the sender of a request may not read the page.
+        @param assertMayRead: raises L{PPTPGWError} if the sender of a request may not read the
+            page.
         """
         # Imported here, since the import of this module installs a reactor if there is none.
         from prometheus_client.twisted import MetricsResource
@@ -62,20 +65,28 @@ class MetricsPage(Resource):
         make: Any = MetricsResource
         self._page: Resource = make(registry)
 
-    def render(self, request: Request) -> bytes | int:
+    def render(self, request: Request) -> int:
         """
         Answer C{request}.
         """
-        try:
-            self._assertMayRead(request)
-        except Problem as problem:
-            return answerProblem(request, problem)
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
-        refreshed: Deferred[Any] = self._figures.refreshed()
-        refreshed.addCallback(lambda _: None if gone else self._page.render(request))
-        refreshed.addErrback(self._failed, request, gone)
+        asked: Deferred[None] = Deferred.fromCoroutine(self._answer(request, gone))
+        asked.addErrback(self._failed, request, gone)
         return NOT_DONE_YET
+
+    async def _answer(self, request: Request, gone: list[Failure]) -> None:
+        try:
+            await self._assertMayRead(request)
+        except PPTPGWError as error:
+            if not gone:
+                problem = problemFrom(error)
+                request.write(answerProblem(request, problem))
+                request.finish()
+            return
+        await self._figures.refreshed()
+        if not gone:
+            self._page.render(request)
 
     def _failed(self, failure: Failure, request: Request, gone: list[Failure]) -> None:
         if failure.check(CancelledError) is None:
