@@ -31,6 +31,7 @@ from pptpgw.management.operation import (
     Operator,
     OperatorRole,
     Paging,
+    Sender,
 )
 from pptpgw.management.problem import MEDIA_TYPE, Problem
 from pptpgw.management.stream import Source, Streams
@@ -148,11 +149,13 @@ class _Exchange:
     """
     A request, and what is known of it so far.
 
+    @ivar sender: where it comes from.
     @ivar operator: who makes it.
     @ivar operation: what it asks for.
     """
 
     request: Request
+    sender: Sender
     operator: Operator = NOBODY
     operation: Operation | None = None
 
@@ -191,7 +194,7 @@ class APIResource(Resource):
         """
         Answer C{request}.
         """
-        exchange = _Exchange(request)
+        exchange = _Exchange(request, senderOf(request))
         answered = Deferred.fromCoroutine(self._answer(exchange))
         answered.addTimeout(ANSWER_SECONDS, self._clock)
         gone: Deferred[Any] = request.notifyFinish()
@@ -308,8 +311,7 @@ class APIResource(Resource):
             outcome=outcome,
         )
         action = f"{operation.method} {operation.path}"
-        source = senderOf(exchange.request).address
-        self._told(Operated(operator.name, source, action, target, outcome))
+        self._told(Operated(operator.name, exchange.sender.address, action, target, outcome))
 
 
 def assertRole(operator: Operator, role: OperatorRole) -> None:
@@ -339,8 +341,7 @@ def _read(
 
     @raise Problem: it can't be read.
     """
-    request, operator = exchange.request, exchange.operator
-    sender = senderOf(request)
+    request, sender, operator = exchange.request, exchange.sender, exchange.operator
     given: dict[str, str] = {}
     for name, values in request.args.items():
         if len(values) > 1:
