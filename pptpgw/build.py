@@ -72,16 +72,17 @@ class GatewayParts:
     preparable: Sequence[IPreparable]
     followers: Sequence[Follow]
 
-    def plan(self, configuration: Configuration) -> Plan:
+    def plan(self, configuration: Configuration, *others: Follow) -> Plan:
         """
         Find out how to put C{configuration} in force.
 
+        @param others: prepare parts that aren't among these.
         @raise pptpgw.error.PPTPGWError: it can't be used.
         """
         return Plan(
             self.environment,
             configuration,
-            self.followers,
+            (*self.followers, *others),
             (*self.environment.plugged, *self.judging.plugged(configuration)),
             self._held(),
         )

@@ -250,7 +250,7 @@ class GatewayService(Stages):
         See L{IGatewayService.wouldChange}.
         """
         new = self._read() if configuration is None else configuration
-        return self._parts.plan(new).reloaded
+        return self._parts.plan(new, self.management.follow).reloaded
 
     def judge(self, profile: Profile) -> None:
         """
@@ -290,7 +290,7 @@ class GatewayService(Stages):
     def _reload(self, configuration: Configuration | None) -> Reloaded:
         try:
             new = self._read() if configuration is None else configuration
-            planned = self._parts.plan(new)
+            planned = self._parts.plan(new, self.management.follow)
             planned.apply()
         except PPTPGWError as error:
             for line in str(error).splitlines():
@@ -307,6 +307,8 @@ class GatewayService(Stages):
         self._log.info("the configuration was read again; {what}", what=_told(reloaded))
         for one in reloaded.kept:
             self._log.warn("{key} needs a restart: {why}", key=one.name, why=one.reason)
+        for line in self.unused():
+            self._log.warn("{line}", line=line)
         self._reloaded(ReloadOutcome(time(), reloaded))
         return reloaded
 

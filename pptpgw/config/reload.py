@@ -165,7 +165,10 @@ def _merged(old: Configuration, new: Configuration, rows: Rows) -> Configuration
             for (name, attribute), applies in rows.items()
             if name == section and applies.effect is Effect.RESTART
         }
-        (own if section in SECTIONS else others)[section] = replace(after, **kept)
+        if section in SECTIONS:
+            own[section] = replace(after, **kept)
+        elif section in new.sections or kept:
+            others[section] = replace(after, **kept)
     return Configuration(**own, sections=others)
 
 

@@ -278,7 +278,7 @@ class ManagementSection:
     @ivar metricsPublic: whether whoever can connect may read the metrics.
     """
 
-    endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, restart("the ports are open"))
+    endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, LIVE)
     hosts: tuple[str, ...] = key(HOSTS, (), LIVE)
     metricsPublic: bool = key(BOOLEAN, False, LIVE)
 

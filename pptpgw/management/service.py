@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
@@ -21,6 +21,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.reload import Step
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
 from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IGatewayService, Operated
@@ -58,7 +60,6 @@ class ManagementService(Service):
     """
     The management interface on its endpoints.
 
-    @ivar places: where it listens, as endpoint strings.
     @ivar operating: says who may do what.
     @ivar operations: what can be asked for.
     """
@@ -78,18 +79,12 @@ class ManagementService(Service):
         @param now: gives the time of day, in seconds since 1970.
         @raise ConfigurationError: an endpoint string can't be used.
         """
-        self.places: tuple[str, ...] = ()
         self._reactor = reactor
-        self._section = section
         self._gateway = gateway
-        for text in section.endpoints:
-            words = wordsOf(text)
-            if words.kind in ("tcp", "tcp6") and not isLoopback(words.named.get("interface", "")):
-                raise ConfigurationError(_EXPOSED.format(text=text))
-        self._endpoints = [
-            (text, endpointFromString(reactor, "management", text)) for text in section.endpoints
-        ]
-        self._listening = Listening()
+        self._endpoints = self._made(section)
+        # The ports that are open, by their endpoint strings.
+        self._open: dict[str, Listening] = {}
+        self._site: ManagementSite | None = None
         self._rates = Rates(reactor, gateway.sessions)
         self._streams = Streams(reactor)
         log = EventLog()
@@ -115,20 +110,46 @@ class ManagementService(Service):
             )
         )
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """
+        Where it listens, as endpoint strings.
+        """
+        return tuple(self._open)
+
+    def follow(self, configuration: Configuration) -> Step:
+        """
+        Prepare to listen on other endpoints. Requests that are being answered go on.
+
+        @raise pptpgw.error.ConfigurationError: an endpoint string can't be used.
+        """
+        endpoints, opened = self._made(configuration.management), dict[str, Listening]()
+
+        def open() -> None:
+            for text, endpoint in endpoints.items() if self.running else ():
+                if text not in self._open:
+                    self._listen(text, endpoint, opened)
+
+        def close() -> None:
+            for listening in opened.values():
+                listening.close()
+
+        def apply() -> None:
+            self._endpoints = endpoints
+            for text in [text for text in self._open if text not in endpoints]:
+                self._open.pop(text).close()
+            self._open |= opened
+            self._begin()
+
+        return Step(apply, open, close)
+
     def startService(self) -> None:
         """
         Begin to note events, if anybody can ask for them, and open the store of operators, if they
         can log in anywhere.
         """
         Service.startService(self)
-        if any(wordsOf(text).kind != "unix" for text in self.places):
-            try:
-                self._store()
-            except PPTPGWError as error:
-                self._log.warn("no operator can log in: {error}", error=str(error))
-        if self.places and self._look is None:
-            self._gateway.sessions.addObserver(self._witness)
-            self._watch()
+        self._begin()
 
     def privilegedStartService(self) -> None:
         """
@@ -144,21 +165,10 @@ class ManagementService(Service):
         }
         access, told = self.operating.access, self._gateway.operated
         made = root(self._reactor, self.operations, self._streams, access, told, pages)
-        site = ManagementSite(made, self._reactor, access)
+        self._site = ManagementSite(made, self._reactor, access)
         self._delay.start()
-        for text, endpoint in self._endpoints:
-            fault = self._open(text, endpoint, site)
-            if not fault:
-                self.places += (text,)
-            elif self._section.endpoints == DEFAULT_MANAGEMENT:
-                self._log.warn(
-                    "the gateway runs without its management interface at {place}: {fault}; "
-                    "[management] endpoints names another place, or none",
-                    place=text,
-                    fault=fault,
-                )
-            else:
-                raise NotPermitted(f"[management] endpoints: {text} can't be opened: {fault}")
+        for text, endpoint in self._endpoints.items():
+            self._listen(text, endpoint, self._open)
 
     def stopService(self) -> Deferred[Any]:
         """
@@ -167,7 +177,6 @@ class ManagementService(Service):
         @return: fires when the ports are closed.
         """
         Service.stopService(self)
-        self.places = ()
         self._rates.stop()
         self.operating.stop()
         self._store.close()
@@ -176,7 +185,37 @@ class ManagementService(Service):
         self._streams.stop()
         self._delay.stop()
         self._figures.stop()
-        return self._listening.close()
+        open, self._open = self._open, {}
+        return DeferredList([listening.close() for listening in open.values()])
+
+    def _made(self, section: ManagementSection) -> dict[str, IStreamServerEndpoint]:
+        """
+        Make the endpoints of C{section}, by their strings.
+
+        @raise ConfigurationError: an endpoint string can't be used.
+        """
+        for text in section.endpoints:
+            words = wordsOf(text)
+            if words.kind in ("tcp", "tcp6") and not isLoopback(words.named.get("interface", "")):
+                raise ConfigurationError(_EXPOSED.format(text=text))
+        return {
+            text: endpointFromString(self._reactor, "management", text)
+            for text in section.endpoints
+        }
+
+    def _begin(self) -> None:
+        """
+        Begin to note events, if anybody can ask for them, and open the store of operators, if they
+        can log in anywhere.
+        """
+        if self.running and any(wordsOf(text).kind != "unix" for text in self._open):
+            try:
+                self._store()
+            except PPTPGWError as error:
+                self._log.warn("no operator can log in: {error}", error=str(error))
+        if self.running and self._open and self._look is None:
+            self._gateway.sessions.addObserver(self._witness)
+            self._watch()
 
     def _watch(self) -> None:
         self._look = self._reactor.callLater(LOOK_SECONDS, self._watch)
@@ -199,20 +238,36 @@ class ManagementService(Service):
         """
         assertRole(await self.operating.access.operatorOf(request), OperatorRole.VIEWER)
 
-    def _open(self, text: str, endpoint: IStreamServerEndpoint, site: ManagementSite) -> str:
+    def _listen(
+        self, text: str, endpoint: IStreamServerEndpoint, opened: dict[str, Listening]
+    ) -> None:
         """
-        Listen on C{endpoint}. Return why that isn't possible; empty if it is.
+        Listen on C{endpoint}, and add it to C{opened}.
+
+        @raise NotPermitted: that isn't possible. The gateway runs without the default endpoint.
         """
-        words = wordsOf(text)
+        listening, fault, words = Listening(), "", wordsOf(text)
+        assert self._site is not None
         if words.kind == "unix":
             try:
                 prepare(words.named.get("address", words.first))
             except OSError as error:
-                return f"{error.filename}: {error.strerror}"
-        fault = self._listening.open(endpoint, site)
-        if not fault and _isExposed(self._listening.ports[-1]):
+                fault = f"{error.filename}: {error.strerror}"
+        fault = fault or listening.open(endpoint, self._site)
+        if listening.ports and _isExposed(listening.ports[-1]):
+            listening.close()
             raise ConfigurationError(_EXPOSED.format(text=text))
-        return fault
+        if not fault:
+            opened[text] = listening
+        elif (text,) == DEFAULT_MANAGEMENT:
+            self._log.warn(
+                "the gateway runs without its management interface at {place}: {fault}; "
+                "[management] endpoints names another place, or none",
+                place=text,
+                fault=fault,
+            )
+        else:
+            raise NotPermitted(f"[management] endpoints: {text} can't be opened: {fault}")
 
 
 def root(

@@ -39,7 +39,7 @@ def serving(test: Callable[[Managed, int, Get], Awaitable[None]], public: bool) 
         service: Any = ManagementService(loop, world.configuration.management, world)
         service.privilegedStartService()
         service.startService()
-        (port,) = service._listening.ports
+        ((port,),) = (one.ports for one in service._open.values())
         pool = HTTPConnectionPool(loop, persistent=False)
         agent: Any = Agent(loop, pool=pool)
         host: Any = port.getHost()

@@ -140,6 +140,19 @@ def test_theExampleMarksWhatNeedsARestart() -> None:
     assert marked == needed
 
 
+def test_sectionsThatHaveNoEffect(log: list[str]) -> None:
+    """
+    They are named while the file has them.
+    """
+    world = World()
+    world.reload("[ipv6]\ndhcp = false")
+    warning = "[ipv6] stands in the configuration, but [network] protocols doesn't name ipv6"
+    assert log[-1] == warning
+    world.reload("")
+    assert log[-1] == "the configuration was read again; for calls to come: [ipv6] dhcp"
+    assert world.service.configuration == Configuration()
+
+
 @implementer(IServiceObserver)
 class Observer(SessionObserver):
     """
