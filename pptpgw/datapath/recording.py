@@ -115,7 +115,9 @@ class RecordingDecryptor:
 class Recording(Channel):
     """
     A channel whose frames are recorded; L{_recording} combines this class with a tunnel's class of
-    channels. It has no attributes of its own, so that a channel can change its class.
+    channels. It has no attributes of its own, so that a channel can change its class. A recorder
+    may end the recording while it is given a frame: the channel is of the tunnel's class then, so
+    each method takes that of the tunnel before.
 
     @cvar plain: the tunnel's class.
     """
@@ -145,17 +147,19 @@ class Recording(Channel):
         """
         See L{Channel.transmit}.
         """
+        transmit = super().transmit
         if self._encryptor is not None or not self._required:
             self._record(SENT, network.protocol, packet)
-        super().transmit(network, packet)
+        transmit(network, packet)
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
         See L{Channel.sendFrame}.
         """
+        sendFrame = super().sendFrame
         if not self._closed:
             self._record(SENT, protocol, information)
-        super().sendFrame(protocol, information)
+        sendFrame(protocol, information)
 
     def close(self) -> None:
         """
@@ -170,9 +174,10 @@ class Recording(Channel):
         """
         See L{Channel._frame}. Encrypted frames are recorded by the decryptor.
         """
+        handle = super()._frame
         if protocol not in (0, MPPE):
             self._record(RECEIVED, protocol, information)
-        super()._frame(protocol, information)
+        handle(protocol, information)
 
     def _setDecryptor(self, decryptor: DecryptorType | None) -> None:
         """

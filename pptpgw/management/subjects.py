@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pptpgw.interfaces import IGatewayService
 from pptpgw.management.accounts import Accounts
 from pptpgw.management.attempts import AttemptList
+from pptpgw.management.capture import Captures
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operation
 from pptpgw.management.pools import Pools
@@ -45,5 +46,6 @@ def operations(
         Pools(gateway),
         AttemptList(gateway, now),
         Trace(gateway.attempts),
+        Captures(gateway, now),
     ):
         yield from subject.operations()

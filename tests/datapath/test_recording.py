@@ -4,6 +4,7 @@ Tests for L{pptpgw.datapath.recording}, with channels over GRE in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -213,3 +214,31 @@ def test_theEnd() -> None:
     assert call.recorder.ends == 1
     stopRecording(call.channel, call.recorder)
     assert call.recorder.ends == 1
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "encrypted"])
+def test_endInTheMiddle(encrypted: bool) -> None:
+    """
+    A recorder may end the recording while it is given a frame, which goes its way all the same.
+    """
+
+    class Once(MemoryRecorder):
+        def record(self, direction: int, frame: bytes) -> None:
+            super().record(direction, frame)
+            stopRecording(call.channel, self)
+
+    call = Fixture(encrypted)
+    steps: list[Callable[[], object]] = [
+        lambda: call.exchange(1),
+        lambda: call.dataPath.packetReceived(packet(destination="10.77.0.10")),
+        lambda: call.channel.sendFrame(0xC021, ECHO),
+        lambda: call.arrive(0xC021, ECHO),
+    ]
+    for step in steps:
+        once = Once()
+        startRecording(call.channel, once)
+        step()
+        assert len(once.frames) == 1
+        assert not isinstance(call.channel, Recording)
+    assert len(call.tun.written) == 1 and len(call.wire.sent) == 3
+    assert call.owner.frames == [(0xC021, ECHO)]

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Serve
+from tests.integration.test_capture import decoded
 from tests.integration.test_records import Start
-from tests.integration.world import World
+from tests.integration.world import CALLER, World
 
 
 class Connection(http.client.HTTPConnection):
@@ -177,3 +178,28 @@ def test_trace(world: World, serve: Serve, client: Start, tmp_path: Path) -> Non
     served.waitFor(": over, ")
     status, why = ask(path, "GET", "/why/alice")
     assert status == 200 and why["findings"][0]["text"].startswith("A call of 'alice' is up")
+
+
+def test_capture(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    tshark reads the pings of a session that went on before its capture began, and its end.
+    """
+    path, file = tmp_path / "socket", tmp_path / "capture.pcapng"
+    served = serve(management=at(path))
+    dialling = client()
+    call = dialling.dial()
+    assert call["encryption"] == "MPPE 128 bit stateless"
+    connection, answer = follow(path, "/capture?user=alice&for=60")
+    try:
+        served.waitFor("/api/v1/capture.user=alice&for=60: begins")
+        assert answer.headers["Content-Type"] == "application/x-pcapng"
+        assert dialling.ask("ping", call["number"]) == {}
+        ask(path, "DELETE", "/sessions?user=alice")
+        file.write_bytes(answer.read())
+    finally:
+        connection.close()
+    frames = decoded(file)
+    assert {frame.interface for frame in frames} == {f"alice@{CALLER}"}
+    echoes = [frame.received for frame in frames if frame.layers.startswith("ppp:ip:icmp")]
+    assert True in echoes and False in echoes
+    assert any(frame.protocol == 0xC021 for frame in frames)

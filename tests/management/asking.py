@@ -137,9 +137,16 @@ class Asking:
     """
 
     def __init__(
-        self, operations: Operations, pages: Mapping[bytes, Resource] | None = None
+        self,
+        operations: Operations,
+        pages: Mapping[bytes, Resource] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        """
+        @param pages: what the site has besides.
+        @param clock: the clock of the site; None for a clock of its own.
+        """
+        self.clock = clock or Clock()
         self.streams = Streams(self.clock)
         self.store = MemoryStore(self.clock.seconds)
         self.acts: list[Operated] = []

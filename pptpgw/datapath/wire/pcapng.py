@@ -34,14 +34,17 @@ The octets that every file begins with.
 """
 
 _INTERFACE_DESCRIPTION = 1
+_STATISTICS = 5
 _ENHANCED_PACKET = 6
 _MAGIC = 0x1A2B3C4D
 _UNKNOWN_LENGTH = -1
-# The end of the options, and the types of options (sections 3.5, 4.1 to 4.3).
+# The end of the options, and the types of options (sections 3.5, 4.1 to 4.3 and 4.6).
 _END = b"\0\0\0\0"
 _USER_APPLICATION = 4
 _NAME = 2
 _FLAGS = 2
+_RECEIVED = 4
+_DROPPED = 5
 
 _block = Struct("<II")
 _length = Struct("<I")
@@ -49,6 +52,7 @@ _section = Struct("<IHHq")
 _interface = Struct("<HHI")
 _packet = Struct("<IIIII")
 _option = Struct("<HH")
+_statistics = Struct("<III HHQ HHQ")
 # The flags of a packet, followed by the end of its options.
 _FLAG_OPTIONS = {
     direction: _option.pack(_FLAGS, 4) + direction.to_bytes(4, "little") + _END
@@ -108,7 +112,9 @@ def interfaceDescription(name: str) -> bytes:
     return _made(_INTERFACE_DESCRIPTION, body + _options([(_NAME, name)]))
 
 
-def enhancedPacket(interface: int, microseconds: int, direction: int, frame: bytes) -> bytes:
+def enhancedPacket(
+    interface: int, microseconds: int, direction: int, frame: bytes, missing: int = 0
+) -> bytes:
     """
     Return the block for a PPP frame (section 4.3).
 
@@ -116,11 +122,23 @@ def enhancedPacket(interface: int, microseconds: int, direction: int, frame: byt
     @param microseconds: the time of the frame, since 1970.
     @param direction: L{RECEIVED} or L{SENT}.
     @param frame: address and control fields, protocol number and information.
+    @param missing: how many octets of the end of the frame aren't there.
     """
     size = len(frame) + 1
-    head = _packet.pack(
-        interface, microseconds >> 32 & 0xFFFFFFFF, microseconds & 0xFFFFFFFF, size, size
-    )
+    high, low = microseconds >> 32 & 0xFFFFFFFF, microseconds & 0xFFFFFFFF
+    head = _packet.pack(interface, high, low, size, size + missing)
     return _made(
         _ENHANCED_PACKET, head + _padded(_DIRECTIONS[direction] + frame) + _FLAG_OPTIONS[direction]
     )
+
+
+def interfaceStatistics(interface: int, microseconds: int, received: int, dropped: int) -> bytes:
+    """
+    Return the block that says how many frames of an interface were captured, and how many weren't
+    because nobody took them in time (section 4.6).
+
+    @param microseconds: the time of the figures, since 1970.
+    """
+    high, low = microseconds >> 32 & 0xFFFFFFFF, microseconds & 0xFFFFFFFF
+    body = _statistics.pack(interface, high, low, _RECEIVED, 8, received, _DROPPED, 8, dropped)
+    return _made(_STATISTICS, body + _END)

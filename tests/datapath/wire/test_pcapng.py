@@ -21,6 +21,7 @@ from pptpgw.datapath.wire.pcapng import (
     SENT,
     enhancedPacket,
     interfaceDescription,
+    interfaceStatistics,
     sectionHeader,
 )
 
@@ -80,7 +81,7 @@ def test_longNames() -> None:
 
 def test_octets() -> None:
     """
-    The blocks are those of the draft's sections 4.1 to 4.3.
+    The blocks are those of the draft's sections 4.1 to 4.3 and 4.6.
     """
     assert sectionHeader("me").hex() == (
         "0a0d0d0a280000004d3c2b1a01000000ffffffffffffffff040002006d6500000000000028000000"
@@ -100,6 +101,21 @@ def test_octets() -> None:
         "21000000"
         "02000400"
         "02000000"
+        "00000000"
+        "34000000"
+    )
+    # Two octets of the frame are missing.
+    assert enhancedPacket(0, 0, SENT, b"\xff\x03\xc0\x21", 2).hex()[40:56] == "0500000007000000"
+    assert interfaceStatistics(1, 0x123456789A, 7, 3).hex() == (
+        "05000000"
+        "34000000"
+        "01000000"
+        "12000000"
+        "9a785634"
+        "04000800"
+        "0700000000000000"
+        "05000800"
+        "0300000000000000"
         "00000000"
         "34000000"
     )
