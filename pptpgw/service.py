@@ -191,6 +191,13 @@ class GatewayService(Stages):
         return self._environment.radius
 
     @property
+    def spool(self) -> Any:
+        """
+        See L{IGatewayService}.
+        """
+        return self._environment.spool
+
+    @property
     def stores(self) -> Sequence[IStore]:
         """
         See L{IGatewayService}.

@@ -40,6 +40,7 @@ class Environment:
     See L{IEnvironment}.
 
     @ivar sessions: the registry of sessions, which the gateway is given too.
+    @ivar spool: the L{pptpgw.radius.spool.Spool} of accounting records; None if there is none.
     @ivar used: the names of the sections that plugins were given.
     @ivar plugged: the objects of plugins.
     """
@@ -50,6 +51,7 @@ class Environment:
     interface: IKernelInterface | None = None
     sessions: Registry = field(init=False)
     radius: Any = None
+    spool: Any = None
     store: IStore | None = None
     used: set[str] = field(default_factory=set)
     plugged: list[Plugged] = field(default_factory=list)

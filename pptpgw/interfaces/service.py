@@ -176,6 +176,10 @@ class IGatewayService(Interface):
     radius: Any = Attribute(
         "The L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no server."
     )
+    spool: Any = Attribute(
+        "The L{pptpgw.radius.spool.Spool} of accounting records that no server has answered yet; "
+        "None if none are sent."
+    )
     store: Any = Attribute(
         "The L{pptpgw.store.interface.IStore} where each session has a row; None if there is none."
     )

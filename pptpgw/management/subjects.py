@@ -14,6 +14,7 @@ from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operation
 from pptpgw.management.pools import Pools
 from pptpgw.management.profiles import Profiles
+from pptpgw.management.radius import RADIUS
 from pptpgw.management.rates import Rates
 from pptpgw.management.sessions import Sessions
 from pptpgw.management.status import Overview
@@ -44,6 +45,7 @@ def operations(
         Users(gateway, accounts, sessions, lockouts, now),
         Profiles(accounts),
         Pools(gateway),
+        RADIUS(gateway, now),
         AttemptList(gateway, now),
         Trace(gateway.attempts),
         Captures(gateway, now),

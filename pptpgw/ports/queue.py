@@ -59,6 +59,7 @@ class Queue:
     Entries by number, the oldest first.
 
     @ivar size: the octets of all entries.
+    @ivar limit: the octets that all entries may have, and the file.
     """
 
     _log = Logger()
@@ -76,7 +77,7 @@ class Queue:
         self._file = QueueFile(Path(folder), limit) if folder else None
         self._key = key
         self._folder = folder
-        self._limit = limit
+        self.limit = limit
         self._number = 0
         self._sizes: dict[int, int] = {}
         # The changes that aren't on the disk, oldest first, and those that the thread is writing.
@@ -135,7 +136,7 @@ class Queue:
             room.
         """
         size = _size(key, value)
-        if self.size + size > self._limit:
+        if self.size + size > self.limit:
             return None
         self._number += 1
         self._sizes[self._number] = size

@@ -86,6 +86,7 @@ class Accounting(SessionObserver):
     A session observer that sends records to accounting servers.
 
     @ivar isOn: whether sessions to come have records. Those that have a Start have a Stop too.
+    @ivar spool: the records that no server has answered yet.
     @ivar nas: the gateway's name and address.
     @ivar interval: seconds between interim updates; 0 for none.
     @ivar deadline: seconds that a request may take.
@@ -121,7 +122,7 @@ class Accounting(SessionObserver):
         self._counters = counters
         self._now = now
         self._accounts: dict[int, _Account] = {}
-        self._spool = makeSpool(self._send)
+        self.spool = makeSpool(self._send)
         self._run = token_hex(8).encode()
 
     def open(self) -> None:
@@ -130,7 +131,7 @@ class Accounting(SessionObserver):
 
         @raise pptpgw.error.ConfigurationError: the spool can't be used.
         """
-        self._spool.start()
+        self.spool.start()
 
     def start(self) -> None:
         """
@@ -153,7 +154,7 @@ class Accounting(SessionObserver):
             ("Acct-Terminate-Cause", integer(Termination.ADMIN_REBOOT)),
         )
         self.record(b"", off)
-        return self._spool.stop(STOP_SECONDS)
+        return self.spool.stop(STOP_SECONDS)
 
     def close(self) -> Deferred[None]:
         """
@@ -161,7 +162,7 @@ class Accounting(SessionObserver):
 
         @return: fires when all records are written to the disk.
         """
-        return self._spool.close()
+        return self.spool.close()
 
     def schedule(self) -> Deferred[None]:
         """
@@ -231,7 +232,7 @@ class Accounting(SessionObserver):
         )
         identifier = session.identifier.encode()
         self.record(identifier, stop)
-        return self._spool.accounted(identifier)
+        return self.spool.accounted(identifier)
 
     # Methods for _Account
 
@@ -242,7 +243,7 @@ class Accounting(SessionObserver):
         @param session: the session's identifier; empty for a record of the gateway itself.
         """
         now = int(self._now())
-        self._spool.put(session, pack(now, (*attributes, ("Event-Timestamp", integer(now)))))
+        self.spool.put(session, pack(now, (*attributes, ("Event-Timestamp", integer(now)))))
 
     def update(self, account: _Account) -> Deferred[None] | None:
         """
@@ -250,7 +251,7 @@ class Accounting(SessionObserver):
         """
         session = account.session
         account.look()
-        if self._spool.awaits(session.identifier.encode()):
+        if self.spool.awaits(session.identifier.encode()):
             return None
         attributes = (
             *self._describe(account, INTERIM_UPDATE),

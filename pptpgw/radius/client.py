@@ -10,8 +10,8 @@ The rules:
    are asked again, L{PAUSE} later, until the request's deadline.
  - A server is dead if it left a request unanswered and was silent for at least half of that time,
    or if its host reports that the port is closed. It is alive again when it answers a request, or
-   L{PROBES} Status-Server packets in a row (RFC 5997); or, if it isn't sent these, when its dead
-   time is over.
+   L{pptpgw.radius.home.PROBES} Status-Server packets in a row (RFC 5997); or, if it isn't sent
+   these, when its dead time is over.
  - When every server that could be asked has as many requests as it may have, a request waits for a
    place, in the order of arrival, or for a dead server to come back. At most L{LONGEST_QUEUE}
    requests wait.
@@ -20,33 +20,21 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Sequence
-from functools import partial
 from random import Random, SystemRandom
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pptpgw.log import Logger
-from pptpgw.radius.packet import ACCOUNTING_REQUEST, STATUS_SERVER, RADIUSRequest, Reply
+from pptpgw.radius.home import Home
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest, Reply
 from pptpgw.radius.servers import Server
-from pptpgw.radius.transport import (
-    Fill,
-    Gone,
-    ITransport,
-    RADIUSService,
-    TransportFactory,
-    Unanswered,
-)
+from pptpgw.radius.transport import Fill, RADIUSService, TransportFactory, Unanswered
 from pptpgw.timing.timer import cancelled
 
 PAUSE = 1.0
 """
 The seconds between two rounds of one request.
-"""
-PROBES = 3
-"""
-The answers in a row that make a dead server alive again.
 """
 LONGEST_QUEUE = 4096
 """
@@ -59,7 +47,7 @@ the deadline of any request.
 """
 
 
-Homes = dict[RADIUSService, "tuple[_Home, ...]"]
+Homes = dict[RADIUSService, tuple[Home, ...]]
 """
 The servers of each service.
 """
@@ -69,8 +57,6 @@ class RADIUSClient:
     """
     Sends requests to RADIUS servers.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -96,11 +82,11 @@ class RADIUSClient:
         self._stopped = False
         self._pending: set[_Pending] = set()
         # The requests that wait for a place, by the servers that they may be sent to.
-        self._queues: dict[tuple[_Home, ...], dict[_Pending, None]] = {}
+        self._queues: dict[tuple[Home, ...], dict[_Pending, None]] = {}
         self._placing = False
         self._homes: Homes = {}
         # The servers that were replaced, each with the timer that closes its transport.
-        self._retired: dict[_Home, IDelayedCall] = {}
+        self._retired: dict[Home, IDelayedCall] = {}
         self.use(self.homesOf(servers, makeTransport), identifier, deadTime, probeInterval)
 
     def homesOf(
@@ -122,7 +108,7 @@ class RADIUSClient:
             kept = [home for home in self._homes.get(service, ()) if home.server in same]
             homes[service] = tuple(
                 next((home for home in kept if home.server == server), None)
-                or _Home(self, service, makeTransport(server, service))
+                or Home(self, service, makeTransport(server, service))
                 for server in servers
                 if server.serves(service is RADIUSService.ACCOUNTING)
             )
@@ -149,7 +135,7 @@ class RADIUSClient:
                 self._retired[home] = self.clock.callLater(RETIRED_SECONDS, self._close, home)
         self._queues = {those: queue for those, queue in self._queues.items() if queue}
 
-    def _close(self, home: _Home) -> None:
+    def _close(self, home: Home) -> None:
         cancelled(self._retired.pop(home))
         home.stop()
 
@@ -159,11 +145,7 @@ class RADIUSClient:
         Whether each server is alive, by its address and the name of the service that it is asked
         for.
         """
-        return {
-            (home.server.host, service.value): not home.dead
-            for service, homes in self._homes.items()
-            for home in homes
-        }
+        return {(home.server.host, home.service.value): not home.dead for home in self.homes}
 
     def serves(self, service: RADIUSService) -> bool:
         """
@@ -201,7 +183,7 @@ class RADIUSClient:
             homes = tuple(home for home in (*homes, *old) if home.server == server)[:1]
         if self._stopped or not homes:
             return fail(Unanswered(f"there is no RADIUS server for {service.value}"))
-        if sum(map(len, self._queues.values())) >= LONGEST_QUEUE:
+        if self.waiting >= LONGEST_QUEUE:
             return fail(Unanswered("too many requests wait for the RADIUS servers already"))
         pending = _Pending(self, code, fill, homes, deadline)
         self._pending.add(pending)
@@ -223,13 +205,26 @@ class RADIUSClient:
             pending.giveUp("before the gateway stopped")
         for home in tuple(self._retired):
             self._close(home)
-        for homes in self._homes.values():
-            for home in homes:
-                home.stop()
+        for home in self.homes:
+            home.stop()
 
-    # Methods for _Home and _Pending
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        """
+        The servers in the role of each service, with their figures.
+        """
+        return tuple(home for homes in self._homes.values() for home in homes)
 
-    def choose(self, homes: Collection[_Home]) -> _Home | None:
+    @property
+    def waiting(self) -> int:
+        """
+        The number of requests that wait for a place, since every server has as many as it may.
+        """
+        return sum(map(len, self._queues.values()))
+
+    # Methods for Home and _Pending
+
+    def choose(self, homes: Collection[Home]) -> Home | None:
         """
         Choose one of C{homes} that has a place for a request, by the rules; None if none has.
         """
@@ -282,115 +277,6 @@ class RADIUSClient:
         return seconds * self._random.uniform(0.9, 1.1)
 
 
-class _Home:
-    """
-    A server in the role of one service, and its health.
-    """
-
-    _log = Logger()
-
-    def __init__(self, client: RADIUSClient, service: RADIUSService, transport: ITransport) -> None:
-        self._client = client
-        self._timer: IDelayedCall | None = None
-        self._probe: Deferred[Reply] | None = None
-        self._answers = 0
-        self.service = service
-        self.transport = transport
-        self.server: Server = transport.server
-        self.dead = False
-        self._retired = False
-
-    def ask(self, code: int, fill: Fill) -> Deferred[Reply]:
-        """
-        Send a request, and judge the server's health by the outcome.
-        """
-        asked = self._client.clock.seconds()
-        result: Deferred[Reply] = self.transport.ask(code, fill)
-        return result.addCallbacks(self._answered, self._unanswered, errbackArgs=(asked,))
-
-    def retire(self) -> None:
-        """
-        Don't find out any more whether the server is alive, as no new request goes to it.
-        """
-        self._revive()
-        self._retired = True
-
-    def stop(self) -> None:
-        """
-        Close the transport, and treat the server as alive when it starts again.
-        """
-        self._revive()
-        self.transport.stop()
-
-    def _answered(self, reply: Reply) -> Reply:
-        if self.dead:
-            self._log.info("{server} answers again", server=self)
-            self._revive()
-        return reply
-
-    def _unanswered(self, failure: Failure, asked: float) -> Failure:
-        now, heard = self._client.clock.seconds(), self.transport.heard
-        silent = heard is None or now - heard >= (now - asked) / 2
-        kind = failure.check(Gone, Unanswered)
-        if (kind is Gone or (kind is Unanswered and silent)) and not (self.dead or self._retired):
-            self._log.warn(
-                "{server} is dead: {why}. A server also drops in silence what it can't authenticate"
-                " (another shared secret, or a client that it doesn't know)",
-                server=self,
-                why=failure.getErrorMessage(),
-            )
-            self.dead = True
-            self._schedule()
-        return failure
-
-    def _schedule(self) -> None:
-        client = self._client
-        if self.server.statusServer:
-            seconds, what = client.probeInterval, self._ask
-        else:
-            seconds, what = client.deadTime, self._revive
-        self._timer = client.clock.callLater(client.jitter(seconds), what)
-
-    def _ask(self) -> None:
-        self._timer = None
-        if self.transport.free <= 0:
-            self._schedule()
-            return
-        self._probe = probe = self.transport.ask(STATUS_SERVER, self._client.fillProbe)
-        probe.addCallbacks(self._probeAnswered, self._probeUnanswered)
-        probe.addErrback(partial(self._log.failure, "a Status-Server packet failed"))
-
-    def _probeAnswered(self, reply: Reply) -> None:
-        self._probe = None
-        self._answers += 1
-        if self._answers >= PROBES:
-            self._answered(reply)
-        else:
-            self._schedule()
-
-    def _probeUnanswered(self, failure: Failure) -> None:
-        self._probe = None
-        failure.trap(Unanswered, CancelledError)
-        self._answers = 0
-        if self.dead:
-            self._schedule()
-
-    def _revive(self) -> None:
-        """
-        Treat the server as alive, and give its places to requests that wait.
-        """
-        self.dead = False
-        self._answers = 0
-        self._timer = cancelled(self._timer)
-        probe, self._probe = self._probe, None
-        if probe is not None:
-            probe.cancel()
-        self._client.placeFree()
-
-    def __str__(self) -> str:
-        return f"RADIUS server {self.server.host} ({self.service.value})"
-
-
 class _Pending:
     """
     A request that has no answer yet.
@@ -404,14 +290,14 @@ class _Pending:
         client: RADIUSClient,
         code: int,
         fill: Fill,
-        homes: tuple[_Home, ...],
+        homes: tuple[Home, ...],
         deadline: float,
     ) -> None:
         self._client = client
         self._code = code
         self._fill = fill
         # The servers that were asked in this round, and why the last one gave no answer.
-        self._asked: list[_Home] = []
+        self._asked: list[Home] = []
         self._why = "every one is busy"
         self._asking: Deferred[Reply] | None = None
         self._pause: IDelayedCall | None = None
@@ -425,7 +311,7 @@ class _Pending:
         """
         return self._client.choose(self._left()) is not None
 
-    def _left(self) -> list[_Home]:
+    def _left(self) -> list[Home]:
         return [home for home in self.homes if home not in self._asked]
 
     def next(self) -> None:

@@ -116,6 +116,7 @@ class RADIUSParts:
         self._environment.radius = self.client if configuration.radius.server else None
         if accounting is None:
             return
+        self._environment.spool = accounting.spool
         accounting.isOn = accounts(configuration)
         accounting.nas = NAS.of(configuration)
         accounting.deadline = configuration.radius.deadline

@@ -130,6 +130,34 @@ class Spool:
         """
         return len(self._waiting)
 
+    @property
+    def size(self) -> int:
+        """
+        The octets of these records, as its limit counts them.
+        """
+        return self._queue.size
+
+    @property
+    def limit(self) -> int:
+        """
+        The octets that they may have.
+        """
+        return self._queue.limit
+
+    @property
+    def isDurable(self) -> bool:
+        """
+        Whether the records survive the end of the process.
+        """
+        return self._queue.isDurable
+
+    @property
+    def isWaiting(self) -> bool:
+        """
+        Whether no server answers, so that nothing is sent at present.
+        """
+        return self._resumed is not None
+
     def start(self) -> None:
         """
         Open the queue, and begin to send the records that an earlier run left.

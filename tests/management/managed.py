@@ -65,6 +65,7 @@ class Managed(World):
         self.tally = self.gateway.tally
         self.tunnels: dict[str, Any] = {}
         self.radius: Any = None
+        self.spool: Any = None
         self.store: Any = None
         self.stores: Sequence[Any] = ()
         self.lastReload: ReloadOutcome | None = None

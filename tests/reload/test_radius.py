@@ -181,7 +181,10 @@ def test_fromNoServerToOne(monkeypatch: pytest.MonkeyPatch) -> None:
     clients: list[Any] = [world.service.radius]
     with pytest.raises(CallError):
         resultOf(world.caller())
+    spools: list[Any] = [world.service.spool]
     world.reload(server("192.0.2.11"))
+    spools.append(world.service.spool)
+    assert spools[0] is None and len(spools[1]) == 0
     clients.append(world.service.radius)
     assert [one is None for one in clients] == [True, False]
     resultOf(world.caller("bob")).hangUp("enough")
