@@ -1,6 +1,6 @@
 """
-Completion in bash, zsh and fish: the command C{pptpgw completion}, and the names of users and
-profiles that are completed.
+Completion in bash, zsh and fish: the command C{pptpgw completion}, and the names of users,
+profiles and operators that are completed.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def _names(
 
 userNames = partial(_names, "users")
 profileNames = partial(_names, "profiles")
+operatorNames = partial(_names, "operators")
 
 
 @command(

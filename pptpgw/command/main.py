@@ -32,6 +32,10 @@ commands = Group(
             f"{_FOLDER}.profile:group",
             "Attributes that users share: add, set, list, remove.",
         ),
+        "operator": (
+            f"{_FOLDER}.operator:group",
+            "Operators of the management interface: add, set, list, remove, token.",
+        ),
         "lockouts": (
             f"{_FOLDER}.lockouts:lockouts",
             "List who is locked out for wrong passwords, and until when.",

@@ -65,25 +65,37 @@ class Source:
         return password.decode() if self.generate else None
 
 
-def sourced(function: F) -> F:
+def passworded(function: F) -> F:
     """
     Add the options that say where a password comes from; the function is given C{source}, a
     L{Source}.
     """
 
     @wraps(function)
-    def wrapped(first: Any, *, generate: bool, stdin: bool, recoverable: bool, **more: Any) -> Any:
+    def wrapped(
+        first: Any, *, generate: bool, stdin: bool, recoverable: bool = False, **more: Any
+    ) -> Any:
         exclusive(generate=generate, stdin=stdin)
         return function(first, source=Source(generate, stdin, recoverable), **more)
 
     made: Any = wrapped
     for flag, words in (
-        ("--recoverable", "Store the password itself too, encrypted: CHAP (MD5) needs it."),
         ("--stdin", "Read the password, a line, from standard input."),
         ("--generate", "Make a random password, and print it once."),
     ):
         made = click.option(flag, is_flag=True, help=words)(made)
     return made  # type: ignore[no-any-return]
+
+
+def sourced(function: F) -> F:
+    """
+    Add the options of L{passworded}, and the one by which a password can be had back.
+    """
+    return click.option(
+        "--recoverable",
+        is_flag=True,
+        help="Store the password itself too, encrypted: CHAP (MD5) needs it.",
+    )(passworded(function))
 
 
 def _typed(name: str) -> bytes:

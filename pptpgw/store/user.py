@@ -55,7 +55,8 @@ def every(transaction: Transaction) -> list[Account]:
 
 def names(transaction: Transaction, table: str, beginning: str, most: int) -> list[str]:
     """
-    Return the first C{most} names that begin with C{beginning}, in C{users} or C{profiles}.
+    Return the first C{most} names that begin with C{beginning}, in C{users}, C{profiles} or
+    C{operators}.
     """
     rows = transaction.rows(
         f"SELECT name FROM {table} WHERE name >= ? AND SUBSTR(name, 1, ?) = ? "
