@@ -88,8 +88,8 @@ def test_aSessionFromItsBeginningToItsEnd(
     """
     A session is listed while it lasts, and its client hears that an operator has ended it.
     """
-    path = tmp_path / "folder" / "socket"
-    served = serve(management=at(path))
+    path, audit = tmp_path / "folder" / "socket", tmp_path / "audit"
+    served = serve(management=at(path), audit={"file": str(audit)})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     status, said = ask(path, "GET", "/status")
     assert status == 200 and said["state"] == "serving" and said["sessions"] == 0
@@ -104,6 +104,12 @@ def test_aSessionFromItsBeginningToItsEnd(
     served.waitFor("disconnected by uid 0")
     assert dialling.ask("ended", call["number"])["cause"]
     assert ask(path, "GET", "/sessions")[1]["total"] == 0
+    assert served.interrupt() == 0
+    events = [json.loads(line) for line in audit.read_text().splitlines()]
+    (act,) = [one for one in events if one["event"] == "operated"]
+    assert act["operator"] == act["from"] == "uid 0" and act["outcome"] == "done"
+    assert act["action"] == "DELETE /sessions/{session_id}"
+    assert act["target"] == f"/api/v1/sessions/{session['session_id']}"
 
 
 def test_aSocketThatWasLeft(serve: Serve, world: World, tmp_path: Path) -> None:

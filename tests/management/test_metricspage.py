@@ -100,7 +100,7 @@ def test_whoHangsUp() -> Deferred[None]:
             protocol: Any = await TCP4ClientEndpoint(loop, "127.0.0.1", port).connect(
                 Factory.forProtocol(Protocol)
             )
-            protocol.transport.write(b"GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n")
+            protocol.transport.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await deferLater(loop, 0.002)
             protocol.transport.abortConnection()
         assert (await get("/metrics"))[0] == 200

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.management.operation import Operation, Operations, OperatorRole
 from pptpgw.management.stream import DELAY, HEARTBEAT, STALLED, STREAMS
+from pptpgw.testing import resultOf
 from tests.logged import loggedLines
 from tests.management.asking import REMOTE, Asking, Streaming
 
@@ -218,6 +219,35 @@ def test_roles(site: Fixture) -> None:
     """
     assert site.asking.ask("GET", "/stream", host=REMOTE).status == 401
     assert not site.sources
+
+
+@pytest.mark.parametrize("change", ["token", "role", "removal", "outage"])
+def test_whoMayNoLonger(site: Fixture, change: str) -> None:
+    """
+    A stream ends soon after its reader may not read it any more, and when that can't be found out.
+    """
+    store = site.asking.store
+    for name in ("ann", "bob"):
+        resultOf(store.addOperator(name, "operator", ""))
+    tokens = [resultOf(store.addToken(name, "script")) for name in ("ann", "bob")]
+    clients = [
+        site.asking.stream("/stream", host=REMOTE, headers={"Authorization": f"Bearer {one}"})
+        for one in tokens
+    ]
+    site.clock.advance(HEARTBEAT)
+    assert [one.isOver for one in clients] == [False, False]
+    if change == "token":
+        resultOf(store.removeToken("ann", "script"))
+    elif change == "role":
+        resultOf(store.changeOperator("ann", role="viewer"))
+    elif change == "removal":
+        resultOf(store.removeOperator("ann"))
+    else:
+        store.database.fault = "no database"
+    site.clock.advance(HEARTBEAT)
+    assert [one.isOver for one in clients] == [True, change == "outage"]
+    clients[1].hangUp()
+    assert [one.closed for one in site.sources] == [1, 1]
 
 
 def test_audit(site: Fixture) -> None:
