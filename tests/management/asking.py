@@ -233,7 +233,7 @@ class Asking:
         path: str,
         body: object = None,
         host: Any = LOCAL,
-        headers: Mapping[str, str] = {},
+        headers: Any = None,
         **query: Any,
     ) -> Answer:
         """
@@ -241,11 +241,11 @@ class Asking:
 
         @param path: the path below C{/api/v1}.
         @param body: what the body says, if there is one.
-        @param headers: headers besides the usual ones.
+        @param headers: headers besides the usual ones, texts by their names.
         """
         text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
         octets = b"" if body is None else json.dumps(body).encode()
-        every = {"Content-Type": "application/json", **headers}
+        every = {"Content-Type": "application/json", **(headers or {})}
         answer = self.raw(method, f"{BASE}{path}?{text}", octets, host, **every)
         self._check(method, path, answer)
         return answer

@@ -242,8 +242,7 @@ class TestTrace:
         ask = gateway.asking.ask
         assert ask("GET", "/trace").status == 400
         assert ask("GET", "/trace", user="alice", address=HOME).status == 400
-        late: dict[str, Any] = {"for": 3601}
-        assert ask("GET", "/trace", user="alice", **late).status == 400
+        assert ask("GET", "/trace", user="alice", **{"for": 3601}).status == 400
 
     def test_document(self, gateway: Fixture) -> None:
         """

@@ -70,7 +70,7 @@ class Running:
         """
         Make a request, in a thread.
         """
-        (port,) = self.service._listening.ports
+        ((port,),) = (one.ports for one in self.service._open.values())
         number = port.getHost().port
 
         def do() -> Reply:
