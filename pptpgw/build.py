@@ -151,6 +151,7 @@ def build(
         sessions=environment.sessions,
         filters=makeFilters(configuration),
     )
+    judging.inUse = lambda: (line.link.settings for line in gateway.lines)
     if configuration.network.masquerade:
         masquerade = Masquerade(reactor, configuration.network.interface)
         gateway.health.append(masquerade)

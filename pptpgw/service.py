@@ -161,6 +161,8 @@ class GatewayService(Stages):
         """
         if not self.begun:
             self.privilegedStartService()
+        # That of an earlier run, if it was stopped by one.
+        self._drain.end()
         super().startService()
         self.started = time()
         # Nobody is answered before the reactor runs.

@@ -63,6 +63,24 @@ def test_whatManagementSees() -> None:
         service.wouldChange()
 
 
+def test_aDrainEndsWithTheRun() -> None:
+    """
+    A service that is drained, stops then, and is started again takes calls.
+    """
+    reactor = MemoryReactorClock()
+    service = GatewayService(reactor, Configuration(), Portal(SubscriberRealm(), []))
+    for one in list(service.services):
+        one.disownServiceParent()
+    service.startService()
+    ended: list[bool] = []
+    service.drain(stop=True).addCallback(ended.append)
+    assert service.running
+    reactor.advance(0.1)
+    assert (ended, service.drained, bool(service.running)) == ([True], True, False)
+    service.startService()
+    assert (service.draining, service.drained) == (None, False)
+
+
 def test_twoInOneParent() -> None:
     """
     A program may have several gateways.

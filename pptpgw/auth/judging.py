@@ -38,6 +38,7 @@ class Judging:
     @ivar settings: the settings of links to come.
     @ivar sections: the names of the sections that checkers and links have been given.
     @ivar services: the checkers, authentication protocols and EAP methods that are services.
+    @ivar inUse: returns the settings of the current links.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class Judging:
         self._alive = self._services(self.checkers, self.settings)
         for _, service in self._alive.values():
             self.services.addService(service)
-        # The timers that stop services which aren't used any more.
+        self.inUse: Callable[[], Iterable[LinkSettings]] = tuple
+        # The services that were replaced, each with the timer that stops it.
         self._retired: dict[IService, IDelayedCall] = {}
         self.services.addService(Part("replaced checkers", stop=self._stop))
 
@@ -129,7 +131,7 @@ class Judging:
         def apply() -> None:
             used = {id(one) for one in _plugins(checkers, settings)}
             for key in [key for key in self._alive if key not in used]:
-                self._retire(self._alive.pop(key)[1])
+                self._retire(*self._alive.pop(key))
             self._alive |= alive
             self._names, self.checkers, self.settings = names, checkers, settings
             self.authenticator.portal = portal
@@ -167,12 +169,19 @@ class Judging:
         for name in names:
             yield old.get(name) or makeNamed(name)
 
-    def _retire(self, service: IService) -> None:
+    def _retire(self, plugin: object, service: IService) -> None:
         """
-        Stop C{service} when every claim that it may be judging has a verdict.
+        Stop C{service} when every claim that C{plugin} may be judging has a verdict, and no link
+        that is left authenticates by it.
         """
         reactor = self._environment.reactor
-        self._retired[service] = reactor.callLater(JUDGING_SECONDS, self._remove, service)
+        self._retired[service] = reactor.callLater(JUDGING_SECONDS, self._look, plugin, service)
+
+    def _look(self, plugin: object, service: IService) -> None:
+        if any(one is plugin for settings in self.inUse() for one in _plugins((), settings)):
+            self._retire(plugin, service)
+        else:
+            self._remove(service)
 
     def _remove(self, service: IService) -> None:
         cancelled(self._retired.pop(service))

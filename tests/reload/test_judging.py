@@ -12,17 +12,19 @@ import pytest
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.filepath import FilePath
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from pptpgw.auth import judging
 from pptpgw.auth.chain import makeNamed
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.eaptls import TLSMethod, makeContext
+from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.kind import NoSettings
 from pptpgw.config.section import AuthSection, LinkSection, PluginsSection
 from pptpgw.error import CallError, ConfigurationError
-from pptpgw.interfaces import IConfigurable, IReloadable
+from pptpgw.interfaces import IConfigurable, IConfiguredProtocol, IReloadable
 from pptpgw.sessions.lockout import JUDGING_SECONDS
 from pptpgw.testing import PASSWORD, resultOf
 from tests.certificates import SERVER, Authority
@@ -199,6 +201,50 @@ def test_theNameOfTheGateway(tmp_path: Path) -> None:
     reloaded = resultOf(world.service.reload(Configuration(link=LinkSection(name="gate"))))
     assert [one.name for one in reloaded.applied] == ["[link] name"]
     resultOf(world.call())
+
+
+class Lasting(Service):
+    """
+    An authentication protocol that is a service, made anew for each configuration.
+    """
+
+    settings = NoSettings
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+        self.methods = ()
+        for name in ("number", "algorithm", "earnsKeys", "strength", "makeAuthenticator"):
+            setattr(self, name, getattr(MSCHAPV2, name))
+        self.name, self.description = "mschapv2", "one that lives"
+        self.credentials = MSCHAPV2.credentials
+        protocol: Any = self
+        alsoProvides(protocol, IConfiguredProtocol)
+
+    def configured(self, settings: Any, environment: Any, judged: Any) -> Lasting:
+        return Lasting(self._told)
+
+    def stopService(self) -> None:
+        Service.stopService(self)
+        self._told.append("stopped")
+
+
+def test_aProtocolThatLinksStillUse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It lives as long as one of the links that began with it, since the peer may negotiate anew.
+    """
+    told: list[str] = []
+    monkeypatch.setattr(LinkSection, "methods", lambda section: (Lasting(told),))
+    world = World()
+    services = world.service._parts.judging.services
+    services.privilegedStartService()
+    services.startService()
+    call = resultOf(world.call())
+    world.reload("[link]\nmru = 1300")
+    world.rest(3 * JUDGING_SECONDS)
+    assert told == []
+    call.hangUp("enough")
+    world.rest(2 * JUDGING_SECONDS)
+    assert told == ["stopped"]
 
 
 @shows("[eap] certificate", "[eap] key", "[eap] ca", "[eap] identity", "[eap] methods")
