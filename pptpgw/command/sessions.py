@@ -4,6 +4,7 @@ The commands on the sessions of a running gateway: C{pptpgw sessions}, C{session
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -116,8 +117,10 @@ async def find(gateway: Gateway, name: str) -> Session:
     except NotDone as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        every = await gateway.list("/sessions")
-        own = [one for one in every if one["user"] == name]
+        # In a filter these signs stand for others.
+        pattern = re.sub(r"([*?[])", r"[\1]", name)
+        alike = await gateway.list("/sessions", {"user": pattern})
+        own = [one for one in alike if one["user"] == name]
         if len(own) > 1:
             identifiers = ", ".join(one["session_id"] for one in own)
             raise ConfigurationError(

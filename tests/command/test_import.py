@@ -126,6 +126,25 @@ class TestImport:
             assert f"{count} users are added" in terminal.text
             assert ("judging" in terminal.text) is shown
 
+    def test_interrupted(self, configuration: Path, tmp_path: Path) -> None:
+        """
+        Ctrl-C ends an import at once, and nothing is imported.
+        """
+        path = tmp_path / "secrets"
+        path.write_text("".join(f"u{one} * x 10.88.0.1\n" for one in range(50_000)))
+        terminal = Terminal()
+        environment = {"PATH": os.environ["PATH"], "TERM": "xterm"}
+        command = (*COMMAND, "import", str(path), "--config", str(configuration))
+        process = terminal.run(*command, env=environment)
+        terminal.waitFor("judging")
+        terminal.type(b"\x03")
+        try:
+            assert terminal.end(process) == 130
+        finally:
+            terminal.close()
+        assert "Traceback" not in terminal.text
+        assert not (tmp_path / "accounts.sqlite").exists()
+
 
 class TestExport:
     async def fill(self, pptpgw: Command) -> None:

@@ -26,9 +26,9 @@ class Live:
     A gateway in memory with sessions of alice and of bob, who has two.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *users: bytes) -> None:
         self.world = Managed()
-        for name in (b"alice", b"bob", b"bob"):
+        for name in users or (b"alice", b"bob", b"bob"):
             self.world.setUpCall(name)
 
     @property
@@ -40,14 +40,16 @@ class Live:
 
 
 @asynccontextmanager
-async def live(configuration: Path) -> AsyncIterator[Live]:
+async def live(configuration: Path, *users: bytes) -> AsyncIterator[Live]:
     """
     While this context lasts, a gateway runs where C{configuration} says.
+
+    @param users: who has sessions.
     """
     place = f"unix:{configuration.parent}/management.sock:mode=600"
     with configuration.open("a") as file:
         file.write(f'[management]\nendpoints = ["{place}"]\n')
-    gateway = Live()
+    gateway = Live(*users)
     service = ManagementService(reactor, ManagementSection((place,)), gateway.world)
     service.privilegedStartService()
     try:
@@ -107,6 +109,16 @@ class TestSessions:
         assert nobody.error == (
             "pptpgw: there is no session ca/rol, and no user of this name is connected\n"
         )
+
+    async def test_oddNames(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        A name is no pattern, and case matters in it.
+        """
+        users = (b"a[b", b"A[B", b"a*", b"ab", b"[x]")
+        async with live(configuration, *users) as gateway:
+            for user in gateway.users:
+                shown = json.loads((await pptpgw("session", "show", user, "--json")).out)
+                assert shown["user"] == user
 
     async def test_set(self, pptpgw: Command, configuration: Path) -> None:
         words = ["--send-rate", "2M", "--session-timeout", "1h", "--volume", "1GiB"]
