@@ -14,6 +14,7 @@ import pytest
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.strcred import ICheckerFactory
+from twisted.internet import reactor
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -29,6 +30,7 @@ from pptpgw.networks.generic.plugin import GenericNetwork, declarer
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import DrivenLink, ExchangePair, makeEnvironment, makeProtocol
 from tests.auth.test_authenticator import authenticator
+from tests.command.test_live import live
 from tests.networks.generic.ends import session
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +101,26 @@ def test_everyKindOfPluginIsNamed() -> None:
     rows = re.findall(r"^\| (.+) \| `(I\w+)` \| `(.+)` \| `(.+)` \|$", GUIDE, re.MULTILINE)
     kinds = [(kind.words, face.__name__, kind.group, kind.chosen) for face, kind in KINDS.items()]
     assert sorted(rows) == sorted(kinds)
+
+
+async def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The command asks the gateway that the configuration names, and prints a table.
+    """
+    made, (row,) = added("pptpgw/command/calls.py"), hunks("pptpgw/command/main.py")
+    assert f'"calls": (f"{{_FOLDER}}.calls:calls", "{made["calls"].short_help}"),' in row
+    configuration = tmp_path / "pptpgw.toml"
+    configuration.touch()
+    async with live(configuration, b"alice") as gateway:
+        words = ["--config", str(configuration)]
+        await made["calls"].main(words, standalone_mode=False).perform(reactor)
+        assert capsys.readouterr().out == "Nobody is being set up.\n"
+        gateway.world.placeCall(gateway.world.connect())
+        gateway.world.run(0.003)
+        await made["calls"].main(words, standalone_mode=False).perform(reactor)
+    head, caller = capsys.readouterr().out.splitlines()
+    assert head.split() == ["CALLER", "PHASE", "AGE"]
+    assert caller.split()[0] == "192.0.2.7"
 
 
 def test_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
