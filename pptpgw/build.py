@@ -17,7 +17,7 @@ from pptpgw.auth.judging import Judging
 from pptpgw.config import discovery as plugin
 from pptpgw.config.configuration import SECTIONS, Configuration, sectionName
 from pptpgw.config.environment import Environment
-from pptpgw.config.reload import Follow, Plan
+from pptpgw.config.reload import Follow, Plan, SectionInForce, sectionsInForce
 from pptpgw.counting.counters import Counters
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -87,6 +87,14 @@ class GatewayParts:
             self._held(),
         )
 
+    def sections(self) -> Iterator[SectionInForce]:
+        """
+        Iterate over the sections of the configuration in force.
+        """
+        environment = self.environment
+        plugged = (*environment.plugged, *self.judging.plugged(environment.configuration))
+        return sectionsInForce(environment, plugged, self._held())
+
     def _held(self) -> dict[str, str]:
         """
         Return the keys and sections that need a restart although their rows say otherwise, because
@@ -97,7 +105,7 @@ class GatewayParts:
         # Sections of plugins that other plugins have chosen, such as address pools.
         known = {sectionName(one.factory) for one in environment.plugged}
         known |= self.judging.sections | SECTIONS.keys()
-        for section in environment.used - known:
+        for section in environment.used.keys() - known:
             held[f"[{section}]"] = f"{section} reads its section at the start only"
         for one in environment.plugged:
             if IReloadable.providedBy(one.part):

@@ -24,6 +24,8 @@ from pptpgw.build import build
 from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration, choiceOf
+from pptpgw.config.environment import Plugged
+from pptpgw.config.reload import SectionInForce
 from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
@@ -132,7 +134,7 @@ class GatewayService(Stages):
         Return what stands in the configuration and has no effect, one line each.
         """
         methods = (f"eap.{name}" for name in self.configuration.eap.methods)
-        used = self._environment.used.union(methods)
+        used = self._environment.used.keys() | set(methods)
         return [
             f"[{name}] stands in the configuration, but {choiceOf(name, section)} doesn't name "
             f"{name.removeprefix('eap.')}"
@@ -184,6 +186,20 @@ class GatewayService(Stages):
         See L{IGatewayService}.
         """
         return self._environment.configuration
+
+    @property
+    def sections(self) -> Sequence[SectionInForce]:
+        """
+        See L{IGatewayService}.
+        """
+        return tuple(self._parts.sections())
+
+    @property
+    def plugged(self) -> Sequence[Plugged]:
+        """
+        See L{IGatewayService}.
+        """
+        return self._environment.plugged
 
     @property
     def radius(self) -> Any:

@@ -34,6 +34,7 @@ from pptpgw.interfaces import (
     ISessionObserver,
     ITunnel,
 )
+from pptpgw.networks.ipv4.plugin import IPv4Section
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.radius.checker import RADIUSChecker
@@ -61,6 +62,33 @@ def test_whatManagementSees() -> None:
     assert (list(service.lines), list(service.faults), service.drained) == ([], [], False)
     with pytest.raises(ConfigurationError, match="no configuration file to read again"):
         service.wouldChange()
+
+
+def test_sectionsInForce() -> None:
+    """
+    The sections of plugins in use are there, and say of each key what a reload does with it.
+    """
+    service = GatewayService(MemoryReactorClock(), Configuration(), Portal(SubscriberRealm(), []))
+    sections = {one.name: one for one in service.sections}
+    assert {"listen", "limits", "ipv4", "pptp"} <= set(sections)
+    assert sections["ipv4"].values == IPv4Section()
+    assert {one.factory.name for one in service.plugged} >= {"ipv4", "pptp", "python"}
+    text = """
+        [limits]
+        max-sessions = 5
+        [ipv4]
+        dns = ["192.0.2.1"]
+        local = "10.0.0.1"
+        [pptp]
+        port = 7
+        [auth]
+        checkers = ["accounts"]
+    """
+    changes = service.wouldChange(parse(text, "x")).changes
+    assert len(changes) == 5
+    for change in changes:
+        applies = sections[change.section].applies[change.key]
+        assert (applies.effect, applies.reason) == (change.effect, change.reason)
 
 
 def test_aDrainEndsWithTheRun() -> None:

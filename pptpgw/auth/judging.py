@@ -61,7 +61,7 @@ class Judging:
         configureCheckers(self.checkers, environment)
         self.authenticator = Authenticator(portal)
         self.settings = linkSettings(environment, portal.listCredentialsInterfaces())
-        self.sections = environment.used - before
+        self.sections = environment.used.keys() - before
         self.services = Stages(environment.reactor, "who judges callers")
         self._numbers = count(1)
         self._alive = self._services(self.checkers, self.settings)

@@ -41,7 +41,7 @@ class Environment:
 
     @ivar sessions: the registry of sessions, which the gateway is given too.
     @ivar spool: the L{pptpgw.radius.spool.Spool} of accounting records; None if there is none.
-    @ivar used: the names of the sections that plugins were given.
+    @ivar used: the types of the sections that plugins were given, by the names of the sections.
     @ivar plugged: the objects of plugins.
     """
 
@@ -53,7 +53,7 @@ class Environment:
     radius: Any = None
     spool: Any = None
     store: IStore | None = None
-    used: set[str] = field(default_factory=set)
+    used: dict[str, type] = field(default_factory=dict)
     plugged: list[Plugged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,8 +77,9 @@ class Environment:
         """
         See L{IEnvironment.settings}.
         """
-        self.used.add(sectionName(plugin))
-        return self.configuration.section(plugin)
+        section = self.configuration.section(plugin)
+        self.used[sectionName(plugin)] = type(section)
+        return section
 
     def plug(self, factory: Any, part: object) -> None:
         """

@@ -62,6 +62,22 @@ the reason.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class SectionInForce:
+    """
+    A section of the configuration in force.
+
+    @ivar name: its name, as the file has it.
+    @ivar values: its values, a dataclass with rows of L{pptpgw.config.kind.key}.
+    @ivar applies: what a reload does with a new value of each key, by the name of the key. A plugin
+        may say for certain values that they need a restart all the same.
+    """
+
+    name: str
+    values: Any
+    applies: Mapping[str, Applies]
+
+
 class Plan:
     """
     A reload that has been judged, and that changes nothing before L{apply}.
@@ -139,18 +155,52 @@ What a reload does with each key that differs, by section and attribute.
 
 
 def _rows(old: Configuration, new: Configuration, plugged: Iterable[Plugged], held: Held) -> Rows:
-    follows = {sectionName(one.factory): IReloadable.providedBy(one.part) for one in plugged}
-    rows = {}
-    for section, before, after in _sections(old, new):
-        for key in _different(before, after):
-            applies = key.applies or NEW
-            if key.applies is None and not follows.get(section, True):
-                applies = restart(f"{section} reads its section at the start only")
-            reason = held.get(f"[{section}] {key.name}") or held.get(f"[{section}]")
-            if reason and applies.effect is not Effect.RESTART:
-                applies = restart(reason)
-            rows[section, key.attribute] = applies
-    return rows
+    follows = _following(plugged)
+    return {
+        (section, key.attribute): _applying(section, key, follows, held)
+        for section, before, after in _sections(old, new)
+        for key in _different(before, after)
+    }
+
+
+def _following(plugged: Iterable[Plugged]) -> dict[str, bool]:
+    """
+    Return whether the plugin that has a section follows it, by the name of the section.
+    """
+    return {sectionName(one.factory): IReloadable.providedBy(one.part) for one in plugged}
+
+
+def _applying(section: str, key: Key, follows: Mapping[str, bool], held: Held) -> Applies:
+    """
+    Return what a reload does with a new value of C{key}.
+    """
+    applies = key.applies or NEW
+    if key.applies is None and not follows.get(section, True):
+        applies = restart(f"{section} reads its section at the start only")
+    reason = held.get(f"[{section}] {key.name}") or held.get(f"[{section}]")
+    if reason and applies.effect is not Effect.RESTART:
+        applies = restart(reason)
+    return applies
+
+
+def sectionsInForce(
+    environment: Environment, plugged: Iterable[Plugged], held: Held
+) -> Iterator[SectionInForce]:
+    """
+    Iterate over the sections of the configuration in force: those that are always there, and those
+    of plugins.
+
+    @param plugged: the objects of the plugins that follow the configuration.
+    """
+    configuration, follows = environment.configuration, _following(plugged)
+    sections: dict[str, Any] = {name: getattr(configuration, name) for name in SECTIONS}
+    for name, type_ in environment.used.items():
+        if type_ not in SECTIONS.values():
+            sections[name] = configuration.sections.get(name, type_())
+    for name, values in {**sections, **configuration.sections}.items():
+        keys = keysOf(type(values)).values()
+        applies = {key.name: _applying(name, key, follows, held) for key in keys}
+        yield SectionInForce(placeOf(name), values, applies)
 
 
 def _merged(old: Configuration, new: Configuration, rows: Rows) -> Configuration:

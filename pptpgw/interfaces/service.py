@@ -158,6 +158,14 @@ class IGatewayService(Interface):
     configuration: Any = Attribute(
         "The L{pptpgw.config.configuration.Configuration} in force. A reload replaces it."
     )
+    sections: Sequence[Any] = Attribute(
+        "The sections of the configuration in force, each a "
+        "L{pptpgw.config.reload.SectionInForce}, with the defaults of those that the file leaves "
+        "out."
+    )
+    plugged: Sequence[Any] = Attribute(
+        "The objects that plugins have made, each a L{pptpgw.config.environment.Plugged}."
+    )
     started: float | None = Attribute(
         "When the gateway began to take calls, in seconds since 1970; None if it doesn't run."
     )

@@ -10,6 +10,7 @@ from pptpgw.interfaces import IGatewayService
 from pptpgw.management.accounts import Accounts
 from pptpgw.management.attempts import AttemptList
 from pptpgw.management.capture import Captures
+from pptpgw.management.configuration import ConfigurationInForce
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operation
 from pptpgw.management.pools import Pools
@@ -46,6 +47,7 @@ def operations(
         Profiles(accounts),
         Pools(gateway),
         RADIUS(gateway, now),
+        ConfigurationInForce(gateway),
         AttemptList(gateway, now),
         Trace(gateway.attempts),
         Captures(gateway, now),

@@ -15,6 +15,8 @@ from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.environment import Plugged
+from pptpgw.config.reload import SectionInForce, sectionsInForce
 from pptpgw.counting.counters import Totals
 from pptpgw.interfaces import (
     Change,
@@ -75,6 +77,14 @@ class Managed(World):
     @property
     def lines(self) -> Collection[Any]:
         return self.gateway.lines
+
+    @property
+    def sections(self) -> Sequence[SectionInForce]:
+        return tuple(sectionsInForce(self.environment, self.environment.plugged, {}))
+
+    @property
+    def plugged(self) -> Sequence[Plugged]:
+        return self.environment.plugged
 
     @property
     def lockouts(self) -> Lockout:
