@@ -276,11 +276,14 @@ class ManagementSection:
     @ivar hosts: the names of this machine, besides its addresses and localhost, by which browsers
         and programs may address the management interface.
     @ivar metricsPublic: whether whoever can connect may read the metrics.
+    @ivar history: the file that keeps the figures of the last 30 days, for plots; empty: they are
+        kept in memory.
     """
 
     endpoints: tuple[str, ...] = key(ENDPOINTS, DEFAULT_MANAGEMENT, LIVE)
     hosts: tuple[str, ...] = key(HOSTS, (), LIVE)
     metricsPublic: bool = key(BOOLEAN, False, LIVE)
+    history: str = key(FILE, "", restart("it is read when the gateway starts"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ that counting a packet increments one set of counters only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 LOST = "lost before it reached us"
 """
@@ -78,6 +79,20 @@ class Counters:
         }
 
 
+class Traffic(NamedTuple):
+    """
+    The figures that are looked at every second.
+
+    @ivar discards: the number of discards for all reasons.
+    """
+
+    octetsReceived: int
+    octetsSent: int
+    packetsReceived: int
+    packetsSent: int
+    discards: int
+
+
 class Totals:
     """
     The gateway's own counters: of everything outside of sessions, of ended and of current sessions.
@@ -116,3 +131,17 @@ class Totals:
         for counters in self.parts():
             total.add(counters)
         return total
+
+    def traffic(self) -> Traffic:
+        """
+        Return some of the figures until now. This takes half as long as L{sum}.
+        """
+        octetsReceived = octetsSent = packetsReceived = packetsSent = discards = 0
+        for one in self.parts():
+            octetsReceived += one.octetsReceived
+            octetsSent += one.octetsSent
+            packetsReceived += one.packetsReceived
+            packetsSent += one.packetsSent
+            if one.discards:
+                discards += sum(one.discards.values())
+        return Traffic(octetsReceived, octetsSent, packetsReceived, packetsSent, discards)

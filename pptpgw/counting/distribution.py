@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import sub
 
 
 class Distribution:
@@ -33,3 +34,21 @@ class Distribution:
         """
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def quantile(self, part: float, since: Sequence[int] | None = None) -> float | None:
+        """
+        Estimate the value that the part C{part} of all values doesn't exceed: the values of a range
+        count as if they were spread evenly, and those of the last range as its lower bound.
+
+        @param since: the L{counts} of an earlier time, whose values are left out.
+        @return: the value; None if there are no values.
+        """
+        counts = self.counts if since is None else list(map(sub, self.counts, since))
+        left = part * sum(counts)
+        lower = 0.0
+        for bound, count in zip(self.bounds, counts, strict=False):
+            if count and left <= count:
+                return lower + (bound - lower) * left / count
+            left -= count
+            lower = bound
+        return lower if any(counts) else None

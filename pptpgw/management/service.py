@@ -5,6 +5,7 @@ The service of the management interface.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -31,6 +32,7 @@ from pptpgw.management.access import Access
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
+from pptpgw.management.history import History
 from pptpgw.management.metrics.delay import ReactorDelay
 from pptpgw.management.metrics.figures import Figures
 from pptpgw.management.metrics.page import MetricsPage
@@ -40,13 +42,19 @@ from pptpgw.management.rates import Rates
 from pptpgw.management.site import APIResource, ManagementSite, assertRole
 from pptpgw.management.stream import Streams
 from pptpgw.management.subjects import operations
+from pptpgw.ports.keptfile import KeptFile
 from pptpgw.ports.listening import Listening, endpointFromString, isLoopback, wordsOf
 from pptpgw.ports.unixsocket import prepare
 from pptpgw.timing.timer import cancelled
 
 LOOK_SECONDS = 1.0
 """
-Seconds between two looks at what nobody reports.
+Seconds between two looks at what nobody reports, and at the figures of the history.
+"""
+
+LARGEST_HISTORY = 1 << 20
+"""
+The most octets that the file of the history may have.
 """
 
 _EXPOSED = (
@@ -102,10 +110,14 @@ class ManagementService(Service):
             inThreads(reactor),
             now,
         )
+        path = section.history
+        file = KeptFile(reactor, Path(path), LARGEST_HISTORY) if path else None
+        self._history = History(reactor, gateway, self._delay.seconds, now, file)
         self.operations = Operations(
             (
                 *self.operating.operations(),
                 *Events(log).operations(),
+                *self._history.operations(),
                 *operations(gateway, self._rates, now),
             )
         )
@@ -172,21 +184,25 @@ class ManagementService(Service):
 
     def stopService(self) -> Deferred[Any]:
         """
-        End all streams, and close the ports.
+        End all streams, close the ports, and write the file of the history.
 
-        @return: fires when the ports are closed.
+        @return: fires when that is done.
         """
         Service.stopService(self)
+        closing: list[Deferred[Any]] = []
         self._rates.stop()
         self.operating.stop()
         self._store.close()
-        self._look = cancelled(self._look)
+        if self._look is not None:
+            self._look = cancelled(self._look)
+            closing.append(self._history.stop())
         self._gateway.sessions.removeObserver(self._witness)
         self._streams.stop()
         self._delay.stop()
         self._figures.stop()
         open, self._open = self._open, {}
-        return DeferredList([listening.close() for listening in open.values()])
+        closing += [listening.close() for listening in open.values()]
+        return DeferredList(closing)
 
     def _made(self, section: ManagementSection) -> dict[str, IStreamServerEndpoint]:
         """
@@ -215,11 +231,13 @@ class ManagementService(Service):
                 self._log.warn("no operator can log in: {error}", error=str(error))
         if self.running and self._open and self._look is None:
             self._gateway.sessions.addObserver(self._witness)
+            self._history.start()
             self._watch()
 
     def _watch(self) -> None:
         self._look = self._reactor.callLater(LOOK_SECONDS, self._watch)
         self._witness.look()
+        self._history.sample()
 
     async def _assertMayRead(self, request: Request) -> None:
         """

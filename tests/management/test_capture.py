@@ -233,7 +233,8 @@ def test_problems(gateway: Fixture) -> None:
     assert ask("GET", "/sessions/nothing/capture").status == 404
     assert ask("GET", "/capture").status == 400
     assert ask("GET", "/capture", user="a", address="b").status == 400
-    assert ask("GET", "/capture", user="a", **{"for": 3601}).status == 400
+    long: Any = {"user": "a", "for": 3601}
+    assert ask("GET", "/capture", **long).status == 400
     assert ask("GET", "/capture", user="a", size=1 << 40).status == 400
 
 
