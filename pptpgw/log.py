@@ -8,6 +8,7 @@ The rules:
    before any observer sees the event.
  - A line about a session, or about a call that may become one, begins with its identifier in
    brackets. The audit and the store use the same identifier.
+ - Lines below the L{Threshold} are left out.
  - Code asks a L{Quota} before it logs a line that anybody can cause. Lines that are left out are
    counted, and one line a minute for each kind says how many they were.
 
@@ -17,6 +18,7 @@ Twisted's own loggers stay as they are, as the process may belong to another app
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 from twisted import logger
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -132,6 +134,26 @@ def _told(value: object) -> object:
     return EscapedFailure(value) if isinstance(value, Failure) else Escaped(str(value))
 
 
+class Threshold:
+    """
+    What is left out of pptpgw's own log, in the whole process.
+
+    @ivar level: the least level of a line that is logged. Failures of the program are critical, and
+        are always logged.
+    """
+
+    __slots__ = ("level",)
+
+    def __init__(self) -> None:
+        self.level: Any = logger.LogLevel.debug
+
+
+THRESHOLD = Threshold()
+"""
+The threshold of all loggers.
+"""
+
+
 class Logger(logger.Logger):
     """
     The logger of every module of pptpgw, which escapes values and adds the session's identifier.
@@ -144,6 +166,8 @@ class Logger(logger.Logger):
         @param values: C{session} is the identifier of the session that the line is about. Its
             default is the identifier given to L{about}, if any.
         """
+        if level < THRESHOLD.level:
+            return
         session = values.setdefault("session", _session.get())
         if not session:
             del values["session"]

@@ -12,6 +12,7 @@ from pptpgw.management.attempts import AttemptList
 from pptpgw.management.capture import Captures
 from pptpgw.management.configuration import ConfigurationInForce
 from pptpgw.management.lockouts import Lockouts
+from pptpgw.management.loglevel import LogLevels
 from pptpgw.management.operation import Operation
 from pptpgw.management.pools import Pools
 from pptpgw.management.profiles import Profiles
@@ -48,6 +49,7 @@ def operations(
         Pools(gateway),
         RADIUS(gateway, now),
         ConfigurationInForce(gateway),
+        LogLevels(),
         AttemptList(gateway, now),
         Trace(gateway.attempts),
         Captures(gateway, now),
