@@ -27,7 +27,7 @@ def write() -> list[str]:
     """
     Log a line of each level, and return those that are written.
     """
-    log = Logger()
+    log = Logger(namespace="pptpgw.test")
     with loggedLines() as lines:
         for level in ("debug", "info", "warn", "error"):
             getattr(log, level)("{text}", text=level)
