@@ -5,11 +5,16 @@ Tests that compare our texts of control frames with those of pppd, line by line.
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from pptpgw.ppp.wire import ppp
 from tests.lab.peers import Network
 from tests.lab.printer import Frame, printed
+from tests.lab.server import ALICE, StartGateway
 from tests.ppp.decode.pppd import DECODER, hiding, recorded
 
 TYPES = {
@@ -39,6 +44,45 @@ def test_anyPacketsOfControlProtocols(network: Network, tmp_path: Path) -> None:
     pairs = [(text, mine) for text, mine in zip(texts, ours, strict=True) if text is not None]
     assert len(pairs) > 250
     assert [mine for _, mine in pairs] == [hiding(text) for text, _ in pairs]
+
+
+TELLING = Path(__file__).with_name("telling.py")
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("mschapv2", ["require-mppe-128", "+ipv6"]),
+        ("mschap", ["require-mppe-128", "refuse-mschap-v2"]),
+        ("chap", ["nomppe"]),
+        ("pap", ["nomppe", "novj", "nobsdcomp", "nodeflate"]),
+        ("eap", ["nomppe", "mru", "1000", "asyncmap", "0"]),
+    ],
+)
+def test_theFramesOfACall(
+    method: str, options: list[str], network: Network, startGateway: StartGateway
+) -> None:
+    """
+    What one end says that it sent, the other end says that it received, in the same words. The
+    first frames may be lost, since the ends aren't ready at the same time.
+    """
+    gateway = startGateway(
+        program=TELLING,
+        link={"authentication": [method], "encryption": "prefer"},
+        network={"protocols": ["ipv4", "ipv6"]},
+    )
+    caller = network.host().call(*ALICE, *options).up()
+    assert caller.hangUp() == 5
+    gateway.waitFor("ended after")
+    told = [hiding(one) for one in re.findall(r"followed: rcvd (\[.*)", gateway.text)]
+    sent = [hiding(one) for one in caller.sent(".")]
+    received = [hiding(one) for one in caller.received(".")]
+    followed = re.findall(r"followed: sent (\[.*)", gateway.text)
+    assert min(len(told), len(received)) >= 8
+    # pppd reads frames of LCP and of networks from two places, so it may change their order.
+    assert not Counter(told) - Counter(sent)
+    assert not Counter(received) - Counter(followed)
+    assert any("IPCP ConfAck" in one and "addr 10.77.0." in one for one in told)
 
 
 def _frame(source: random.Random) -> Frame:

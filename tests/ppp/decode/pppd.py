@@ -24,6 +24,9 @@ A decoder of all protocols that pppd knows.
 _OCTETS = r"((?:(?<=[^0-9a-f])[0-9a-f]{2} ?)+)"
 
 
+_PROOF = re.compile(r"\b([SC]=)([0-9A-F]+)")
+
+
 def recorded() -> list[tuple[int, bytes, str]]:
     """
     Return protocol number, information and pppd's text of each frame of C{pppd.txt}.
@@ -39,13 +42,16 @@ def hiding(text: str) -> str:
     """
     if text.startswith("[CHAP"):
         text = re.sub(r"<([0-9a-f]*)>, name", lambda one: f"{_hidden(one)}, name", text)
-        text = re.sub(r"\b([SC]=)([0-9A-F]+)", lambda one: f"{one[1]}<{len(one[2])} hidden>", text)
+        text = _PROOF.sub(lambda one: f"{one[1]}<{len(one[2])} hidden>", text)
     elif text.startswith("[PAP AuthReq"):
         text = re.sub(rf"(?<=hidden>) {_OCTETS}(?=])|(?<=]) {_OCTETS}$", _spaced, text)
     elif text.startswith("[EAP") and " Nak " not in text:
         text = text.replace("  ", " ")
         text = re.sub(r"(?<=Value )((?:[0-9a-f]{2} ?)+)(?=>)", _hidden, text)
         text = re.sub(r"<([0-9a-f]{4,})>(?=, <Name)", _hidden, text)
+        text = _PROOF.sub(lambda one: f"{one[1]}<{len(one[2])} hidden>", text)
+        # pppd prints the message of a Success or a Failure twice.
+        text = re.sub(r'(?<=">)\.\.\.(?=])', "", text)
         text = re.sub(r"(?<!Windows) ((?:[0-9a-f]{2} ?)+)(?=]|$)", _spaced, text)
     return text
 
