@@ -67,7 +67,7 @@ class Frame(NamedTuple):
     @ivar seconds: when it was sent or received, in seconds since the attempt began.
     @ivar isSent: whether the gateway sent it.
     @ivar protocol: its PPP protocol number.
-    @ivar information: the first octets of its information field.
+    @ivar information: the first octets of its information field, never with a password in clear.
     @ivar size: the length of the whole information field in octets.
     """
 

@@ -115,7 +115,6 @@ class ControlProtocol(Automaton):
     @ivar peerMRU: the largest packet that may be sent, in octets.
     @ivar reason: why the protocol ended or is ending; empty otherwise.
     @ivar discarded: how many packets were silently discarded.
-    @ivar trace: called with a line about each packet, or None.
     """
 
     __slots__ = (
@@ -130,7 +129,6 @@ class ControlProtocol(Automaton):
         "negotiator",
         "peerMRU",
         "reason",
-        "trace",
     )
 
     control: ClassVar[int]
@@ -167,7 +165,6 @@ class ControlProtocol(Automaton):
         self.peerMRU = DEFAULT_MRU
         self.reason = ""
         self.discarded = 0
-        self.trace: Callable[[str], None] | None = None
 
     # The API
 
@@ -359,15 +356,11 @@ class ControlProtocol(Automaton):
         return self.peerMRU - HEADER_OCTETS
 
     def _transmit(self, packet: bytes) -> None:
-        if self.trace is not None:
-            self.trace(f"{self.name} in {self.state.name} sends {packet.hex()}")
         self._send(self.control, packet)
 
     # Packets (RFC 1661 section 5)
 
     def _receive(self, packet: bytes) -> None:
-        if self.trace is not None:
-            self.trace(f"{self.name} in {self.state.name} receives {packet.hex()}")
         if self.state <= State.STARTING:
             self.discarded += 1
             return

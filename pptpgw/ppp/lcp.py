@@ -24,7 +24,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IAuthenticationProtocol
-from pptpgw.log import readable
 from pptpgw.ppp.automaton import Event, State
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
 from pptpgw.ppp.lcpoption import (
@@ -345,10 +344,8 @@ class LCP(ControlProtocol):
 
     def packet_IDENTIFICATION(self, identifier: int, data: bytes) -> None:
         """
-        Trace what the peer says of itself (RFC 1570 section 2.1). There is no answer.
+        Ignore what the peer says of itself (RFC 1570 section 2.1). There is no answer.
         """
-        if self.trace is not None:
-            self.trace(f"the peer identifies itself as {readable(data[4:])!r}")
 
     def packet_TIME_REMAINING(self, identifier: int, data: bytes) -> None:
         """

@@ -22,6 +22,7 @@ from pptpgw.interfaces import (
     Stage,
     TunnelKind,
 )
+from pptpgw.ppp.decode.secrecy import withoutPassword
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.username import folded
 
@@ -213,11 +214,14 @@ class Attempt:
                 self.passed(self.going, "LCP")
         if protocol < _CONTROL:
             return
+        kept = information
+        if protocol in ppp.AUTHENTICATION:
+            kept = withoutPassword(protocol, information)
         frame = Frame(
             self._seconds() - self._began,
             isSent,
             protocol,
-            bytes(information[:FRAME_OCTETS]),
+            bytes(kept[:FRAME_OCTETS]),
             len(information),
         )
         if not (self.isUp and protocol == ppp.LCP and information[:1] in _ECHOES):

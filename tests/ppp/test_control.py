@@ -461,17 +461,3 @@ def test_closedFromTheLayer() -> None:
     lcp.received(bytes.fromhex("01630004"))
     assert layer.told == ["up", "down"]
     assert [packet[0] for packet in layer.sent][-2:] == [ppp.CONFIGURE_ACK, ppp.TERMINATE_REQUEST]
-
-
-def test_trace() -> None:
-    """
-    A protocol with a trace writes one line for each packet.
-    """
-    lcp, _, _ = opened()
-    lines: list[str] = []
-    lcp.trace = lines.append
-    lcp.received(bytes.fromhex("0c010008 00000000 4d53"))
-    lcp.received(ppp.encodePacket(ppp.IDENTIFICATION, 1, b"\0\0\0\0MSRASV5.20"))
-    lcp.close()
-    assert lines[-2] == "the peer identifies itself as 'MSRASV5.20'"
-    assert lines[-1].startswith("LCP in CLOSING sends 05")

@@ -15,6 +15,7 @@ from twisted.python.filepath import FilePath
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.checkers import ChapSecretsChecker
+from pptpgw.auth.protocols import PAP
 from pptpgw.interfaces import (
     Ending,
     Event,
@@ -138,6 +139,16 @@ def test_aWrongPassword(world: World) -> None:
     assert any("rcvd [CHAP Response id=0x" in one and 'name = "alice"]' in one for one in shown)
     assert shown[0].startswith("sent [LCP ConfReq id=0x1 <mru 1400> <auth chap MS-v2> <magic 0x")
     assert "wrong" not in "".join(shown).replace("no such user or wrong password", "")
+
+
+def test_passwordsInClearAreNotKept(checker: ChapSecretsChecker) -> None:
+    world = World('[link]\nauthentication = ["pap"]\nencryption = "prefer"', [checker])
+    call(world, password=b"wrong horse", methods=(PAP,), encryption="prefer")
+    (attempt,) = world.gateway.attempts
+    assert not any(b"horse" in frame.information for frame in attempt.frames)
+    shown = texts(world, attempt)
+    assert any(' user="alice" password=<hidden> ...]' in one for one in shown)
+    world.stop()
 
 
 def test_aLockout(checker: ChapSecretsChecker) -> None:
