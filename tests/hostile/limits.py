@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from typing import Any
 
+from pptpgw.config.section import LimitsSection
 from pptpgw.datapath.channel import Channel
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.link import Link
@@ -93,6 +94,7 @@ LIMITS = {
     "RoutingTable._told": 2 * CALLS,
     "IPXRouter._stations": CALLS,
     "PrefixPool._freed": 2 * 1024,
+    "Attempts._over[]": LimitsSection().attempts,
 }
 """
 The number of entries that all containers of a kind may have together, however many calls there are.
@@ -117,6 +119,7 @@ LIMITS_PER_CALL = {
     "MPLSNetwork._open": 1,
     "MPLSNetwork._placed": 1,
     "Admission._calls": 1,
+    "Attempts._going": 1,
     "Registry._identifiers": 1,
     "Registry._numbers": 1,
     "RouteTable.exact": 2,
@@ -135,8 +138,9 @@ The timers of one call, both ends together.
 """
 
 # The containers that keep entries after a call: prefixes, which are limited above; addresses, those
-# of the ranges and of accounts; failures, counted for each protocol that is served; counters; and
-# sources, those whose log lines are limited and those from which somebody has logged in.
+# of the ranges and of accounts; failures, counted for each protocol that is served; counters;
+# sources, those whose log lines are limited and those from which somebody has logged in; and the
+# attempts that are over, which are limited above.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
@@ -146,6 +150,10 @@ _RESTING = (
     "Counters.discards",
     "Quota.",
     "Known.",
+    "Tally.",
+    "Attempts._over",
+    "Attempts._sources",
+    "Attempt._",
 )
 
 

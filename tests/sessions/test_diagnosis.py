@@ -101,7 +101,7 @@ def test_aLockout() -> None:
     assert locked.text == (
         "The user 'carol' is locked out for another 20 min, after too many wrong passwords."
     )
-    assert "got to authentication: locked out, after too many wrong passwords." in last.text
+    assert "got to authentication: the user is locked out after too many failures." in last.text
     assert "'pptpgw lockouts' shows until when" in last.advice
     assert earlier.text == (
         "Of the 1 calls before it, 1 failed, in authentication; the last of them: "
