@@ -7,7 +7,7 @@
 # make floors  the native tests with the lowest and the newest versions of all dependencies
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
-# make bench   throughput, set-up time, memory and lateness; root only
+# make bench   throughput, set-up time, memory, lateness and metrics; root only
 # make clean   remove everything that the others made
 
 PYTHON ?= python3
@@ -68,6 +68,7 @@ bench: $(VENV)/.test
 	$(BIN)/python tests/bench/sessions.py
 	$(BIN)/python tests/bench/lateness.py
 	$(BIN)/python tests/bench/accounts.py
+	$(BIN)/python tests/bench/scrape.py
 
 clean:
 	rm -rf $(VENV) .nox build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from time import time
 
 from twisted.internet.defer import Deferred
@@ -326,6 +327,6 @@ class Gateway:
             self._draining()
 
     def _living(self) -> Iterable[Counters]:
-        yield self.context.dataPath.counters
-        for line in self.lines:
-            yield line.channel.counters
+        # A copy: calls may come and go before all is added up.
+        counters = (line.channel.counters for line in tuple(self.lines))
+        return chain((self.context.dataPath.counters,), counters)

@@ -7,7 +7,8 @@ that counting a packet increments one set of counters only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 LOST = "lost before it reached us"
@@ -100,7 +101,7 @@ class Totals:
 
     def __init__(self, living: Callable[[], Iterable[Counters]], own: Counters) -> None:
         """
-        @param living: returns the counters of the current sessions.
+        @param living: returns the counters of the sessions that are current when it is called.
         @param own: the figures that belong to no session, such as stray packets and errors of the
             ports; those of ended sessions are added to it.
         """
@@ -113,15 +114,15 @@ class Totals:
         """
         self.own.add(counters)
 
-    def parts(self) -> list[Counters]:
+    def parts(self) -> Iterator[Counters]:
         """
-        Return all that there is to add up. The figures of current sessions go on growing, and are
-        right in the sum even if their sessions end before they are added: sums that are made one
-        after the other never become less.
+        Return what there is now to add up, as an iterator that may be used in slices. The figures
+        of current sessions go on growing, and are right in the sum even if their sessions end
+        before they are added: sums that are made one after the other never become less.
         """
         own = Counters()
         own.add(self.own)
-        return [own, *self._living()]
+        return chain((own,), self._living())
 
     def sum(self) -> Counters:
         """

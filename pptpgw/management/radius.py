@@ -149,7 +149,7 @@ class RADIUS:
         server, dead = home.server, home.deadSince
         return RADIUSServerView(
             host=server.host,
-            port=_port(home),
+            port=portOf(home),
             transport=server.transport,
             service=home.service.value,
             weight=server.weight,
@@ -164,7 +164,10 @@ class RADIUS:
         )
 
 
-def _port(home: Home) -> int:
+def portOf(home: Home) -> int:
+    """
+    Return the port of the server at which C{home} has its service.
+    """
     server = home.server
     if server.transport == "tls":
         return server.tlsPort

@@ -57,9 +57,12 @@ class Managed(World):
     """
 
     def __init__(
-        self, text: str = "", checkers: Sequence[ICredentialsChecker] | None = None
+        self,
+        text: str = "",
+        checkers: Sequence[ICredentialsChecker] | None = None,
+        clock: Any = None,
     ) -> None:
-        World.__init__(self, text, checkers or [Anybody()])
+        World.__init__(self, text, checkers or [Anybody()], clock=clock)
         self.configuration: Configuration = self.environment.configuration
         self.started: float | None = STARTED
         self.sessions = self.gateway.sessions

@@ -19,7 +19,11 @@ from pptpgw.interfaces import ReloadOutcome
 from pptpgw.management.metrics.delay import INTERVAL, ReactorDelay
 from pptpgw.management.metrics.family import Labels
 from pptpgw.management.metrics.figures import FRESH, Figures
+from pptpgw.radius import udp
+from pptpgw.radius.servers import Server
 from tests.management.managed import Managed
+from tests.radius.test_client import World as RADIUSWorld
+from tests.radius.wire import SECRET, connected
 
 CONTRACT = {
     "pptpgw_build_info",
@@ -33,6 +37,8 @@ CONTRACT = {
     "pptpgw_packets_total",
     "pptpgw_discards_total",
     "pptpgw_lockouts",
+    "pptpgw_pool_addresses",
+    "pptpgw_accounting_spool_records",
     "pptpgw_gre_missing_total",
     "pptpgw_connections_refused_total",
     "pptpgw_reload_success",
@@ -124,6 +130,46 @@ def test_aSession(gateway: Fixture) -> None:
     assert over["pptpgw_packets_total"]["sent",] == 7
     assert over["pptpgw_gre_missing_total"][()] == 3
     assert over["pptpgw_session_ends_total"]["nas-request",] == 1
+
+
+def test_pools() -> None:
+    """
+    The addresses of a pool are those in use and those that are left.
+    """
+    gateway = Fixture('[ipv4]\npool = ["10.77.0.10-10.77.0.19"]')
+    gateway.world.setUpCall()
+    pools = gateway.samples()["pptpgw_pool_addresses"]
+    assert pools == {
+        ("ipv4", "default", "used"): 1,
+        ("ipv4", "default", "reserved"): 0,
+        ("ipv4", "default", "free"): 9,
+    }
+
+
+def test_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A RADIUS server has the figures of each of its services, and is dead when it doesn't answer.
+    """
+    monkeypatch.setattr(udp, "connectedUDP", connected)
+    gateway = Fixture()
+    server = Server("192.0.2.1", 1812, 1813, secret=SECRET.decode())
+    radius = RADIUSWorld(server)
+    gateway.world.radius = radius.client
+    names = {("192.0.2.1:1812", "authentication"), ("192.0.2.1:1813", "accounting")}
+    before = gateway.samples()
+    assert before["pptpgw_radius_up"] == dict.fromkeys(names, 1)
+    radius.serve(1812, None)
+    radius.request()
+    radius.wire.wait(7)
+    now = gateway.samples()
+    assert now["pptpgw_radius_up"] == {
+        ("192.0.2.1:1812", "authentication"): 0,
+        ("192.0.2.1:1813", "accounting"): 1,
+    }
+    results = now["pptpgw_radius_requests_total"]
+    assert results["unanswered", "192.0.2.1:1812", "authentication"] > 0
+    assert results["accept", "192.0.2.1:1812", "authentication"] == 0
+    assert now["pptpgw_radius_seconds_count"]["192.0.2.1:1812", "authentication"] == 0
 
 
 def test_aCallerThatIsSetUp(gateway: Fixture) -> None:
@@ -251,7 +297,7 @@ def test_labelsHaveALimit() -> None:
     What comes after the limit is counted together, whatever comes, and the first ones remain.
     """
     labels = Labels(2)
-    assert labels.add({"a": 1, "b": 2}) == {("a",): 1, ("b",): 2}
+    assert labels.add({"a": 1, "b": 2}) == {("a",): 1, ("b",): 2, ("other",): 0}
     many = {"c": 3, "b": 4, "d": 5, "a": 6}
     assert labels.add(many) == {("other",): 8, ("b",): 4, ("a",): 6}
 

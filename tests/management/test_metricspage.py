@@ -17,10 +17,11 @@ from twisted.web.client import Agent, HTTPConnectionPool, readBody
 
 from pptpgw.management.service import ManagementService
 from tests.management.managed import Managed
+from tests.radius.freeradius import freePort
 
 SECTION = """
 [management]
-endpoints = ["tcp:0:interface=127.0.0.1"]
+endpoints = ["tcp:{port}:interface=127.0.0.1"]
 metrics-public = {public}
 """
 
@@ -35,21 +36,20 @@ def serving(test: Callable[[Managed, int, Get], Awaitable[None]], public: bool) 
     """
 
     async def run() -> None:
-        world = Managed(SECTION.format(public=str(public).lower()))
+        port = freePort()
+        world = Managed(SECTION.format(port=port, public=str(public).lower()))
         service: Any = ManagementService(loop, world.configuration.management, world)
         service.privilegedStartService()
         service.startService()
-        ((port,),) = (one.ports for one in service._open.values())
         pool = HTTPConnectionPool(loop, persistent=False)
         agent: Any = Agent(loop, pool=pool)
-        host: Any = port.getHost()
 
         async def get(path: str) -> tuple[int, str]:
-            answer = await agent.request(b"GET", f"http://127.0.0.1:{host.port}{path}".encode())
+            answer = await agent.request(b"GET", f"http://127.0.0.1:{port}{path}".encode())
             return answer.code, (await readBody(answer)).decode()
 
         try:
-            await test(world, host.port, get)
+            await test(world, port, get)
         finally:
             await service.stopService()
 

@@ -46,13 +46,18 @@ def gauge(name: str, meaning: str, values: Values, *labels: str) -> Metric:
     return family
 
 
-def histogram(name: str, meaning: str, values: Distribution) -> Metric:
+def histogram(
+    name: str, meaning: str, values: Mapping[tuple[str, ...], Distribution], *labels: str
+) -> Metric:
     """
-    Return a family of one histogram.
+    Return a family of histograms; the arguments are as in L{counter}.
     """
-    bounds = [f"{bound:g}" for bound in values.bounds] + ["+Inf"]
-    buckets = list(zip(bounds, accumulate(values.counts), strict=True))
-    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=values.sum)
+    family = HistogramMetricFamily(name, meaning, labels=labels)
+    for texts, value in values.items():
+        bounds = [f"{bound:g}" for bound in value.bounds] + ["+Inf"]
+        buckets = list(zip(bounds, accumulate(value.counts), strict=True))
+        family.add_metric(texts, buckets, value.sum)
+    return family
 
 
 class Labels:
@@ -70,9 +75,9 @@ class Labels:
 
     def add(self, values: Mapping[str, float]) -> Values:
         """
-        Return C{values} by labels.
+        Return C{values} by labels, C{other} among them.
         """
-        found: dict[tuple[str, ...], float] = {}
+        found: dict[tuple[str, ...], float] = {("other",): 0}
         for text, value in values.items():
             if text not in self._known:
                 if len(self._known) < self._limit:

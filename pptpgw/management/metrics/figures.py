@@ -28,8 +28,10 @@ from pptpgw.counting.counters import LOST, Counters
 from pptpgw.counting.distribution import Distribution
 from pptpgw.datapath import mppe
 from pptpgw.error import Category
-from pptpgw.interfaces import IGatewayService
-from pptpgw.management.metrics.family import Labels, counter, gauge, histogram
+from pptpgw.interfaces import ICountedPools, IGatewayService
+from pptpgw.management.metrics.family import Labels, Values, counter, gauge, histogram
+from pptpgw.management.radius import portOf
+from pptpgw.radius.home import Home, RequestResult
 from pptpgw.sessions.cause import Termination
 from pptpgw.sessions.door import Limit
 from pptpgw.sessions.tally import Result
@@ -150,11 +152,13 @@ class Figures:
     def _all(self, sums: _Sums) -> Iterator[Metric]:
         yield from self._gatewayItself()
         yield from self._calls(sums)
+        yield from self._pools()
+        yield from self._servers()
         yield from self._packets(sums.counters)
         yield histogram(
             "pptpgw_reactor_delay_seconds",
             "How much later than due a timer was, measured four times a second.",
-            self._delays,
+            {(): self._delays},
         )
 
     def _gatewayItself(self) -> Iterator[Metric]:
@@ -170,16 +174,17 @@ class Figures:
             {(): len(gateway.faults)},
         )
         last = gateway.lastReload
+        ended = gateway.started if last is None else last.time
         yield gauge(
             "pptpgw_reload_success",
             "0 if the last reload failed; 1 if it succeeded, or there was none.",
             {(): last is None or not last.error},
         )
-        if last is not None:
+        if ended is not None:
             yield gauge(
                 "pptpgw_reload_timestamp_seconds",
-                "When the last reload ended, in seconds since 1970.",
-                {(): last.time},
+                "When the last reload ended, or else the gateway started, in seconds since 1970.",
+                {(): ended},
             )
 
     def _calls(self, sums: _Sums) -> Iterator[Metric]:
@@ -207,7 +212,7 @@ class Figures:
         yield histogram(
             "pptpgw_setup_seconds",
             "The time from the request for a call to its first open network protocol.",
-            tally.setups,
+            {(): tally.setups},
         )
         yield counter(
             "pptpgw_calls",
@@ -239,6 +244,62 @@ class Figures:
             "pptpgw_lockouts",
             "The number of users and addresses that are locked out.",
             {(): sum(1 for _ in gateway.lockouts)},
+        )
+
+    def _pools(self) -> Iterator[Metric]:
+        values: Values = {
+            (name, pool.name, state): number
+            for name, network in self._gateway.networks.items()
+            if ICountedPools.providedBy(network)
+            for pool in ICountedPools(network).figures()
+            for state, number in (
+                ("used", pool.used),
+                ("reserved", pool.reserved),
+                ("free", pool.free),
+            )
+        }
+        yield gauge(
+            "pptpgw_pool_addresses",
+            "The number of addresses, or prefixes, that callers have (used), that belong to "
+            "accounts (reserved), and that anybody may be given (free).",
+            values,
+            "network",
+            "pool",
+            "state",
+        )
+
+    def _servers(self) -> Iterator[Metric]:
+        client, spool = self._gateway.radius, self._gateway.spool
+        homes: list[Home] = [] if client is None else client.homes
+        named = {(f"{one.server.host}:{portOf(one)}", one.service.value): one for one in homes}
+        labels = "server", "service"
+        yield gauge(
+            "pptpgw_radius_up",
+            "1 for a RADIUS server that answers, as far as is known, and 0 for a dead one.",
+            {name: not one.dead for name, one in named.items()},
+            *labels,
+        )
+        yield counter(
+            "pptpgw_radius_requests",
+            "Requests to a RADIUS server, by what became of them.",
+            {
+                (*name, result.value): one.results[result]
+                for name, one in named.items()
+                for result in RequestResult
+            },
+            *labels,
+            "result",
+        )
+        yield histogram(
+            "pptpgw_radius_seconds",
+            "The time of a RADIUS server's answer, with retransmissions.",
+            {name: one.times for name, one in named.items()},
+            *labels,
+        )
+        yield gauge(
+            "pptpgw_accounting_spool_records",
+            "The number of accounting records that no RADIUS server has answered yet.",
+            {(): 0 if spool is None else len(spool)},
         )
 
     def _packets(self, total: Counters) -> Iterator[Metric]:

@@ -1,0 +1,145 @@
+"""
+Measures what reading the metrics costs a gateway with thousands of sessions.
+
+The gateway and its sessions are in memory, in one process: callers, links, MS-CHAPv2, MPPE and IPCP
+are real, and there is no network. Another process reads C{/metrics} over TCP again and again, as
+Prometheus does. Shown are
+
+ - the time from the request to the whole answer, as the other process measures it;
+ - the CPU time of this process for one answer;
+ - how late a timer of the reactor is meanwhile (L{tests.bench.lateness.Ticks}): packets and other
+   timers wait as long. The CPU time between two ticks shows how much of that is this process's
+   own; the callers' ends of all links are part of it.
+
+Run it as C{python -m tests.bench.scrape}, or by path. C{--sessions N} makes fewer sessions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+IDLE = 10.0
+SCRAPES = 20
+BATCH = 100
+TEXT = """
+[management]
+endpoints = ["tcp:{port}:interface=127.0.0.1"]
+metrics-public = true
+[ipv4]
+pool = ["10.64.0.10-10.64.255.250"]
+[limits]
+max-setups = 0
+attempts = 100
+max-setups-per-source = 0
+"""
+READER = """
+import sys, time, urllib.request
+for _ in range(int(sys.argv[2])):
+    begun = time.monotonic()
+    octets = urllib.request.urlopen(sys.argv[1]).read()
+    print(time.monotonic() - begun, len(octets), flush=True)
+    time.sleep(1.1)
+"""
+
+
+async def fill(world: Any, count: int) -> None:
+    """
+    Set C{count} sessions up.
+    """
+    from twisted.internet.defer import DeferredList
+
+    number = 0
+    # On a busy machine a call may fail; another one takes its place.
+    while len(world.sessions) < count:
+        numbers = range(number, number + min(BATCH, count - len(world.sessions)))
+        number = numbers.stop
+        callers = [world.dial(str(IPv4Address("198.18.0.1") + one)) for one in numbers]
+        await deferLater(world.clock, 0.1)
+        await DeferredList(
+            [
+                world.placeCall(caller, b"user%d" % one)
+                for caller, one in zip(callers, numbers, strict=True)
+            ],
+            consumeErrors=True,
+        )
+    for session in world.sessions:
+        session.counters.octetsReceived = session.number * 1000
+        session.counters.discard("duplicate", session.number)
+        session.counters.discard("no MPPE yet")
+
+
+def main() -> None:
+    """
+    Set the sessions up, have the metrics read, and print what it cost.
+    """
+    from twisted.internet import reactor
+    from twisted.internet.utils import getProcessOutput
+
+    from pptpgw.clock import steady
+    from pptpgw.management.service import ManagementService
+    from tests.bench.lateness import Ticks
+    from tests.management.managed import Managed
+    from tests.radius.freeradius import freePort
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--sessions", type=int, default=10_000)
+    count = parser.parse_args().sessions
+    loop: Any = steady(reactor)
+    port = freePort()
+    world = Managed(TEXT.format(port=port), clock=loop)
+    service: Any = ManagementService(loop, world.configuration.management, world)
+    service.privilegedStartService()
+    service.startService()
+
+    async def measure() -> None:
+        begun = time.monotonic()
+        await fill(world, count)
+        print(f"{count} sessions, set up in {time.monotonic() - begun:.0f} s", flush=True)
+        gc.collect()
+        gc.freeze()
+        await deferLater(loop, 2)
+        ticks = Ticks(loop)
+        cpu = time.process_time()
+        await deferLater(loop, IDLE)
+        alone, idle = ticks.report(), (time.process_time() - cpu) / IDLE
+        ticks.begin()
+        cpu, since = time.process_time(), time.monotonic()
+        url = f"http://127.0.0.1:{port}/metrics"
+        said = await getProcessOutput(
+            sys.executable, ("-c", READER, url, str(SCRAPES)), errortoo=True, reactor=reactor
+        )
+        read, lasted = ticks.report(), time.monotonic() - since
+        used = time.process_time() - cpu - idle * lasted
+        answers = [line.split() for line in said.decode().splitlines()]
+        took = sorted(float(seconds) for seconds, _ in answers)
+        median, most = 1e3 * took[len(took) // 2], 1e3 * took[-1]
+        print(f"answer: {median:.1f} ms (median), {most:.1f} ms (most)")
+        print(f"size: {answers[-1][1]} octets; CPU: {1e3 * used / SCRAPES:.1f} ms an answer")
+        for name, found in (("idle", alone), ("read", read)):
+            print(
+                f"while {name}: late {found['late']:.1f} ms at most, {found['late999']:.1f} ms for "
+                f"99.9 % of ticks; busy {found['busy']:.1f} ms, {found['busy999']:.1f} ms"
+            )
+        await service.stopService()
+
+    from twisted.internet.defer import ensureDeferred
+
+    running: Any = reactor
+    running.callWhenRunning(
+        lambda: ensureDeferred(measure()).addErrback(print).addBoth(lambda _: running.stop())
+    )
+    running.run()
+
+
+if __name__ == "__main__":
+    main()
