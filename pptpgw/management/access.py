@@ -37,11 +37,6 @@ from pptpgw.ports.listening import isLoopback
 from pptpgw.ports.unixsocket import peerUser
 from pptpgw.store.interface import IStore
 
-SAFE = ("GET", "HEAD")
-"""
-The methods that change nothing.
-"""
-
 _LONGEST_NAME = 64
 
 HEADERS = {
@@ -94,7 +89,7 @@ class Access:
         """
         if not _isTCP(request):
             return
-        given = request.getHeader("host") or ""
+        given = headerOf(request, "host")
         host = _hostOf(given)
         local: Any = request.getHost()
         if not (
@@ -107,10 +102,9 @@ class Access:
                 HTTPStatus.MISDIRECTED_REQUEST,
                 f"{given[:64]!a} is none of this gateway's names: [management] hosts may have more",
             )
-        origin = request.getHeader("origin")
-        if origin is None or request.method.decode("ascii", "replace") in SAFE:
+        if _isSafe(request) or not request.requestHeaders.hasHeader("origin"):
             return
-        if _netlocOf(origin) != given.lower():
+        if _netlocOf(headerOf(request, "origin")) != given.lower():
             raise Problem(HTTPStatus.FORBIDDEN, "a page of another site has made this request")
 
     async def operatorOf(self, request: Request) -> Operator:
@@ -123,16 +117,15 @@ class Access:
         sender = senderOf(request)
         if not _isTCP(request):
             return Operator(sender.address, OperatorRole.ADMIN)
-        authorization = request.getHeader("authorization")
-        if authorization is not None:
-            return await self._authorized(authorization, sender)
+        if request.requestHeaders.hasHeader("authorization"):
+            return await self._authorized(headerOf(request, "authorization"), sender)
         cookie: bytes | None = request.getCookie(cookieName(sender).encode())
         session = None if cookie is None else self._consoles.find(cookie.decode("ascii", "replace"))
         if session is None:
             return NOBODY
         operator = await self._current(session)
-        if operator is not NOBODY and request.method.decode("ascii", "replace") not in SAFE:
-            given = request.getHeader("x-csrf-token") or ""
+        if operator is not NOBODY and not _isSafe(request):
+            given = headerOf(request, "x-csrf-token")
             if not hmac.compare_digest(given.encode(), session.csrf.encode()):
                 raise Problem(
                     HTTPStatus.FORBIDDEN, "X-CSRF-Token must be the csrf_token of /api/v1/me"
@@ -177,6 +170,14 @@ class Access:
         return NOBODY
 
 
+def headerOf(request: Request, name: str) -> str:
+    """
+    Return a header of C{request}, whatever its octets are; empty if it isn't there.
+    """
+    octets: bytes | None = request.getHeader(name.encode())
+    return "" if octets is None else octets.decode("utf-8", "replace")
+
+
 def senderOf(request: Request) -> Sender:
     """
     Return where C{request} comes from. An IPv6 host has a network of 64 bits at least, so the
@@ -199,6 +200,13 @@ def senderOf(request: Request) -> Sender:
 def _isTCP(request: Request) -> bool:
     channel: Any = request.channel
     return not isinstance(channel.transport.getHost(), UNIXAddress)
+
+
+def _isSafe(request: Request) -> bool:
+    """
+    Return whether C{request} changes nothing.
+    """
+    return request.method in (b"GET", b"HEAD")
 
 
 def _hostOf(given: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -19,7 +19,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from pptpgw.error import ConfigurationError, PPTPGWError, Unavailable
 from pptpgw.interfaces import Operated
 from pptpgw.log import Logger
-from pptpgw.management.access import HEADERS, Access, senderOf
+from pptpgw.management.access import HEADERS, Access, headerOf, senderOf
+from pptpgw.management.connections import Connections
 from pptpgw.management.document import document
 from pptpgw.management.encoding import toJSON
 from pptpgw.management.operation import (
@@ -137,6 +138,18 @@ class ManagementSite(Site):
     def __init__(self, root: Resource, reactor: Any, access: Access) -> None:
         Site.__init__(self, root, timeout=IDLE_SECONDS, reactor=reactor)
         self.access = access
+        self._connections = Connections()
+
+    def buildProtocol(self, addr: IAddress) -> Any:
+        """
+        Make the protocol of a connection; None, which closes it, if there are too many.
+        """
+        if not self._connections.admits(addr):
+            return None
+        base: Any = super()
+        made = base.buildProtocol(addr)
+        self._connections.count(addr, made)
+        return made
 
     def log(self, request: object) -> None:
         """
@@ -358,9 +371,9 @@ def _read(
     except msgspec.ValidationError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query: {error}") from error
     if operation.body is None:
-        seen = request.getHeader("last-event-id") or ""
+        seen = headerOf(request, "last-event-id")
         return OperationRequest(operator, clock, names, query, None, paging, seen, sender)
-    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+    kind = headerOf(request, "content-type").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {_JSON}")
     assert request.content is not None

@@ -6,12 +6,17 @@ and which roles operations need.
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any, cast
 
 import pytest
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from pptpgw.config.section import ManagementSection
+from pptpgw.management.connections import MOST_CONNECTIONS, MOST_OF_SOURCE
 from pptpgw.management.credentials import OperatorRealm
 from pptpgw.management.judging import (
     WRONG,
@@ -309,3 +314,45 @@ class TestRoles:
         act = site.asking.acts[-1]
         assert (act.operator, act.action) == ("viewer", "DELETE /operators/{name}")
         assert "needs the role admin" in act.outcome
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "Origin", "Authorization", "X-CSRF-Token", "Cookie", "Content-Type"]
+)
+def test_octets(site: Guarded, name: str) -> None:
+    """
+    Headers that aren't UTF-8 are refused, and are no failure of the gateway.
+    """
+    headers = {"Host": "localhost", **site.headers("cookie", "admin")}
+    lines = [f"{one}: {text}" for one, text in headers.items() if one != name]
+    head = "\r\n".join([f"PUT {BASE}/thing HTTP/1.1", *lines, f"{name}: "]).encode()
+    transport = StringTransport(hostAddress=REMOTE, peerAddress=REMOTE)
+    site.asking.protocol(transport).dataReceived(head + b"\xff\xfe\r\n\r\n")
+    status = int(transport.value().split()[1])
+    assert status in (400, 401, 403, 421) or (name == "Content-Type" and status == 200)
+
+
+class TestConnections:
+    """
+    Tests for L{pptpgw.management.connections}.
+    """
+
+    def connect(self, site: Guarded, host: str) -> Any:
+        address = IPv4Address("TCP", host, 1234)
+        protocol: Any = cast(Any, site.asking.site).buildProtocol(address)
+        if protocol is not None:
+            protocol.makeConnection(StringTransport(hostAddress=REMOTE, peerAddress=address))
+        return protocol
+
+    def test_limits(self, site: Guarded) -> None:
+        """
+        The connections of one address and of all are limited, and closed ones don't count.
+        """
+        first = [self.connect(site, "192.0.2.1") for _ in range(MOST_OF_SOURCE)]
+        assert None not in first and self.connect(site, "192.0.2.1") is None
+        first[0].connectionLost(Failure(ConnectionDone()))
+        assert self.connect(site, "192.0.2.1") is not None
+        more = [self.connect(site, f"192.0.2.{number}") for number in range(2, 256)]
+        assert len([one for one in more if one]) == MOST_CONNECTIONS - MOST_OF_SOURCE
+        assert self.connect(site, "203.0.113.1") is None
+        assert cast(Any, site.asking.site).buildProtocol(LOCAL) is not None
