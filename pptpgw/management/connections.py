@@ -27,7 +27,7 @@ class Connections:
     def __len__(self) -> int:
         return self._open.total()
 
-    def admits(self, address: IAddress) -> bool:
+    def admits(self, address: IAddress | None) -> bool:
         """
         Return whether there may be one more connection from C{address}.
         """
@@ -35,7 +35,7 @@ class Connections:
             return True
         return len(self) < MOST_CONNECTIONS and self._open[address.host] < MOST_OF_SOURCE
 
-    def count(self, address: IAddress, protocol: Any) -> None:
+    def count(self, address: IAddress | None, protocol: Any) -> None:
         """
         Count a connection from C{address} until C{protocol} loses it.
         """

@@ -140,7 +140,7 @@ class ManagementSite(Site):
         self.access = access
         self._connections = Connections()
 
-    def buildProtocol(self, addr: IAddress) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """
         Make the protocol of a connection; None, which closes it, if there are too many.
         """
