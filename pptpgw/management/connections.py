@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
 MOST_CONNECTIONS = 256
@@ -27,7 +26,7 @@ class Connections:
     def __len__(self) -> int:
         return self._open.total()
 
-    def admits(self, address: IAddress | None) -> bool:
+    def admits(self, address: Any) -> bool:
         """
         Return whether there may be one more connection from C{address}.
         """
@@ -35,7 +34,7 @@ class Connections:
             return True
         return len(self) < MOST_CONNECTIONS and self._open[address.host] < MOST_OF_SOURCE
 
-    def count(self, address: IAddress | None, protocol: Any) -> None:
+    def count(self, address: Any, protocol: Any) -> None:
         """
         Count a connection from C{address} until C{protocol} loses it.
         """
