@@ -19,6 +19,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import CheckerChain
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
+from pptpgw.build import makeFilters
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
@@ -104,6 +105,7 @@ class Served:
             [accounting] if accounting is not None else (),
             self.counters,
             sessions=sessions,
+            filters=makeFilters(configuration),
         )
         self.callIDs = CallIDs(reactor)
         self._ids = CallIDs(reactor)
