@@ -10,6 +10,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -209,3 +210,23 @@ def test_capture(world: World, serve: Serve, client: Start, tmp_path: Path) -> N
     echoes = [frame.received for frame in frames if frame.layers.startswith("ppp:ip:icmp")]
     assert True in echoes and False in echoes
     assert any(frame.protocol == 0xC021 for frame in frames)
+
+
+def test_history(world: World, serve: Serve, client: Start, tmp_path: Path) -> None:
+    """
+    The figures of the last seconds have a session and its set-up time, and those of the last days
+    are written when the gateway stops.
+    """
+    path, file = tmp_path / "socket", tmp_path / "history"
+    served = serve(management={**at(path), "history": str(file)})
+    client().dial()
+    deadline = monotonic() + 20
+    shown: Any = {"sessions": []}
+    while 1.0 not in shown["sessions"]:
+        assert monotonic() < deadline
+        sleep(0.2)
+        _, shown = ask(path, "GET", "/history?range=10m")
+    assert sum(shown["calls"]) == 1
+    assert any(one is not None and 0 < one < 20 for one in shown["setup_p95_seconds"])
+    assert served.interrupt() == 0
+    assert file.exists()

@@ -5,16 +5,24 @@ Tests for L{pptpgw.management.stream}, with sources of their own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
 
 import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import clientFromString, connectProtocol, serverFromString
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from pptpgw.management.operation import Operation, Operations, OperatorRole
 from pptpgw.management.stream import DELAY, HEARTBEAT, STALLED, STREAMS
 from pptpgw.testing import resultOf
 from tests.logged import loggedLines
-from tests.management.asking import REMOTE, Asking, Streaming
+from tests.management.asking import REMOTE, Asking, Streaming, dechunked
 
 
 class MemorySource:
@@ -261,3 +269,72 @@ def test_audit(site: Fixture) -> None:
         site.clock.advance(DELAY)
         client.hangUp()
     assert lines[1:] == ["local: GET /api/v1/stream?: over, 3 octets sent"]
+
+
+class Reader(Protocol):
+    """
+    A client that reads when a test says so.
+    """
+
+    def __init__(self) -> None:
+        self.octets = b""
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.pauseProducing()
+        transport.write(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.octets += data
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """
+    Wait for a condition.
+    """
+    deadline = monotonic() + 20
+    while not condition():
+        assert monotonic() < deadline
+        await deferLater(cast(IReactorTime, reactor), 0.01)
+
+
+async def test_realConnection(tmp_path: Path) -> None:
+    """
+    A source isn't asked while the buffers between it and its client are full, and the client is
+    sent everything when it reads on.
+    """
+    chunk, count = 1 << 16, 200
+
+    class Long(MemorySource):
+        taken = 0
+
+        def take(self) -> bytes | None:
+            self.taken += 1
+            return bytes(chunk) if self.taken <= count else None
+
+    source, reader = Long(), Reader()
+    operation = Operation("GET", "/stream", "Stream.", lambda request: source, stream="text/plain")
+    asking = Asking(Operations([operation]), clock=cast(Clock, reactor))
+    path = f"unix:{tmp_path}/socket"
+    listening = await serverFromString(reactor, path).listen(asking.site)
+    await connectProtocol(clientFromString(reactor, path), reader)
+    transport: Any = reader.transport
+    try:
+        await until(lambda: source.taken > 0)
+        # As much as the buffers hold, and no more.
+        for _ in range(10):
+            await deferLater(cast(IReactorTime, reactor), DELAY)
+        held = source.taken
+        assert held * chunk < 4 << 20
+        await deferLater(cast(IReactorTime, reactor), 5 * DELAY)
+        assert source.taken == held
+        transport.resumeProducing()
+        await until(lambda: reader.octets.endswith(b"0\r\n\r\n"))
+        body = reader.octets.partition(b"\r\n\r\n")[2]
+        assert len(dechunked(body)) == chunk * count
+        assert source.closed == 1 and len(asking.streams) == 0
+    finally:
+        transport.abortConnection()
+        asking.site.stopFactory()
+        await maybeDeferred(listening.stopListening)
+        await until(lambda: not transport.connected)
