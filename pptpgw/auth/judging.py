@@ -5,7 +5,7 @@ configuration asks for them and as a reload changes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import count
 
 from twisted.application.service import IService
@@ -21,7 +21,12 @@ from pptpgw.config.environment import Environment, Plugged
 from pptpgw.config.reload import Step
 from pptpgw.config.section import strongestFirst
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IConfigurable, IConfiguredProtocol, IReloadable
+from pptpgw.interfaces import (
+    IAuthenticationProtocol,
+    IConfigurable,
+    IConfiguredProtocol,
+    IReloadable,
+)
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.lockout import JUDGING_SECONDS
 from pptpgw.store.interface import IStore, IStoreOwner
@@ -60,7 +65,12 @@ class Judging:
         before = set(environment.used)
         configureCheckers(self.checkers, environment)
         self.authenticator = Authenticator(portal)
-        self.settings = linkSettings(environment, portal.listCredentialsInterfaces())
+        # The protocols that the configuration permits. Looking for plugins takes 10 ms.
+        self._link = environment.configuration.link
+        self._permitted = self._link.methods()
+        self.settings = linkSettings(
+            environment, portal.listCredentialsInterfaces(), self._permitted
+        )
         self.sections = environment.used.keys() - before
         self.services = Stages(environment.reactor, "who judges callers")
         self._numbers = count(1)
@@ -115,7 +125,13 @@ class Judging:
             portal, _ = judgesOf(checkers)
         fresh = [one for one in checkers if one not in self.checkers]
         configureCheckers(fresh, environment)
-        settings = linkSettings(environment, portal.listCredentialsInterfaces())
+        link, permitted = configuration.link, self._permitted
+        if (link.authentication, link.encryption) != (
+            self._link.authentication,
+            self._link.encryption,
+        ):
+            permitted = link.methods()
+        settings = linkSettings(environment, portal.listCredentialsInterfaces(), permitted)
         alive: dict[int, tuple[object, IService]] = {}
 
         def open() -> None:
@@ -134,6 +150,7 @@ class Judging:
                 self._retire(*self._alive.pop(key))
             self._alive |= alive
             self._names, self.checkers, self.settings = names, checkers, settings
+            self._link, self._permitted = link, permitted
             self.authenticator.portal = portal
             use(settings)
             for one in fresh:
@@ -202,11 +219,17 @@ def configureCheckers(checkers: Iterable[ICredentialsChecker], environment: Envi
             configurable.configure(environment.settings(configurable), environment)
 
 
-def linkSettings(environment: Environment, judged: Container[type[Interface]] = ()) -> LinkSettings:
+def linkSettings(
+    environment: Environment,
+    judged: Container[type[Interface]] = (),
+    permitted: Sequence[IAuthenticationProtocol] | None = None,
+) -> LinkSettings:
     """
     Make the settings of every link from the configuration.
 
     @param judged: the kinds of credentials that the gateway has a checker for.
+    @param permitted: the authentication protocols that the configuration permits; None to find
+        them.
     @raise ConfigurationError: see L{pptpgw.config.section.LinkSection.methods} and
         L{IConfiguredProtocol.configured}.
     """
@@ -216,7 +239,7 @@ def linkSettings(environment: Environment, judged: Container[type[Interface]] = 
         one.configured(environment.settings(one), environment, judged)
         if IConfiguredProtocol.providedBy(one)
         else one
-        for one in link.methods()
+        for one in (link.methods() if permitted is None else permitted)
     )
     return LinkSettings(
         methods=methods,
