@@ -100,7 +100,7 @@ class Draining:
         since = now if self.drain is None else self.drain.since
         self.drain = Drain(since, None if deadline is None else now + deadline, stop)
         self._log.info(
-            "drained: no call is taken any more, {count} are left; {after}",
+            "draining: no call is taken any more; calls left: {count}; {after}",
             count=len(self._gateway.lines),
             after=_after(deadline, stop),
         )
@@ -138,7 +138,7 @@ class Draining:
     def _overdue(self) -> None:
         self._timer = None
         self._log.info(
-            "the drain's deadline has passed: {count} calls are ended",
+            "the drain's deadline has passed; calls that are ended: {count}",
             count=len(self._gateway.lines),
         )
         self._gateway.hangUpAll(_OVERDUE)

@@ -106,7 +106,9 @@ def test_aDrain(gateway: Configured, client: Callable[[], Client]) -> None:
     caller = client()
     call = caller.dial()
     gateway.ask("PUT", "drain", stop=True)
-    gateway.waitFor("no call is taken any more, 1 are left; they go on, and then the gateway stops")
+    gateway.waitFor(
+        "no call is taken any more; calls left: 1; they go on, and then the gateway stops"
+    )
     assert "error" in client().ask("call", "alice", "open sesame", 1400)
     assert caller.ask("ping", call["number"]) == {}
     gateway.ask("DELETE", "drain")

@@ -80,7 +80,7 @@ def test_aNewCallIsRefusedAndTheOldOneGoesOn(world: Drained, log: list[str]) -> 
     world.run(0.2)
     with pytest.raises(CallError, match="busy"):
         resultOf(placed)
-    assert "drained: no call is taken any more, 1 are left; they go on" in log
+    assert "draining: no call is taken any more; calls left: 1; they go on" in log
     assert any("call refused: the gateway is drained" in line for line in log)
     world.run(3600, 1.0)
     assert len(world.gateway.sessions) == 1
@@ -137,7 +137,7 @@ def test_theDeadlineEndsWhatIsLeft(world: Drained, log: list[str]) -> None:
     assert [cause for _, cause, _ in world.observer.ended] == [
         "the gateway is drained, and the deadline has passed"
     ]
-    assert "the drain's deadline has passed: 1 calls are ended" in log
+    assert "the drain's deadline has passed; calls that are ended: 1" in log
     assert len(world.finished) == 1
 
 
