@@ -262,14 +262,17 @@ class Captures:
         """
         Iterate over the operations.
         """
-        common: dict[str, Any] = {"role": OperatorRole.OPERATOR, "stream": MEDIA_TYPE}
+        common: dict[str, Any] = {
+            "role": OperatorRole.OPERATOR,
+            "stream": MEDIA_TYPE,
+            "problems": {HTTPStatus.CONFLICT: "The packets don't pass through this process."},
+        }
         yield Operation(
             "GET",
             "/sessions/{session_id}/capture",
             "Capture the packets of a session, decrypted.",
             self._ofSession,
             query=CaptureBounds,
-            problems={HTTPStatus.CONFLICT: "The packets don't pass through this process."},
             **common,
         )
         yield Operation(
@@ -286,10 +289,7 @@ class Captures:
         line = lineOf(self._gateway, identifier)
         if line is None:
             raise notFound(f"session {identifier}")
-        if not isinstance(line.channel, Channel):
-            raise Problem(
-                HTTPStatus.CONFLICT, "the packets of this session don't pass through the gateway"
-            )
+        _assertPasses(line)
         return self._source(request, lambda attempt: attempt.identifier == identifier)
 
     def _ofCaller(self, request: OperationRequest) -> Source:
@@ -304,6 +304,9 @@ class Captures:
                 return attempt.isOf(query.user)
             return attempt.source == query.address
 
+        for attempt in filter(wanted, self._gateway.attempts):
+            if (line := lineOf(self._gateway, attempt.identifier)) is not None:
+                _assertPasses(line)
         return self._source(request, wanted)
 
     def _source(
@@ -321,3 +324,15 @@ def lineOf(gateway: IGatewayService, identifier: str) -> Line | None:
             found: Line = line
             return found
     return None
+
+
+def _assertPasses(line: Line) -> None:
+    """
+    Check that the packets of C{line} pass through this process.
+
+    @raise Problem: they don't.
+    """
+    if not isinstance(line.channel, Channel):
+        raise Problem(
+            HTTPStatus.CONFLICT, "the packets of this session don't pass through the gateway"
+        )

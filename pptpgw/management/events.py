@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from pptpgw.counting.bucket import Bucket
 from pptpgw.interfaces import (
     Drain,
     IGatewayService,
@@ -30,6 +32,13 @@ from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.observer import SessionObserver
 
 _Networks = dict[str, tuple[IPv4Network | IPv6Network, ...]]
+
+
+REFUSALS = (20.0, 200.0)
+"""
+How many refusals are told a second, and at once: strangers cause them, and would drive all other
+events out.
+"""
 
 
 class SessionStarted(Struct, frozen=True, tag_field="kind", tag="session-started"):
@@ -110,6 +119,7 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
     @ivar user: the name that the caller gave; empty if the call itself was refused.
     @ivar authentication: the authentication protocol; empty if the call itself was refused.
     @ivar reason: why, in words.
+    @ivar omitted: how many refusals before this one aren't told, since there were too many.
     """
 
     time: float
@@ -117,6 +127,7 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
     user: str
     authentication: str
     reason: str
+    omitted: int
 
 
 class LockoutBegan(Struct, frozen=True, tag_field="kind", tag="lockout-began"):
@@ -226,13 +237,21 @@ class Witness(SessionObserver):
     state of RADIUS servers.
     """
 
-    def __init__(self, gateway: IGatewayService, log: EventLog, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        gateway: IGatewayService,
+        log: EventLog,
+        now: Callable[[], float],
+    ) -> None:
         """
         @param now: gives the time of day, in seconds since 1970.
         """
         self._gateway = gateway
         self._log = log
         self._now = now
+        self._refusals = Bucket(clock.seconds, REFUSALS)
+        self._omitted = 0
         self._faults: list[str] = []
         self._alive: dict[tuple[str, str], bool] = {}
 
@@ -301,7 +320,11 @@ class Witness(SessionObserver):
         """
         See L{pptpgw.interfaces.ISessionObserver.callerRefused}.
         """
-        values = self._now(), caller, name, method, reason
+        if not self._refusals.take():
+            self._omitted += 1
+            return
+        values = self._now(), caller, name, method, reason, self._omitted
+        self._omitted = 0
         self._log.add("caller-refused", name, partial(CallerRefused, *values))
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:

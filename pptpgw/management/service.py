@@ -96,7 +96,7 @@ class ManagementService(Service):
         self._rates = Rates(reactor, gateway.sessions)
         self._streams = Streams(reactor)
         log = EventLog()
-        self._witness = Witness(gateway, log, now)
+        self._witness = Witness(reactor, gateway, log, now)
         self._look: IDelayedCall | None = None
         self._delay = ReactorDelay(reactor)
         self._figures = Figures(reactor, gateway, self._delay.seconds)

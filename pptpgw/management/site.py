@@ -235,10 +235,8 @@ class APIResource(Resource):
         if operation.role is not OperatorRole.NOBODY:
             exchange.operator = await self._access.operatorOf(request)
             assertRole(exchange.operator, operation.role)
-        if operation.stream and self._streams.isFull:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{len(self._streams)} streams are open already"
-            )
+        if operation.stream and (lacking := self._streams.lacking(exchange.operator.name)):
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, lacking)
         asked = _read(exchange, operation, self._clock, names)
         answer = operation.handler(asked)
         if hasattr(answer, "__await__"):
@@ -276,6 +274,7 @@ class APIResource(Resource):
 
         self._audit(exchange, "begins")
         self._streams.open(
+            exchange.operator.name,
             request,
             source,
             lambda octets: self._audit(exchange, f"over, {octets} octets sent"),

@@ -19,9 +19,14 @@ from zope.interface import implementer
 from pptpgw.log import Logger
 from pptpgw.timing.timer import cancelled
 
-STREAMS = 32
+STREAMS = 64
 """
 The most streams that are open at a time.
+"""
+
+SHARE = 16
+"""
+The most streams that one operator has open at a time.
 """
 
 HEARTBEAT = 15.0
@@ -221,40 +226,46 @@ class Streams:
     The streams of a server.
     """
 
-    def __init__(self, clock: IReactorTime, limit: int = STREAMS) -> None:
-        """
-        @param limit: the most streams that are open at a time.
-        """
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._limit = limit
-        self._open: set[Stream] = set()
+        # The streams that are open, with the operators who have asked for them.
+        self._open: dict[Stream, str] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    @property
-    def isFull(self) -> bool:
+    def lacking(self, operator: str) -> str:
         """
-        Whether no more streams may be opened.
+        Return why the operator with this name may open no more streams; empty if that is possible.
         """
-        return len(self._open) >= self._limit
+        if len(self._open) >= STREAMS:
+            return f"{STREAMS} streams are open already"
+        if list(self._open.values()).count(operator) >= SHARE:
+            return f"{operator} has {SHARE} streams open already"
+        return ""
 
     def open(
-        self, request: Request, source: Source, over: Callable[[int], object], still: Still
+        self,
+        operator: str,
+        request: Request,
+        source: Source,
+        over: Callable[[int], object],
+        still: Still,
     ) -> None:
         """
         Answer C{request} with the octets of C{source}.
 
+        @param operator: the name of the operator who asks.
         @param over: called with the number of octets that were sent, when the stream is over.
         @param still: called every L{HEARTBEAT} seconds.
         """
 
         def ended(stream: Stream) -> None:
-            self._open.discard(stream)
+            del self._open[stream]
             over(stream.octets)
 
         stream = Stream(self._clock, request, source, ended, still)
-        self._open.add(stream)
+        self._open[stream] = operator
         stream.begin()
 
     def stop(self) -> None:

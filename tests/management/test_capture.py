@@ -246,8 +246,8 @@ def test_anotherDataPath() -> None:
     world.setUpCall(b"alice")
     (session,) = world.sessions
     asking = Asking(Operations(Captures(world, lambda: STARTED).operations()))
-    answer = asking.ask("GET", f"/sessions/{session.identifier}/capture")
-    assert answer.status == 409
+    assert asking.ask("GET", f"/sessions/{session.identifier}/capture").status == 409
+    assert asking.ask("GET", "/capture", user="alice").status == 409
 
 
 def test_audit(gateway: Fixture) -> None:

@@ -40,7 +40,8 @@ class Fixture:
     def __init__(self) -> None:
         self.world = Managed("[limits]\nmax-failures = 2")
         self.log = EventLog(SIZE, "run")
-        self.witness = Witness(self.world, self.log, lambda: STARTED + self.world.clock.seconds())
+        clock = self.world.clock
+        self.witness = Witness(clock, self.world, self.log, lambda: STARTED + clock.seconds())
         self.world.sessions.addObserver(self.witness)
         self.asking = Asking(Operations(Events(self.log).operations()))
 
@@ -108,6 +109,21 @@ def test_refusals(gateway: Fixture) -> None:
     assert refused[0]["user"] == "alice" and refused[0]["reason"]
     (lockout,) = [one.data for one in events if one.name == "lockout-began"]
     assert (lockout["of"], lockout["subject"], lockout["failures"]) == ("user", "alice", 2)
+
+
+def test_manyRefusals(gateway: Fixture) -> None:
+    """
+    Strangers who are refused all the time don't drive the other events out.
+    """
+    client = gateway.open()
+    gateway.note(1)
+    for number in range(500):
+        gateway.witness.callerRefused("192.0.2.2", f"user{number}", "pap", "why")
+    assert gateway.log.next == 202
+    gateway.world.clock.advance(1)
+    gateway.witness.callerRefused("192.0.2.2", "last", "pap", "why")
+    last = gateway.read(client)[-1].data
+    assert (last["user"], last["omitted"]) == ("last", 300)
 
 
 def test_wholeGateway(gateway: Fixture) -> None:

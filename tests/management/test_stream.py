@@ -18,8 +18,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
+from pptpgw.management import stream
 from pptpgw.management.operation import Operation, Operations, OperatorRole
-from pptpgw.management.stream import DELAY, HEARTBEAT, STALLED, STREAMS
+from pptpgw.management.stream import DELAY, HEARTBEAT, SHARE, STALLED
 from pptpgw.testing import resultOf
 from tests.logged import loggedLines
 from tests.management.asking import REMOTE, Asking, Streaming, dechunked
@@ -174,16 +175,29 @@ def test_heartbeat(site: Fixture) -> None:
 
 def test_limit(site: Fixture) -> None:
     """
-    Only so many streams are open at a time; the next one is refused until one is over.
+    An operator has only so many streams at a time; the next one is refused until one is over.
     """
     first, _ = site.open()
-    for _ in range(STREAMS - 1):
+    for _ in range(SHARE - 1):
         site.open()
-    assert site.asking.ask("GET", "/stream").status == 503
-    assert len(site.sources) == STREAMS
+    answer = site.asking.ask("GET", "/stream")
+    assert answer.status == 503 and answer.json["detail"] == "local has 16 streams open already"
+    assert len(site.sources) == SHARE
     first.hangUp()
     client, _ = site.open()
     assert client.octets == b""
+
+
+def test_limitOfAll(site: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    All operators together have only so many streams.
+    """
+    monkeypatch.setattr(stream, "STREAMS", 3)
+    for _ in range(3):
+        assert site.asking.streams.lacking("somebody else") == ""
+        site.open()
+    assert site.asking.streams.lacking("somebody else") == "3 streams are open already"
+    assert site.asking.ask("GET", "/stream").status == 503
 
 
 def test_stop(site: Fixture) -> None:
