@@ -16,7 +16,7 @@ from pptpgw.management.console import ConsoleSessions
 from pptpgw.management.credentials import InThread, OperatorChecker
 from pptpgw.management.judging import Judge, Told
 from pptpgw.management.login import Logins
-from pptpgw.management.operation import Operation, Operator, OperatorRole
+from pptpgw.management.operation import Operation
 from pptpgw.management.operators import Operators
 from pptpgw.store.interface import IStore
 from pptpgw.store.password import COST, Cost
@@ -27,7 +27,7 @@ class Operating:
     Operators: who they are, and the operations by which they log in and are managed.
 
     @ivar access: says who makes a request.
-    @ivar consoles: the sessions of the console.
+    @ivar consoles: the sessions of the console, and the links that begin one.
     """
 
     def __init__(
@@ -63,15 +63,6 @@ class Operating:
         """
         for one in self._subjects:
             yield from one.operations()
-
-    def link(self, name: str) -> str:
-        """
-        Make a link that logs in to the console once, as an administrator.
-
-        @param name: the administrator's name, for the audit.
-        @return: the token, which belongs behind C{/#login=}.
-        """
-        return self.consoles.link(Operator(name, OperatorRole.ADMIN))
 
     def stop(self) -> None:
         """

@@ -114,11 +114,10 @@ class TestGuessing:
         """
         The right password clears the count of the name.
         """
-        for _ in range(3):
+        for _ in range(2):
             for _ in range(FAILURES - 1):
-                assert self.login(site, "viewer", "wrong", ELSEWHERE) == 401
-            assert self.login(site, "viewer", "viewer", ELSEWHERE) in (200, 429)
-            site.asking.clock.advance(LOCKOUT_SECONDS)
+                assert self.login(site, "viewer", "wrong") == 401
+            assert self.login(site, "viewer", "viewer") == 200
 
     def test_tokens(self, site: Guarded) -> None:
         """
