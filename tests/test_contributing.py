@@ -110,7 +110,9 @@ async def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     made, (row,) = added("pptpgw/command/calls.py"), hunks("pptpgw/command/main.py")
     assert f'"calls": (f"{{_FOLDER}}.calls:calls", "{made["calls"].short_help}"),' in row
     configuration = tmp_path / "pptpgw.toml"
-    configuration.touch()
+    configuration.write_text(
+        f'[management]\nendpoints = ["unix:{tmp_path}/management.sock:mode=600"]\n'
+    )
     async with live(configuration, b"alice") as gateway:
         words = ["--config", str(configuration)]
         await made["calls"].main(words, standalone_mode=False).perform(reactor)

@@ -71,6 +71,17 @@ class Accounts:
             found = AccountsSection().store
         return found if self.location is None else self.location
 
+    @property
+    def management(self) -> tuple[Sequence[str], str]:
+        """
+        The endpoints of the gateway's management interface, and where they stand.
+        """
+        if self.file is None:
+            from pptpgw.config.section import ManagementSection
+
+            return ManagementSection().endpoints, "the default configuration"
+        return self.configuration.management.endpoints, self.file
+
     @contextmanager
     def store(self, create: bool = False, audit: bool = False) -> Iterator[IStore]:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
@@ -25,7 +26,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from pptpgw.clock import steady
-from pptpgw.command.options import CONFIG
+from pptpgw.command.options import CONFIG, Accounts
 from pptpgw.command.output import stamp
 from pptpgw.command.status import Unreachable
 from pptpgw.error import ConfigurationError, PPTPGWError
@@ -154,6 +155,18 @@ class Gateway:
             items += page["items"]
             if not page["items"] or len(items) >= page["total"]:
                 return items
+
+    async def sessionsOf(self, user: str) -> Sequence[Any]:
+        """
+        Return the sessions of a user.
+
+        @raise Unreachable: as in L{ask}.
+        @raise NotDone: as in L{ask}.
+        """
+        # In a filter these signs stand for others, and case doesn't matter.
+        pattern = re.sub(r"([*?[])", r"[\1]", user)
+        alike = await self.list("/sessions", {"user": pattern})
+        return [one for one in alike if one["user"] == user]
 
     async def _exchange(
         self,
@@ -312,15 +325,8 @@ def connected(function: F) -> F:
 
     @wraps(function)
     async def wrapped(reactor: Any, *, config: str | None, **more: Any) -> Any:
-        if config is None:
-            from pptpgw.config.section import ManagementSection
-
-            endpoints, source = ManagementSection().endpoints, "the default configuration"
-        else:
-            from pptpgw.config.configuration import load
-
-            endpoints, source = load(config).management.endpoints, config
-        return await function(Gateway(reactor, endpoints, source), **more)
+        accounts = Accounts(reactor, config, None)
+        return await function(Gateway(reactor, *accounts.management), **more)
 
     made: Any = CONFIG(wrapped)
     return made  # type: ignore[no-any-return]

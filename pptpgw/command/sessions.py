@@ -4,7 +4,6 @@ The commands on the sessions of a running gateway: C{pptpgw sessions}, C{session
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -117,10 +116,7 @@ async def find(gateway: Gateway, name: str) -> Session:
     except NotDone as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        # In a filter these signs stand for others.
-        pattern = re.sub(r"([*?[])", r"[\1]", name)
-        alike = await gateway.list("/sessions", {"user": pattern})
-        own = [one for one in alike if one["user"] == name]
+        own = await gateway.sessionsOf(name)
         if len(own) > 1:
             identifiers = ", ".join(one["session_id"] for one in own)
             raise ConfigurationError(
@@ -130,7 +126,7 @@ async def find(gateway: Gateway, name: str) -> Session:
             raise ConfigurationError(
                 f"there is no session {shown(name)}, and no user of this name is connected"
             ) from error
-        return own[0]  # type: ignore[no-any-return]
+        (found,) = own
     return found
 
 

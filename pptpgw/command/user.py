@@ -10,6 +10,7 @@ from time import time
 
 import click
 
+from pptpgw.command.aftermath import NOW, NOW_CHANGES, Aftermath, changed, ended
 from pptpgw.command.attributes import WORDS, attributed, checked, summary
 from pptpgw.command.completion import profileNames, userNames
 from pptpgw.command.options import Accounts, listed, said, stored
@@ -17,7 +18,7 @@ from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, one, refuse
 from pptpgw.command.password import Source, sourced
 from pptpgw.error import ConfigurationError
-from pptpgw.store.attribute import decode, fields, present
+from pptpgw.store.attribute import ATTRIBUTES, decode, fields, present
 from pptpgw.store.error import Taken, Unknown
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
@@ -114,6 +115,7 @@ async def add(
 @_EXPIRES
 @attributed
 @sourced
+@NOW_CHANGES
 @said
 @stored
 async def change(
@@ -125,6 +127,7 @@ async def change(
     password: bool,
     profile: str | None,
     expires: str | None,
+    now: bool,
 ) -> None:
     """
     C{pptpgw user set NAME}: change a user, or the user's password.
@@ -146,20 +149,28 @@ async def change(
             await store.changePassword(name, new, recoverable=source.recoverable, expires=until)
         elif expires is not None:
             await store.setExpiry(name, until)
-    _done(output, name, "changed", told)
+        allowed = (await _find(store, name)).profile
+    # Of another profile every attribute may differ.
+    options = set(ATTRIBUTES) if profile is not None else set(given)
+    if another:
+        after = await ended(accounts, name, now)
+    else:
+        after = await changed(accounts, name, now, options, allowed)
+    _done(output, name, "changed", told, after)
 
 
 @command("disable", "Refuse a user from now on.")
 @_existing
+@NOW
 @said
 @stored
-async def disable(accounts: Accounts, output: Output, name: str) -> None:
+async def disable(accounts: Accounts, output: Output, name: str, now: bool) -> None:
     """
     C{pptpgw user disable NAME}: refuse the user from now on.
     """
     with accounts.store() as store:
         await store.changeAccount(name, disabled=True)
-    _done(output, name, "disabled")
+    _done(output, name, "disabled", after=await ended(accounts, name, now))
 
 
 @command("enable", "Let a user call again.")
@@ -177,15 +188,16 @@ async def enable(accounts: Accounts, output: Output, name: str) -> None:
 
 @command("remove", "Remove a user.", "The records and sums of the user's sessions remain.")
 @_existing
+@NOW
 @said
 @stored
-async def remove(accounts: Accounts, output: Output, name: str) -> None:
+async def remove(accounts: Accounts, output: Output, name: str, now: bool) -> None:
     """
     C{pptpgw user remove NAME}: remove a user.
     """
     with accounts.store() as store:
         await store.removeAccount(name)
-    _done(output, name, "removed")
+    _done(output, name, "removed", after=await ended(accounts, name, now))
 
 
 def _state(account: Account) -> str:
@@ -273,16 +285,25 @@ async def _find(store: IStore, name: str) -> Account:
     return account
 
 
-def _done(output: Output, name: str, what: str, password: str | None = None) -> None:
+def _done(
+    output: Output,
+    name: str,
+    what: str,
+    password: str | None = None,
+    after: Aftermath | None = None,
+) -> None:
     """
-    Print what was done to a user, and a password that was generated.
+    Print what was done to a user, a password that was generated, and what becomes of sessions.
+
+    @raise Unreachable: nothing could be done about the sessions, though it was asked for.
     """
-    if password is None:
-        output.say(f"User {shown(name)} is {what}.", user=name, done=what)
-        return
-    output.say(
-        f"User {shown(name)} is {what}.\nThe password: {password}",
-        user=name,
-        done=what,
-        password=password,
-    )
+    lines, fields = [f"User {shown(name)} is {what}."], dict[str, object](user=name, done=what)
+    if password is not None:
+        lines.append(f"The password: {password}")
+        fields["password"] = password
+    if after is not None:
+        lines += [after.words] if after.words else []
+        fields["sessions"] = after.sessions
+    output.say("\n".join(lines), **fields)
+    if after is not None and after.fault is not None:
+        raise after.fault

@@ -15,7 +15,7 @@ from twisted.internet import reactor as running
 
 from pptpgw.config.section import ManagementSection
 from pptpgw.management.service import ManagementService
-from tests.command.invocation import Command
+from tests.command.invocation import Command, must
 from tests.management.managed import Managed
 
 reactor: Any = running
@@ -42,13 +42,11 @@ class Live:
 @asynccontextmanager
 async def live(configuration: Path, *users: bytes) -> AsyncIterator[Live]:
     """
-    While this context lasts, a gateway runs where C{configuration} says.
+    While this context lasts, a gateway runs beside C{configuration}, where that says.
 
     @param users: who has sessions.
     """
     place = f"unix:{configuration.parent}/management.sock:mode=600"
-    with configuration.open("a") as file:
-        file.write(f'[management]\nendpoints = ["{place}"]\n')
     gateway = Live(*users)
     service = ManagementService(reactor, ManagementSection((place,)), gateway.world)
     service.privilegedStartService()
@@ -58,12 +56,10 @@ async def live(configuration: Path, *users: bytes) -> AsyncIterator[Live]:
         await service.stopService()
 
 
-async def test_noGateway(pptpgw: Command, configuration: Path) -> None:
+async def test_noGateway(pptpgw: Command) -> None:
     """
     Each command ends with status 3.
     """
-    with configuration.open("a") as file:
-        file.write(f'[management]\nendpoints = ["unix:{configuration.parent}/none"]\n')
     for words in (
         ("status",),
         ("sessions", "--json"),
@@ -212,3 +208,74 @@ class TestGateway:
         assert done.out == "The gateway takes no more calls.\n"
         assert "draining" in state.out
         assert back.out == "The gateway takes calls again.\n"
+
+
+class TestAccounts:
+    """
+    Changes of accounts, and the sessions of their users.
+    """
+
+    async def test_sessionsGoOn(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        That they do is told, unless no gateway runs.
+        """
+        await pptpgw("user", "add", "bob", "--generate")
+        async with live(configuration) as gateway:
+            disabled = await pptpgw("user", "disable", "bob")
+            enabled = await pptpgw("user", "enable", "bob", "--json")
+            changed = await pptpgw("user", "set", "bob", "--send-rate", "1M", "--json")
+            await pptpgw("user", "add", "carol", "--generate")
+            nobody = await pptpgw("user", "remove", "carol", "--json")
+            assert len(gateway.users) == 3
+            both = gateway.identifiers("bob")
+        assert disabled.out == "User bob is disabled.\n2 sessions go on; --now ends them.\n"
+        assert "sessions" not in json.loads(enabled.out)
+        assert json.loads(changed.out)["sessions"] == both
+        assert json.loads(nobody.out)["sessions"] == []
+        gone = await pptpgw("user", "disable", "bob")
+        assert (gone.status, gone.out) == (0, "User bob is disabled.\n")
+
+    @pytest.mark.parametrize("words", [("disable",), ("remove",), ("set", "--generate")])
+    async def test_nowEnds(
+        self, pptpgw: Command, configuration: Path, words: tuple[str, ...]
+    ) -> None:
+        await pptpgw("user", "add", "bob", "--generate")
+        command, *more = words
+        async with live(configuration) as gateway:
+            done = await pptpgw("user", command, "bob", "--now", *more)
+            gateway.world.run(1)
+            assert gateway.users == ["alice"]
+        assert done.out.splitlines()[-1] == "2 sessions are ended."
+
+    async def test_nowChanges(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        A session gets what the account allows now: the attributes that are given, and with another
+        profile all of them.
+        """
+        await pptpgw("profile", "add", "gold", "--send-rate", "8M", "--volume", "1G")
+        await pptpgw("user", "add", "bob", "--generate", "--idle-timeout", "60")
+        async with live(configuration, b"bob") as gateway:
+            (session,) = gateway.world.sessions
+            done = await pptpgw(
+                "user", "set", "bob", "--now", "--receive-rate", "1M", "--mtu", "1400"
+            )
+            first = session.profile
+            await pptpgw("user", "set", "bob", "--now", "--profile", "gold")
+            second = session.profile
+            no = await pptpgw("user", "set", "bob", "--now", "--address", "10.77.1.7")
+        assert done.out == "User bob is changed.\n1 sessions are changed.\n"
+        assert (first.receiveRate, first.sendRate, first.idleTimeout) == (1_000_000, None, None)
+        assert (second.sendRate, second.volume, second.idleTimeout) == (8_000_000, 10**9, 60)
+        assert no.out.splitlines()[1] == "1 sessions can't be changed by this."
+
+    async def test_nowWithoutAGateway(self, pptpgw: Command, tmp_path: Path) -> None:
+        """
+        The account is changed all the same, and the exit status says that no session is.
+        """
+        await pptpgw("user", "add", "bob", "--generate")
+        done = await pptpgw("user", "disable", "bob", "--now")
+        assert (done.status, done.out) == (3, "User bob is disabled.\n")
+        assert "the account is changed, but no session: the gateway isn't running" in done.error
+        assert (await must(tmp_path)).disabled
+        done = await pptpgw("user", "set", "bob", "--generate", "--now")
+        assert done.status == 3 and "The password: " in done.out

@@ -116,7 +116,8 @@ def test_lateImports() -> None:
         "import sys\nfrom pptpgw.command.main import parse\n"
         "parse(['user', 'list'])\n"
         "print([one for one in ('rich', 'twisted.internet.reactor', 'pptpgw.service', "
-        "'pptpgw.networks.ipv4.plugin', 'pptpgw.config.configuration') if one in sys.modules])"
+        "'twisted.web.client', 'pptpgw.networks.ipv4.plugin', 'pptpgw.config.configuration') "
+        "if one in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
