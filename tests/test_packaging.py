@@ -213,6 +213,10 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     added = environment.files("twisted") - environment.whole
     assert [path.name for path in added] == ["pptpgw_plugin.py"]
     assert (environment.packages / "pptpgw/py.typed").exists()
+    files = environment.packages / "pptpgw/management/browser"
+    served = {path.name for path in (ROOT / "pptpgw/management/browser").iterdir()}
+    assert {"index.html", "main.js", "style.css"} <= served
+    assert {path.name for path in files.iterdir()} == served
     assert not (environment.packages / "tap").exists()
     assert not (environment.packages / "tests").exists()
     assert not (environment.packages / "pptpgw/newsfragments").exists()

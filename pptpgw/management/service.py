@@ -29,6 +29,7 @@ from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IGatewayService, Operated
 from pptpgw.log import Logger
 from pptpgw.management.access import Access
+from pptpgw.management.assets import console
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.health import HealthPage, Readiness, ReadinessPage
@@ -170,7 +171,7 @@ class ManagementService(Service):
         @raise NotPermitted: an endpoint that the configuration names can't be opened.
         """
         Service.privilegedStartService(self)
-        pages = {
+        pages = console() | {
             b"metrics": MetricsPage(self._figures, self._assertMayRead),
             b"healthz": HealthPage(),
             b"readyz": ReadinessPage(self._readiness, self._assertViewer),

@@ -67,6 +67,7 @@ class GatewayStatus(Struct, frozen=True):
     @ivar tunnels: where each tunnel listens.
     @ivar octets_received: octets from all users since the start; the other figures likewise.
     @ivar discards: discarded packets and calls, by reason.
+    @ivar refusals: how many calls and logins were refused since the start, by cause.
     @ivar drain: the drain that goes on; null if there is none.
     @ivar last_reload: the last reload; null if there was none.
     @ivar mppe: which implementation encrypts.
@@ -92,6 +93,7 @@ class GatewayStatus(Struct, frozen=True):
     packets_received: int
     packets_sent: int
     discards: dict[str, int]
+    refusals: dict[str, int]
     drain: DrainView | None
     last_reload: ReloadView | None
     mppe: str
@@ -200,6 +202,7 @@ class Overview:
             packets_received=total.packetsReceived,
             packets_sent=total.packetsSent,
             discards=dict(total.discards),
+            refusals={one.value: number for one, number in gateway.tally.refusals.items()},
             drain=drainOf(gateway),
             last_reload=_reloadOf(gateway),
             mppe=mppe.implementation,

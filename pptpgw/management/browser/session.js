@@ -1,0 +1,103 @@
+// Session: one session in full.
+
+import * as api from "./api.js";
+import { sessionButtons } from "./active.js";
+import { every, facts, fill, foreign, h } from "./dom.js";
+import { bits, count, duration, octets, shown, time } from "./format.js";
+import { Plot } from "./plot.js";
+import { smallTable } from "./table.js";
+import { frames, stages } from "./why.js";
+
+export const title = "Session";
+export const needs = ["GET", "/sessions/{session_id}"];
+export const isHidden = true;
+export const of = "active";
+
+export function show(main, route, signal) {
+  const [identifier] = route.parts;
+  const plot = new Plot("Traffic", { format: bits, series: ["from the user", "to the user"] });
+  const heading = h("h1", {}, "Session ", foreign(identifier));
+  const over = h("p", { class: "over", role: "status" });
+  const actions = h("p", { class: "buttons" });
+  const table = h("div", { class: "columns" });
+  const set = h("div");
+  let session = null;
+  fill(main, heading, over, actions, plot.element, table, set);
+  const leaving = new AbortController();
+  signal.addEventListener("abort", () => leaving.abort());
+  every(2, leaving.signal, async () => {
+    try {
+      session = await api.get(`/sessions${api.path(identifier)}`);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      fill(over, session ? "This session is over." : "There is no such session now.");
+      fill(actions);
+      leaving.abort();
+      if (api.may("GET", "/attempts/{attempt_id}")) await attempt(set, identifier);
+      return;
+    }
+    if (!actions.hasChildNodes()) {
+      fill(heading, foreign(session.user), ` from ${session.caller}`);
+      fill(actions, sessionButtons(() => session));
+      if (api.may("GET", "/attempts/{attempt_id}")) await attempt(set, identifier);
+    }
+    plot.add(Date.now() / 1000, [session.rate_received, session.rate_sent]);
+    fill(table, about(session), used(session), protocols(session));
+  });
+}
+
+function about(one) {
+  return h("section", {}, h("h2", {}, "Call"), facts([
+    ["User", foreign(one.user)],
+    ["From", one.caller],
+    ["At", one.called],
+    ["Tunnel", one.tunnel],
+    ["Began", time(one.started)],
+    ["Lasts", duration(one.uptime_seconds)],
+    ["Authentication", one.authentication],
+    ["Encryption", one.encryption || "none"],
+    ["From the user", `${octets(one.octets_received)}, ${count(one.packets_received)} packets`],
+    ["To the user", `${octets(one.octets_sent)}, ${count(one.packets_sent)} packets`],
+    ["Discards", shown("discards", one.discards) || "none"],
+    ["Identifier", one.session_id],
+    ["Number", String(one.number)],
+  ]));
+}
+
+// The limits, and how much of each is used.
+function used(one) {
+  const limits = one.limits;
+  const rows = [
+    ["Time", one.uptime_seconds, limits.session_timeout_seconds, duration],
+    ["Volume", one.octets_received + one.octets_sent, limits.volume_octets, octets],
+    ["Rate from the user", one.rate_received, limits.receive_rate, bits],
+    ["Rate to the user", one.rate_sent, limits.send_rate, bits],
+  ];
+  return h("section", {}, h("h2", {}, "Limits"), facts([
+    ...rows.map(([name, now, most, words]) => [name, share(name, now, most, words)]),
+    ["Idle time", limits.idle_timeout_seconds === null ? "no limit" : duration(limits.idle_timeout_seconds)],
+    ["Filter", limits.filter || "none"],
+  ]));
+}
+
+function share(name, now, most, words) {
+  const current = now === null ? "unknown" : words(now);
+  if (most === null) return `${current}, no limit`;
+  const meter = h("meter", { min: 0, max: most, value: Math.min(now ?? 0, most), "aria-label": `${name} used` });
+  return h("span", {}, `${current} of ${words(most)} `, meter);
+}
+
+function protocols(one) {
+  const rows = Object.entries(one.networks).map(([name, addresses]) => [name, addresses.join(", ") || "open"]);
+  return h("section", {}, h("h2", {}, "Network protocols"), smallTable("Network protocols", ["Protocol", "Addresses"], rows));
+}
+
+// Show how the session was set up, as far as the gateway remembers it.
+async function attempt(place, identifier) {
+  try {
+    const found = await api.get(`/attempts${api.path(identifier)}`);
+    fill(place, h("h2", {}, "How it was set up"), stages(found), frames(found.frames));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
