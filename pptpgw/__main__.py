@@ -3,20 +3,25 @@ C{python -m pptpgw}: try the gateway in the foreground, without a configuration.
 
 The program keeps an account store in a state folder, with one user who has a random password. It
 starts the gateway with the default configuration, except that every authentication protocol with
-passwords is permitted, places one call to itself, and then serves until it is interrupted. If the
-process lacks the privileges for that, it enters a user and network namespace of its own, if the
+passwords is permitted, places one call to itself, and then serves until it is interrupted. The
+console is at L{PLACE}, and the file C{pptpgw.toml} in the folder leads commands to the gateway. If
+the process lacks the privileges for that, it enters a user and network namespace of its own, if the
 machine allows it.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.endpoints import quoteStringArgument
 from twisted.logger import globalLogBeginner
 from twisted.python import usage
 from twisted.python.filepath import FilePath
@@ -24,9 +29,10 @@ from twisted.python.filepath import FilePath
 from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.section import LinkSection
+from pptpgw.config.section import AccountsSection, LinkSection, ManagementSection
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.error import ConfigurationError, PPTPGWError
+from pptpgw.management.console import LINK_SECONDS
 from pptpgw.ports import privileges
 from pptpgw.ports.logoutput import lines, standardOutput
 from pptpgw.ports.signals import Signals
@@ -36,9 +42,19 @@ from pptpgw.service import GatewayService
 from pptpgw.store.store import Store
 
 USER = "caller"
+CONFIGURATION = "pptpgw.toml"
+"""
+The name of the configuration file that leads commands to the gateway.
+"""
+
 METHODS = ("mschapv2", "mschap", "chap", "pap")
 """
 The authentication protocols that are permitted: all that a client may want to try.
+"""
+
+PLACE = "127.0.0.1:8723"
+"""
+The address and the port of the console.
 """
 
 
@@ -75,6 +91,34 @@ def storeIn(reactor: Any, state: FilePath[str]) -> tuple[Store, bool]:
         ) from error
     key = state.child("accounts.key").path
     return Store(reactor, f"sqlite:{path.path}", key, create=new), new
+
+
+def configurationIn(state: FilePath[str]) -> Configuration:
+    """
+    Return the configuration of the gateway, and write into the folder C{state} what a command needs
+    of it.
+
+    @raise PPTPGWError: the file can't be written.
+    """
+    socket = quoteStringArgument(state.child("management.sock").path)
+    management = ManagementSection(
+        endpoints=(f"unix:{socket}:mode=600", "tcp:{1}:interface={0}".format(*PLACE.split(":")))
+    )
+    store = f"sqlite:{state.child('accounts.sqlite').path}"
+    accounts = AccountsSection(store=store, key=state.child("accounts.key").path)
+    text = (
+        f"[management]\nendpoints = {json.dumps(management.endpoints)}\n\n"
+        f"[accounts]\nstore = {json.dumps(accounts.store)}\nkey = {json.dumps(accounts.key)}\n"
+    )
+    path = state.child(CONFIGURATION)
+    try:
+        path.setContent(text.encode())
+        path.chmod(0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{path.path}: {error.strerror}") from error
+    return Configuration(
+        link=LinkSection(authentication=METHODS), management=management, accounts=accounts
+    )
 
 
 async def passwordIn(store: Store, new: bool) -> str:
@@ -155,9 +199,8 @@ def serve(state: FilePath[str]) -> None:
     store, new = storeIn(reactor, state)
     checker = AccountsChecker(lambda _: store)
     addresses = privileges.hostAddresses()
-    service = GatewayService(
-        reactor, Configuration(link=LinkSection(authentication=METHODS)), [checker]
-    )
+    configuration = configurationIn(state)
+    service = GatewayService(reactor, configuration, [checker])
     faults: list[PPTPGWError] = []
     nothing = partial(say, "SIGUSR1 and SIGUSR2 do nothing; SIGTERM, or Ctrl-C, ends the gateway.")
     # SIGHUP, from a terminal that is closed, stops this program in order.
@@ -176,6 +219,9 @@ def serve(state: FilePath[str]) -> None:
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         await selfCall(reactor, service, password)
         announce(password, addresses)
+        link = service.management.operating.link("make run")
+        announceManagement(link, state.child(CONFIGURATION).path)
+        say("Ctrl-C ends it.")
 
     reactor.callWhenRunning(output.start)
     reactor.callWhenRunning(lambda: ensureDeferred(begin()))
@@ -197,7 +243,21 @@ def announce(password: str, addresses: Sequence[str]) -> None:
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
         say(f"  at {', '.join(addresses) or '127.0.0.1 (this machine has no other address)'}")
-    say("Ctrl-C ends it.")
+
+
+def announceManagement(link: str, path: str) -> None:
+    """
+    Print how to see the gateway.
+
+    @param link: the token that logs in to the console.
+    @param path: the path of the configuration file that leads to the gateway.
+    """
+    inside = " inside that namespace" if privileges.inNamespace() else ""
+    minutes = int(LINK_SECONDS // 60)
+    say(f"See it in a browser{inside} (the link logs in once, within {minutes} minutes):")
+    say(f"  http://{PLACE}/#login={link}")
+    command = Path(sys.executable).with_name("pptpgw")
+    say(f"  or by {shlex.quote(str(command))} sessions --config {shlex.quote(path)}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv" / "floors"
-LEFT_OUT = ("bench", "demo", "fuzz", "integration", "lab", "test_packaging.py")
+LEFT_OUT = ("bench", "browser", "demo", "fuzz", "integration", "lab", "test_packaging.py")
 BESIDES = ("tests/integration/test_twistd.py", "tests/integration/test_tac.py")
 PARTS = min(2, os.cpu_count() or 1)
 

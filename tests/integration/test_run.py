@@ -105,12 +105,13 @@ class TestRunning:
         program.waitFor(ANNOUNCED)
         assert state.stat().st_mode & 0o777 == 0o700
         assert {one.name for one in state.iterdir()} >= {"accounts.sqlite", "accounts.key"}
-        for file in state.iterdir():
+        files = [one for one in state.iterdir() if one.is_file()]
+        for file in files:
             assert file.stat().st_mode & 0o777 == 0o600, file
         text = program.text
         said = re.search(r"user caller and password (\S{12,}):$", text, re.MULTILINE)
         assert said is not None, text
-        assert all(said[1].encode() not in file.read_bytes() for file in state.iterdir())
+        assert all(said[1].encode() not in file.read_bytes() for file in files)
         assert re.search(r"^  at 192\.0\.2\.1, 198\.51\.100\.1$", text, re.MULTILINE), text
         assert re.search(
             r"^The call to ourselves: authentication mschapv2, MPPE 128 bit stateless, address "
@@ -119,6 +120,11 @@ class TestRunning:
             re.MULTILINE,
         ), text
         assert devices(world.gateway) != before
+        assert re.search(r"^  http://127\.0\.0\.1:8723/#login=\S{40,}$", text, re.MULTILINE), text
+        seen = re.search(r"^  or by (\S+ sessions --config \S+)$", text, re.MULTILINE)
+        assert seen is not None, text
+        listed = subprocess.run(seen[1].split(), capture_output=True, text=True, timeout=20)
+        assert listed.returncode == 0, listed.stderr
         assert program.interrupt() == 0
         assert devices(world.gateway) == before
         assert program.text.endswith("Every call is hung up, and what was made is removed.\n")
@@ -159,7 +165,7 @@ class TestRunning:
                 assert int(found["CapInh"], 16) == int(found["CapAmb"], 16) == 0
                 assert found["NoNewPrivs"] == "1"
                 assert found["Uid"].split() == found["Gid"].split() == [str(user)] * 4
-            assert {one.stat().st_uid for one in (state, *state.iterdir())} == {user}
+            assert {one.lstat().st_uid for one in (state, *state.iterdir())} == {user}
             assert program.interrupt() == 0
 
     def test_signals(self, world: World, state: Path) -> None:
