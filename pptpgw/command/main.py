@@ -51,6 +51,11 @@ commands = Group(
         "sessions": (f"{_FOLDER}.sessions:sessions", "List the sessions of the running gateway."),
         "session": (f"{_FOLDER}.sessions:group", "One session: show, set."),
         "disconnect": (f"{_FOLDER}.sessions:disconnect", "End sessions."),
+        "why": (f"{_FOLDER}.attempts:why", "Say why a user can't call."),
+        "attempts": (
+            f"{_FOLDER}.attempts:attempts",
+            "List what became of the last calls.",
+        ),
         "reload": (
             f"{_FOLDER}.steering:reload",
             "Have the running gateway read its configuration again.",

@@ -118,7 +118,7 @@ class Gateway:
         """
         Make a request, and return what its answer has in JSON; None if it has nothing.
 
-        @param path: the path below L{BASE}.
+        @param path: the path below L{BASE}. Names in it are quoted, see L{quoted}.
         @raise Unreachable: the gateway can't be reached, or what answers is no gateway.
         @raise NotDone: the gateway refuses.
         """
@@ -176,7 +176,7 @@ class Gateway:
         body: Mapping[str, object] | None,
     ) -> tuple[int, bytes]:
         # The socket is the gateway's, whatever the name; the gateway checks it.
-        address = f"http://localhost{BASE}{quote(path)}"
+        address = f"http://localhost{BASE}{quote(path, safe='/%')}"
         if query:
             address += f"?{urlencode({name: str(value) for name, value in query.items()})}"
         headers = Headers({b"accept": [b"application/json"]})
@@ -278,6 +278,13 @@ class _Body:
         """
 
     pauseProducing = resumeProducing = stopProducing
+
+
+def quoted(name: str) -> str:
+    """
+    Return a name as a part of a path, which may have any sign.
+    """
+    return quote(name, safe="")
 
 
 def dated(answer: Any) -> Any:

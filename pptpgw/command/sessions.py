@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -15,7 +14,7 @@ from pptpgw.command.options import listed, said
 from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, one, refuse
 from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
-from pptpgw.command.remote import Gateway, NotDone, connected, dated
+from pptpgw.command.remote import Gateway, NotDone, connected, dated, quoted
 from pptpgw.error import ConfigurationError
 
 _HERE = "pptpgw.command.sessions"
@@ -112,7 +111,7 @@ async def find(gateway: Gateway, name: str) -> Session:
     @raise pptpgw.error.PPTPGWError: there is none, or the user has several.
     """
     try:
-        found: Session = await gateway.ask("GET", f"/sessions/{quote(name, safe='')}")
+        found: Session = await gateway.ask("GET", f"/sessions/{quoted(name)}")
     except NotDone as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise

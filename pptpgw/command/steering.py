@@ -41,7 +41,7 @@ def _rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("gateway", f"{shown(found['name'])}, pptpgw {found['version']}, MPPE: {found['mppe']}"),
         ("state", found["state"]),
         *((f"fault {number}", shown(why)) for number, why in enumerate(found["faults"], 1)),
-        ("time", duration(found["uptime_seconds"])),
+        ("uptime", duration(found["uptime_seconds"])),
         ("sessions", _most(found["sessions"], found["max_sessions"])),
         ("calls", _most(found["calls"], found["max_setups"])),
         *((f"sessions by {name}", str(n)) for name, n in found["sessions_by_tunnel"].items()),

@@ -137,9 +137,11 @@ class Why(Struct, frozen=True):
     Why a user can't call.
 
     @ivar findings: what was found, the most important first.
+    @ivar last: the user's last attempt; null if none is remembered.
     """
 
     findings: list[FindingView]
+    last: AttemptView | None
 
 
 class AttemptList:
@@ -213,7 +215,12 @@ class AttemptList:
                 break
         lockouts = list(self._lockouts.current())
         found = explain(user, self._gateway.attempts, self._now(), state, lockouts)
-        return Why([FindingView(one.text, one.advice, one.isProblem) for one in found])
+        own = (one for one in self._gateway.attempts if one.isOf(user))
+        last = max(own, key=lambda one: one.since, default=None)
+        return Why(
+            [FindingView(one.text, one.advice, one.isProblem) for one in found],
+            None if last is None else _view(last),
+        )
 
 
 def _valuesOf(

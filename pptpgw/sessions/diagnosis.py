@@ -140,7 +140,7 @@ def _account(user: str, state: AccountState | None, now: float) -> Iterable[Find
         assert account.expires is not None
         ago = _ago(now - account.expires)
         text = f"The password of {user!a} expired {ago}."
-        yield Finding(text, f"'pptpgw user password {user}' sets a new one.")
+        yield Finding(text, f"'pptpgw user set {user} --password' sets a new one.")
     profile = account.profile
     if profile.hours:
         try:
@@ -150,7 +150,7 @@ def _account(user: str, state: AccountState | None, now: float) -> Iterable[Find
         else:
             if not left:
                 text = f"{user!a} may call in its hours only, and not now: {profile.hours}."
-                yield Finding(text, f"'pptpgw user set {user} hours=' permits every hour.")
+                yield Finding(text, f"'pptpgw user set {user} --hours \"\"' permits every hour.")
 
 
 def _locked(
@@ -164,7 +164,11 @@ def _locked(
                 f"The {one.kind} {one.subject!a} is locked out for another "
                 f"{_duration(one.until - now)}, after too many wrong passwords."
             )
-            yield Finding(text, "Find the client that goes on with a wrong password, and wait.")
+            yield Finding(
+                text,
+                "Find the client that goes on with a wrong password, and wait; or "
+                f"'pptpgw lockouts clear {one.kind} {one.subject}' ends it.",
+            )
 
 
 def _calls(user: str, own: Sequence[IAttempt], now: float) -> Iterable[Finding]:

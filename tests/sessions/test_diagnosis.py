@@ -125,12 +125,12 @@ def test_aLockout() -> None:
         (
             replace(ACCOUNT, expires=5000.0),
             "The password of 'carol' expired 1 h ago.",
-            "'pptpgw user password carol' sets a new one.",
+            "'pptpgw user set carol --password' sets a new one.",
         ),
         (
             replace(ACCOUNT, own='{"hours": "Mo 00:00-00:01"}'),
             "'carol' may call in its hours only, and not now: Mo 00:00-00:01.",
-            "'pptpgw user set carol hours=' permits every hour.",
+            "'pptpgw user set carol --hours \"\"' permits every hour.",
         ),
     ],
 )
