@@ -96,6 +96,15 @@ class ManagementRequest(Request):
         else:
             Request.handleContentChunk(self, data)
 
+    def process(self) -> None:
+        """
+        Answer the request. One for the server as a whole, C{OPTIONS *}, which Twisted would answer
+        by itself, is treated as one for the root.
+        """
+        if self.path == b"*":
+            self.path = b"/"
+        Request.process(self)
+
     def render(self, resource: Any) -> None:
         """
         Render C{resource}, with headers that all answers have, unless a browser may have been

@@ -20,6 +20,7 @@ KINDS = (
     "control",
     "decoders",
     "link",
+    "management",
     "native",
     "networks",
     "radius",

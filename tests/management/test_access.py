@@ -216,14 +216,15 @@ class TestBrowsers:
         body = {"name": "viewer", "password": "viewer"}
         assert site.ask("POST", "/login", body=body, headers=headers).status == 403
 
-    @pytest.mark.parametrize("path", [f"{BASE}/thing", f"{BASE}/nothing", "/", "/elsewhere"])
+    @pytest.mark.parametrize("path", [f"{BASE}/thing", f"{BASE}/nothing", "/", "/elsewhere", "*"])
     @pytest.mark.parametrize("host", ["localhost", "evil.example"])
     def test_headers(self, site: Guarded, path: str, host: str) -> None:
         """
         Every answer forbids frames, other sites' scripts and telling others where one was.
         """
         for place in (LOCAL, REMOTE):
-            headers = site.asking.raw("GET", path, host=place, Host=host).headers
+            method = "OPTIONS" if path == "*" else "GET"
+            headers = site.asking.raw(method, path, host=place, Host=host).headers
             policy = headers["content-security-policy"].split("; ")
             assert policy[0] == "default-src 'none'" and "frame-ancestors 'none'" in policy
             assert not [one for one in policy if "unsafe" in one or "*" in one]
