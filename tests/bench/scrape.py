@@ -17,18 +17,20 @@ Run it as C{python -m tests.bench.scrape}, or by path. C{--sessions N} makes few
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-IDLE = 10.0
+SETTLE, IDLE = 5.0, 10.0
 SCRAPES = 20
 BATCH = 100
 TEXT = """
@@ -44,6 +46,7 @@ max-setups-per-source = 0
 """
 READER = """
 import sys, time, urllib.request
+sys.stdin.readline()
 for _ in range(int(sys.argv[2])):
     begun = time.monotonic()
     octets = urllib.request.urlopen(sys.argv[1]).read()
@@ -52,12 +55,36 @@ for _ in range(int(sys.argv[2])):
 """
 
 
+class Reader(ProcessProtocol):
+    """
+    The process that reads the metrics, once it is told to by a line.
+
+    @ivar done: fires with what it has printed.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.done: Deferred[bytes] = Deferred()
+        self._said = b""
+
+    def outReceived(self, data: bytes) -> None:
+        """
+        Keep what it prints.
+        """
+        self._said += data
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        Pass on what it has printed.
+        """
+        self.done.callback(self._said)
+
+
 async def fill(world: Any, count: int) -> None:
     """
     Set C{count} sessions up.
     """
-    from twisted.internet.defer import DeferredList
-
     number = 0
     # On a busy machine a call may fail; another one takes its place.
     while len(world.sessions) < count:
@@ -83,10 +110,10 @@ def main() -> None:
     Set the sessions up, have the metrics read, and print what it cost.
     """
     from twisted.internet import reactor
-    from twisted.internet.utils import getProcessOutput
 
     from pptpgw.clock import steady
     from pptpgw.management.service import ManagementService
+    from pptpgw.ports.collector import Collector
     from tests.bench.lateness import Ticks
     from tests.management.managed import Managed
     from tests.radius.freeradius import freePort
@@ -100,24 +127,26 @@ def main() -> None:
     service: Any = ManagementService(loop, world.configuration.management, world)
     service.privilegedStartService()
     service.startService()
+    Collector(loop).startService()
+    # Made before there are sessions: a fork of a large process disturbs it for seconds.
+    reader = Reader()
+    url = f"http://127.0.0.1:{port}/metrics"
+    command = [sys.executable, "-c", READER, url, str(SCRAPES)]
+    loop.spawnProcess(reader, sys.executable, command)
 
     async def measure() -> None:
         begun = time.monotonic()
         await fill(world, count)
         print(f"{count} sessions, set up in {time.monotonic() - begun:.0f} s", flush=True)
-        gc.collect()
-        gc.freeze()
-        await deferLater(loop, 2)
+        await deferLater(loop, SETTLE)
         ticks = Ticks(loop)
         cpu = time.process_time()
         await deferLater(loop, IDLE)
         alone, idle = ticks.report(), (time.process_time() - cpu) / IDLE
         ticks.begin()
         cpu, since = time.process_time(), time.monotonic()
-        url = f"http://127.0.0.1:{port}/metrics"
-        said = await getProcessOutput(
-            sys.executable, ("-c", READER, url, str(SCRAPES)), errortoo=True, reactor=reactor
-        )
+        reader.transport.write(b"\n")
+        said = await reader.done
         read, lasted = ticks.report(), time.monotonic() - since
         used = time.process_time() - cpu - idle * lasted
         answers = [line.split() for line in said.decode().splitlines()]

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
 
 from prometheus_client.core import InfoMetricFamily, Metric
 from twisted.internet.defer import Deferred
@@ -47,21 +46,10 @@ REASONS = 150
 How many reasons of discards are told apart.
 """
 
-_STARTING, _ACTIVE = "starting", "active"
+_STATES = _STARTING, _ACTIVE = "starting", "active"
 
 # How many calls a step of a slice adds up.
 _STEP = 32
-
-
-class Source(Protocol):
-    """
-    An object that has figures of one subject.
-    """
-
-    def families(self) -> Iterator[Metric]:
-        """
-        Iterate over the families of metrics.
-        """
 
 
 class _Sums:
@@ -326,6 +314,3 @@ class Figures:
             self._reasons.add(total.discards),
             "reason",
         )
-
-
-_STATES = (_STARTING, _ACTIVE)
