@@ -124,7 +124,8 @@ class Attempt:
         # one that failed. A session keeps them as long as it lasts, and a value for each stage
         # would take more memory.
         self._flat: list[Any] = []
-        self._frames: deque[Frame] | None = deque(maxlen=FRAMES)
+        # The values of each L{Frame}, which is only made when somebody reads it.
+        self._frames: deque[tuple[float, bool, int, bytes, int]] | None = deque(maxlen=FRAMES)
         # Whether a frame has come.
         self._heard = False
 
@@ -187,7 +188,7 @@ class Attempt:
         """
         See L{IAttempt}.
         """
-        return tuple(self._frames or ())
+        return [Frame(*frame) for frame in self._frames or ()]
 
     def isOf(self, user: str) -> bool:
         """
@@ -217,19 +218,16 @@ class Attempt:
         kept = information
         if protocol in ppp.AUTHENTICATION:
             kept = withoutPassword(protocol, information)
-        frame = Frame(
-            self._seconds() - self._began,
-            isSent,
-            protocol,
-            bytes(kept[:FRAME_OCTETS]),
-            len(information),
-        )
+        size = len(information)
+        if len(kept) > FRAME_OCTETS:
+            kept = kept[:FRAME_OCTETS]
+        frame = (self._seconds() - self._began, isSent, protocol, bytes(kept), size)
         if not (self.isUp and protocol == ppp.LCP and information[:1] in _ECHOES):
             if self._frames is None:
                 self._frames = deque(maxlen=FRAMES)
             self._frames.append(frame)
         if self.followers:
-            self._tell(frame)
+            self._tell(Frame(*frame))
 
     def begins(self, stage: str) -> None:
         """
