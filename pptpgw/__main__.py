@@ -33,6 +33,7 @@ from pptpgw.config.section import AccountsSection, LinkSection, ManagementSectio
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.management.console import LINK_SECONDS
+from pptpgw.management.operation import Operator, OperatorRole
 from pptpgw.ports import privileges
 from pptpgw.ports.logoutput import lines, standardOutput
 from pptpgw.ports.signals import Signals
@@ -219,7 +220,8 @@ def serve(state: FilePath[str]) -> None:
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         await selfCall(reactor, service, password)
         announce(password, addresses)
-        link = service.management.operating.link("make run")
+        operator = Operator("make run", OperatorRole.ADMIN)
+        link = service.management.operating.consoles.link(operator)
         announceManagement(link, state.child(CONFIGURATION).path)
         say("Ctrl-C ends it.")
 
