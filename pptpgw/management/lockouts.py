@@ -129,11 +129,14 @@ class Lockouts:
         )
 
     async def _list(self, request: OperationRequest) -> Page[LockoutView]:
-        return await page(await self._all(request), request, self._columns, lambda one: one)
+        return await page(
+            await self._all(request), request, self._columns, lambda one: one, lasts=True
+        )
 
     async def _clearMany(self, request: OperationRequest) -> Cleared:
         assertChooses(request, "subject=* chooses all lockouts")
-        return await self._cleared(await chosen(await self._all(request), request, self._columns))
+        found = await chosen(await self._all(request), request, self._columns, lasts=True)
+        return await self._cleared(found)
 
     async def _clear(self, request: OperationRequest) -> Cleared:
         kind, subject = request.names["kind"], request.names["subject"]
@@ -166,25 +169,27 @@ class Lockouts:
         """
         return await self._find("user", folded(user.encode(), domain=True))
 
-    async def _stored(self) -> list[LockoutView]:
-        """
-        Ask the store, if there is one, for all lockouts.
-        """
-        store, now = self._gateway.store, self._now()
-        if store is None:
-            return []
-        return [self._storedView(one) for one in await store.lockedOut(now)]
-
     def _storedView(self, one: Attempts) -> LockoutView:
         kind: Any = one.kind
         left = one.until - self._now()
         return LockoutView(kind, one.subject, one.failures, one.until, left, enforced=False)
 
-    async def _all(self, request: OperationRequest) -> Iterable[LockoutView]:
-        query: LockoutFilter = request.query
-        stored = [] if query.enforced else await self._stored()
-        found = {(one.kind, one.subject): one for one in (*stored, *self.current())}
-        return found.values()
+    async def _all(self, request: OperationRequest) -> Iterator[LockoutView]:
+        store, query = self._gateway.store, request.query
+        asked = store is not None and not query.enforced
+        return self._merged(await store.lockedOut(self._now()) if asked else ())
+
+    def _merged(self, stored: Iterable[Attempts]) -> Iterator[LockoutView]:
+        """
+        Iterate over the lockouts of this gateway, and then over those that only the store has.
+        """
+        known = set()
+        for one in self.current():
+            known.add((one.kind, one.subject))
+            yield one
+        for other in stored:
+            if (other.kind, other.subject) not in known:
+                yield self._storedView(other)
 
     async def _cleared(self, lockouts: list[LockoutView]) -> Cleared:
         for one in lockouts:

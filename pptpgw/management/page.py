@@ -57,16 +57,18 @@ async def page(
     request: OperationRequest,
     columns: Columns[T],
     view: Callable[[T], V],
+    lasts: bool = False,
 ) -> Page[V]:
     """
     Return the part of a list that C{request} asks for. Only its items are turned into views.
 
     @param view: turns an item into what is answered.
+    @param lasts: see L{chosen}.
     @raise Problem: the query names a column that isn't there.
     """
     paging = request.paging
     order = _order(paging.sort, columns) if paging.sort else None
-    found = await chosen(items, request, columns)
+    found = await chosen(items, request, columns, lasts)
     if order is not None:
         found = await _ordered(found, request, order)
     views: list[V] = []
@@ -93,10 +95,15 @@ def assertChooses(request: OperationRequest, hint: str) -> None:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query chooses nothing; {hint}")
 
 
-def chosen(items: Iterable[T], request: OperationRequest, columns: Columns[T]) -> Deferred[list[T]]:
+def chosen(
+    items: Iterable[T], request: OperationRequest, columns: Columns[T], lasts: bool = False
+) -> Deferred[list[T]]:
     """
     Choose the items that the filters in the query of C{request} match: those of its fields that are
     columns.
+
+    @param lasts: whether C{items} can be iterated over in slices, although what they are made of
+        may change meanwhile. Otherwise they are collected at once.
     """
     found: list[T] = []
     filters = [
@@ -112,8 +119,7 @@ def chosen(items: Iterable[T], request: OperationRequest, columns: Columns[T]) -
             found.extend(part)
             yield
 
-    # What there is now: items may come and go between two slices.
-    done = inSlices(request.clock, choose(iter(list(items))))
+    done = inSlices(request.clock, choose(iter(items if lasts else list(items))))
     return done.addCallback(lambda _: found)
 
 

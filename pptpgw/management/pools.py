@@ -154,7 +154,7 @@ class Pools:
         return await page(self._pools(), request, _COLUMNS, _view)
 
     async def _held(self, request: OperationRequest) -> Page[AddressView]:
-        return await page(self._all(), request, self._columns, self._heldView)
+        return await page(self._all(), request, self._columns, self._heldView, lasts=True)
 
     def _pools(self) -> Iterator[_Pool]:
         for name, network in self._gateway.networks.items():
@@ -162,8 +162,11 @@ class Pools:
                 yield _Pool(name, figures)
 
     def _all(self) -> Iterator[_Held]:
+        """
+        Iterate over what the current sessions have. They may end meanwhile.
+        """
         for session in self._gateway.sessions:
-            for name, networks in session.networks.items():
+            for name, networks in tuple(session.networks.items()):
                 for network in networks:
                     yield _Held(session, name, network)
 

@@ -4,7 +4,7 @@ The operations of profiles, the attributes that users share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -15,7 +15,8 @@ from pptpgw.management.page import Columns, Page, page
 from pptpgw.store.attribute import present
 from pptpgw.store.error import Unknown
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import SharedProfile
+from pptpgw.store.record import Account, SharedProfile
+from pptpgw.timing.slices import inSlices
 
 
 class ProfileView(Struct, frozen=True):
@@ -146,13 +147,18 @@ class Profiles:
         store, _ = await self._find(name)
         await store.changeProfile(name, attributes)
         sharing = {one.name: one for one in await store.accounts() if one.shared == name}
-        for one in sharing.values():
-            self._accounts.reserve(one.name, one.profile)
+        if "address" in attributes:
+            await inSlices(request.clock, self._reserve(sharing.values()))
         if not request.query.now:
             return self._accounts.left(sharing)
         return await self._accounts.change(
             sharing, lambda user: sharing[user].profile, request.clock
         )
+
+    def _reserve(self, accounts: Iterable[Account]) -> Iterator[None]:
+        for one in accounts:
+            self._accounts.reserve(one.name, one.profile)
+            yield
 
     async def _remove(self, request: OperationRequest) -> None:
         name = request.names["name"]

@@ -5,7 +5,7 @@ The operations of users: the accounts in the gateway's stores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -235,10 +235,7 @@ class Users:
         )
 
     async def _list(self, request: OperationRequest) -> Page[UserView]:
-        found: dict[str, Account] = {}
-        for store in self._accounts.stores:
-            for account in await store.accounts():
-                found.setdefault(account.name, account)
+        found = [await store.accounts() for store in self._accounts.stores]
         sessions = Counter(one.user for one in self._gateway.sessions)
         columns: Columns[Account] = {
             "name": lambda one: one.name,
@@ -251,7 +248,11 @@ class Users:
             "sessions": lambda one: sessions[one.name],
         }
         return await page(
-            found.values(), request, columns, lambda one: self._view(one, sessions[one.name])
+            _merged(found),
+            request,
+            columns,
+            lambda one: self._view(one, sessions[one.name]),
+            lasts=True,
         )
 
     async def _show(self, request: OperationRequest) -> UserDetails:
@@ -351,3 +352,15 @@ class Users:
             recoverable=bool(account.sealed),
             sessions=sessions,
         )
+
+
+def _merged(stores: Iterable[Iterable[Account]]) -> Iterator[Account]:
+    """
+    Iterate over the accounts of all stores. One that an earlier store has hides those of its name.
+    """
+    known = set()
+    for accounts in stores:
+        for one in accounts:
+            if one.name not in known:
+                known.add(one.name)
+                yield one

@@ -179,10 +179,10 @@ class FailureTable:
 
     def lockouts(self) -> Iterator[LockedOut]:
         """
-        Iterate over the lockouts that go on.
+        Iterate over the lockouts that go on. There may be others meanwhile.
         """
         now = self._clock.seconds()
-        for subject, record in self._records.items():
+        for subject, record in tuple(self._records.items()):
             if now < record.until:
                 yield LockedOut(self._kind, subject, int(record.failures), record.until - now)
 

@@ -397,6 +397,14 @@ class TestProfiles:
         # The user's own attribute takes precedence.
         assert alice.profile.sessionTimeout == 3600
 
+    def test_anAddress(self, gateway: Fixture) -> None:
+        """
+        An address that a profile gives its users is reserved at once.
+        """
+        gateway.done("PATCH", "/profiles/staff", {"attributes": {"address": "10.77.0.10"}})
+        assert gateway.dial("bob")
+        assert gateway.world.sessions.sessionFor("10.77.0.11")
+
     def test_removed(self, gateway: Fixture) -> None:
         assert gateway.ask("DELETE", "/profiles/staff").status == 409
         gateway.done("PATCH", "/users/alice", {"profile": ""})
