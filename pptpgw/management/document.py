@@ -134,12 +134,21 @@ def _describe(one: Any, components: dict[str, Any]) -> None:
     Give the schemas of C{one} and of its bases the descriptions that stand in their docstrings.
     """
     for cls in _reached(one):
-        component = components.get(cls.__name__)
-        if component is None:
-            continue
-        for name, words in _fieldsOf(cls).items():
-            if name in component.get("properties", {}):
-                component["properties"][name].setdefault("description", words)
+        for component in _componentsOf(cls, components):
+            for name, words in _fieldsOf(cls).items():
+                if name in component.get("properties", {}):
+                    component["properties"][name].setdefault("description", words)
+
+
+def _componentsOf(cls: Any, components: dict[str, Any]) -> Iterator[Any]:
+    """
+    Return the schemas of C{cls}. A generic class has one for each type that it is used with, as
+    C{Page_SessionView_}.
+    """
+    isGeneric = bool(getattr(cls, "__parameters__", ()))
+    for name, component in components.items():
+        if name == cls.__name__ or (isGeneric and name.startswith(f"{cls.__name__}_")):
+            yield component
 
 
 def _reached(one: Any, seen: set[Any] | None = None) -> set[Any]:

@@ -58,7 +58,10 @@ class SessionView(Struct, frozen=True):
     @ivar uptime_seconds: how long it has lasted.
     @ivar authentication: the protocol by which the user authenticated.
     @ivar encryption: how the link is encrypted, in words.
-    @ivar octets_received: octets from the user; the other figures likewise.
+    @ivar octets_received: octets from the user.
+    @ivar octets_sent: octets to the user.
+    @ivar packets_received: packets from the user.
+    @ivar packets_sent: packets to the user.
     @ivar rate_received: bits a second from the user, over the last seconds; null if not known yet.
     @ivar rate_sent: bits a second to the user.
     @ivar discards: discarded packets, by reason.

@@ -65,7 +65,10 @@ class GatewayStatus(Struct, frozen=True):
     @ivar sessions_by_tunnel: the number of sessions of each kind of tunnel.
     @ivar sessions_by_network: the number of sessions in which each network protocol is open.
     @ivar tunnels: where each tunnel listens.
-    @ivar octets_received: octets from all users since the start; the other figures likewise.
+    @ivar octets_received: octets from all users since the start.
+    @ivar octets_sent: octets to all users since the start.
+    @ivar packets_received: packets from all users since the start.
+    @ivar packets_sent: packets to all users since the start.
     @ivar discards: discarded packets and calls, by reason.
     @ivar refusals: how many calls and logins were refused since the start, by cause.
     @ivar drain: the drain that goes on; null if there is none.
