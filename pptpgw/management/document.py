@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, get_origin
 
@@ -26,8 +26,7 @@ def document(operations: Operations) -> dict[str, Any]:
     types = list(dict.fromkeys([ProblemDetails, Paging, *_types(operations)]))
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     of = dict(zip(types, schemas, strict=True))
-    for one in types:
-        _describe(one, components)
+    _describe(types, components)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations.all:
         paths.setdefault(BASE + operation.path, {})[operation.method.lower()] = _operation(
@@ -129,11 +128,14 @@ def _component(one: Any) -> str:
     return str(msgspec.json.schema(one)["$ref"]).rpartition("/")[2]
 
 
-def _describe(one: Any, components: dict[str, Any]) -> None:
+def _describe(types: Iterable[Any], components: dict[str, Any]) -> None:
     """
-    Give the schemas of C{one} and of its bases the descriptions that stand in their docstrings.
+    Give the schemas of C{types} and of their bases the descriptions that stand in their docstrings.
     """
-    for cls in _reached(one):
+    reached: set[Any] = set()
+    for one in types:
+        _reached(one, reached)
+    for cls in reached:
         for component in _componentsOf(cls, components):
             for name, words in _fieldsOf(cls).items():
                 if name in component.get("properties", {}):
@@ -151,11 +153,10 @@ def _componentsOf(cls: Any, components: dict[str, Any]) -> Iterator[Any]:
             yield component
 
 
-def _reached(one: Any, seen: set[Any] | None = None) -> set[Any]:
+def _reached(one: Any, seen: set[Any]) -> None:
     """
-    Return the Struct classes that the type C{one} consists of.
+    Add the Struct classes that the type C{one} consists of to C{seen}.
     """
-    seen = set() if seen is None else seen
     origin = get_origin(one) or one
     if inspect.isclass(origin) and issubclass(origin, msgspec.Struct) and origin not in seen:
         seen.add(origin)
@@ -163,7 +164,6 @@ def _reached(one: Any, seen: set[Any] | None = None) -> set[Any]:
             _reached(name.type, seen)
     for argument in getattr(one, "__args__", ()):
         _reached(argument, seen)
-    return seen
 
 
 def _fieldsOf(cls: type) -> dict[str, str]:
