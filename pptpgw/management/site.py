@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -210,7 +211,14 @@ class APIResource(Resource):
         self._streams = streams
         self._access = access
         self._told = told
-        self._document = msgspec.json.encode(document(operations))
+
+    @cached_property
+    def _document(self) -> bytes:
+        """
+        The OpenAPI document, which is made when somebody first asks for it: it takes some time, and
+        the ports are open already when the site is made.
+        """
+        return msgspec.json.encode(document(self._operations))
 
     def render(self, request: Request) -> int:
         """
