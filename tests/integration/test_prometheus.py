@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,8 +83,6 @@ class Prometheus(Program):
         """
         Evaluate expressions, which must succeed, and return what each of them finds.
         """
-        from urllib.parse import quote
-
         answers = self.get(*(f"/api/v1/query?query={quote(one)}" for one in expressions))
         for expression, answer in zip(expressions, answers, strict=True):
             assert answer["status"] == "success", (expression, answer)
