@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from twisted.internet import reactor
+
+from pptpgw.store.store import Store
 
 COMMAND = (sys.executable, "-m", "pptpgw.command")
 BIN = Path(sys.executable).parent
@@ -84,6 +87,16 @@ class TestNames:
         url = f"sqlite:{store}"
         assert completed("user", "set", "bob", "--store", url, "--profile", "g") == ["guests"]
         assert completed("profile", "remove", "--store", url, "") == ["guests"]
+
+    async def test_operators(self, tmp_path: Path) -> None:
+        url = f"sqlite:{tmp_path}/operators.sqlite"
+        store = Store(reactor, url, str(tmp_path / "key"), create=True)
+        try:
+            await store.addOperator("ann", "viewer", "")
+        finally:
+            store.close()
+        for words in (("set",), ("remove",), ("token", "add")):
+            assert completed("operator", *words, "--store", url, "a") == ["ann"]
 
     def test_theConfiguration(self, store: Path, tmp_path: Path) -> None:
         path = tmp_path / "pptpgw.toml"
