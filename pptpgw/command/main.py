@@ -51,6 +51,8 @@ commands = Group(
         "sessions": (f"{_FOLDER}.sessions:sessions", "List the sessions of the running gateway."),
         "session": (f"{_FOLDER}.sessions:group", "One session: show, set."),
         "disconnect": (f"{_FOLDER}.sessions:disconnect", "End sessions."),
+        "show": (f"{_FOLDER}.accel:show", "accel-ppp's listing of sessions."),
+        "terminate": (f"{_FOLDER}.accel:terminate", "End sessions in accel-ppp's way."),
         "why": (f"{_FOLDER}.attempts:why", "Say why a user can't call."),
         "attempts": (
             f"{_FOLDER}.attempts:attempts",

@@ -146,6 +146,8 @@ class Listing(Output, Generic[T]):
     """
     The listing of many things, as the options C{--columns}, C{--sort}, C{--match} and C{--json} ask
     for it.
+
+    @ivar columns: the columns that are shown.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Listing(Output, Generic[T]):
         """
         super().__init__(asJSON)
         usual = [one for one in columns if asJSON or one.usual]
-        self._columns = [find(columns, one) for one in chosen.split(",")] if chosen else usual
+        self.columns = [find(columns, one) for one in chosen.split(",")] if chosen else usual
         self._descending = bool(order) and str(order).startswith("-")
         self._order = find(columns, order.removeprefix("-")) if order else None
         self._matches = [_match(columns, one) for one in matches]
@@ -175,6 +177,19 @@ class Listing(Output, Generic[T]):
         @param nothing: what people read if there is none.
         @param total: makes a last row for people, of more than one.
         """
+        chosen = self.select(rows)
+        if self.asJSON:
+            print(_encoded([{one.name: one.value(row) for one in self.columns} for row in chosen]))
+        elif not chosen:
+            print(nothing if not rows else f"None of the {len(rows)} matches.")
+        else:
+            last = [total(chosen)] if total is not None and len(chosen) > 1 else []
+            self._table([*chosen, *last])
+
+    def select(self, rows: Sequence[T]) -> Sequence[T]:
+        """
+        Return the rows that match, in their order.
+        """
         chosen = [
             row
             for row in rows
@@ -183,19 +198,13 @@ class Listing(Output, Generic[T]):
         order = self._order
         if order is not None:
             chosen.sort(key=lambda row: _rank(order.value(row)), reverse=self._descending)
-        if self.asJSON:
-            print(_encoded([{one.name: one.value(row) for one in self._columns} for row in chosen]))
-        elif not chosen:
-            print(nothing if not rows else f"None of the {len(rows)} matches.")
-        else:
-            last = [total(chosen)] if total is not None and len(chosen) > 1 else []
-            self._table([*chosen, *last])
+        return chosen
 
     def _table(self, rows: Sequence[T]) -> None:
-        titles = [one.title for one in self._columns]
-        cells = [[one.text(row) for one in self._columns] for row in rows]
+        titles = [one.title for one in self.columns]
+        cells = [[one.text(row) for one in self.columns] for row in rows]
         if sys.stdout.isatty():
-            _print(_coloured(self._columns, titles, cells))
+            _print(_coloured(self.columns, titles, cells))
         else:
             print(_aligned([titles, *cells]))
 

@@ -34,6 +34,11 @@ from pptpgw.ports.listening import wordsOf
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Session = Mapping[str, Any]
+"""
+A session, as the management interface describes it.
+"""
+
 BASE = "/api/v1"
 
 CONNECT_SECONDS = 5.0

@@ -10,19 +10,16 @@ from typing import Any
 
 import click
 
+from pptpgw.command.accel import COLUMNS as accelColumns
+from pptpgw.command.accel import printTable
 from pptpgw.command.options import listed, said
 from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, one, refuse
 from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
-from pptpgw.command.remote import Gateway, NotDone, connected, dated, quoted
+from pptpgw.command.remote import Gateway, NotDone, Session, connected, dated, quoted
 from pptpgw.error import ConfigurationError
 
 _HERE = "pptpgw.command.sessions"
-
-Session = Mapping[str, Any]
-"""
-A session, as the management interface describes it.
-"""
 
 group = Group(
     "session",
@@ -95,13 +92,22 @@ The columns of C{pptpgw sessions}.
     "Octets are counted at the gateway: received from the user, and sent to the user. Rates are "
     "bits a second, over the last seconds.",
 )
-@listed(COLUMNS)
+@click.option(
+    "--format",
+    type=click.Choice(["accel"]),
+    help="Print accel-ppp's table, for programs that read that one.",
+)
+@listed(COLUMNS, {"format": accelColumns})
 @connected
-async def sessions(gateway: Gateway, listing: Listing[Session]) -> None:
+async def sessions(gateway: Gateway, listing: Listing[Session], format: str | None) -> None:
     """
     C{pptpgw sessions}: list the sessions.
     """
-    listing.list(await gateway.list("/sessions"), "There are no sessions.")
+    found = await gateway.list("/sessions")
+    if format is None:
+        listing.list(found, "There are no sessions.")
+    else:
+        printTable(listing, found)
 
 
 async def find(gateway: Gateway, name: str) -> Session:

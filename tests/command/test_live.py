@@ -65,6 +65,8 @@ async def test_noGateway(pptpgw: Command) -> None:
         ("sessions", "--json"),
         ("session", "show", "alice"),
         ("disconnect", "--all"),
+        ("show", "sessions"),
+        ("terminate", "all"),
         ("why", "alice"),
         ("attempts",),
         ("reload",),
