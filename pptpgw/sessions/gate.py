@@ -16,6 +16,7 @@ The rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -112,24 +113,46 @@ class Filters(SessionObserver):
         @param rules: as for the constructor.
         """
         self._filters = _made(rules)
-        for session in sessions:
-            self.sessionChanged(session)
+        missing = Counter(session.profile.filter for session in sessions if not self._set(session))
+        for name, count in missing.items():
+            self._log.error(
+                "there is no filter {filter!a} any more: nothing passes for {count} sessions",
+                filter=name,
+                count=count,
+            )
+
+    def sessionStarted(self, session: Any) -> None:
+        """
+        See L{ISessionObserver.sessionStarted}: the filters may have changed since the gate of the
+        session was made.
+        """
+        self.sessionChanged(session)
 
     def sessionChanged(self, session: Any) -> None:
         """
         See L{ISessionObserver.sessionChanged}: set the filter that the profile names now.
+        """
+        if not self._set(session):
+            self._log.error(
+                "there is no filter {filter!a}: nothing passes for {user} any more",
+                filter=session.profile.filter,
+                user=session.profile.name,
+            )
+
+    def _set(self, session: Any) -> bool:
+        """
+        Set the filter of a session.
+
+        @return: whether there is one, if the profile names any.
         """
         gate: Gate | None = session.gate
         profile: Profile = session.profile
         if gate is None:
             if profile.filter:
                 session.hangUp(_UNGATED)
-            return
+            return True
         gate.filter = self._filters.get(profile.filter)
         if profile.filter and gate.filter is None:
             gate.filter = _NOTHING
-            self._log.error(
-                "there is no filter {filter!a}: nothing passes for {user} any more",
-                filter=profile.filter,
-                user=profile.name,
-            )
+            return False
+        return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address as Address
+from twisted.internet.defer import Deferred
 
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import CallError
@@ -211,6 +212,40 @@ def test_filters() -> None:
     assert "there is no filter" in refused(world, "alice")
     world.reload(filters(office=ALL))
     assert passes(world)
+
+
+def test_aFilterThatChangesWhileACallerIsLetIn() -> None:
+    """
+    The session has the rules of the last reload, even if the user had been judged before it.
+    """
+    world = World(filters(office=ALL), profiles=[Profile("alice", filter="office")])
+    network: Any = world.service.networks["ipv4"]
+    make, waiting = network.makeProtocol, list[Deferred[Any]]()
+
+    def later(*arguments: Any) -> Deferred[Any]:
+        waiting.append(Deferred())
+        return waiting[0].addCallback(lambda _: make(*arguments))
+
+    network.makeProtocol = later
+    placed = world.call()
+    assert (len(waiting), len(world.service.sessions)) == (1, 0)
+    world.reload(filters(office=WEB))
+    waiting[0].callback(None)
+    world.run(2)
+    resultOf(placed)
+    assert not passes(world)
+
+
+def test_theSessionsOfAFilterThatIsGone(log: list[str]) -> None:
+    """
+    They are counted, not named one by one.
+    """
+    names = ("alice", "bob")
+    world = World(filters(office=ALL), profiles=[Profile(name, filter="office") for name in names])
+    for name in names:
+        resultOf(world.call(name))
+    world.reload()
+    assert "there is no filter 'office' any more: nothing passes for 2 sessions" in log
 
 
 def test_aSessionWithoutAGateThatComesToNeedOne() -> None:
