@@ -37,8 +37,8 @@ commands = Group(
             "Operators of the management interface: add, set, list, remove, token.",
         ),
         "lockouts": (
-            f"{_FOLDER}.lockouts:lockouts",
-            "List who is locked out for wrong passwords, and until when.",
+            f"{_FOLDER}.lockouts:group",
+            "Who is locked out for wrong passwords: list (if none is named), clear.",
         ),
         "import": (
             f"{_FOLDER}.importing:take",
@@ -57,6 +57,10 @@ commands = Group(
         "attempts": (
             f"{_FOLDER}.attempts:attempts",
             "List what became of the last calls.",
+        ),
+        "pools": (
+            f"{_FOLDER}.pools:pools",
+            "List pools of addresses and prefixes, and how much of them is used.",
         ),
         "reload": (
             f"{_FOLDER}.steering:reload",

@@ -90,12 +90,18 @@ class Group(_Helped, click.Group):
     """
 
     def __init__(
-        self, name: str, words: str, members: Mapping[str, tuple[str, str]], **more: Any
+        self,
+        name: str,
+        words: str,
+        members: Mapping[str, tuple[str, str]],
+        default: str = "",
+        **more: Any,
     ) -> None:
         """
         @param words: what the commands are for.
         @param members: of each command its module and object, as in C{module:object}, and what it
             is for.
+        @param default: the command that is meant if none is named; empty for none.
         """
         more.setdefault("help", words)
         super().__init__(
@@ -107,6 +113,17 @@ class Group(_Helped, click.Group):
             **more,
         )
         self.members = members
+        self._default = default
+
+    def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
+        """
+        Parse the options of the group. Without a command the default one is meant, whose options
+        then follow.
+        """
+        own = self._default and not set(words[:1]) & set(context.help_option_names)
+        if own and (not words or words[0].startswith("-")):
+            words = [self._default, *words]
+        return super().parse_args(context, words)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """

@@ -69,6 +69,8 @@ async def test_noGateway(pptpgw: Command) -> None:
         ("terminate", "all"),
         ("why", "alice"),
         ("attempts",),
+        ("lockouts", "clear", "--all"),
+        ("pools",),
         ("reload",),
         ("drain",),
         ("undrain",),
