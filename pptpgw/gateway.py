@@ -17,7 +17,7 @@ from twisted.python.versions import Version
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.error import Category, Unavailable
@@ -163,7 +163,7 @@ class Gateway:
         self.context = replace(self.context, settings=settings)
         self._withoutPAP = replace(self.context, settings=withoutPAP)
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to follow the limits and filters of C{configuration}.
         """
@@ -173,7 +173,7 @@ class Gateway:
             self.limit(configuration.limits)
             self.context.filters.change(rules, self.sessions)
 
-        return Step(apply)
+        return ReloadStep(apply)
 
     def limit(self, limits: LimitsSection) -> None:
         """

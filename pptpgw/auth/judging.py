@@ -18,7 +18,7 @@ from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import judgesOf, makeNamed
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment, Plugged
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import strongestFirst
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -109,7 +109,9 @@ class Judging:
             if configurable is not None and (not name or name in configuration.auth.checkers):
                 yield Plugged(configurable, checker)
 
-    def follow(self, configuration: Configuration, use: Callable[[LinkSettings], object]) -> Step:
+    def follow(
+        self, configuration: Configuration, use: Callable[[LinkSettings], object]
+    ) -> ReloadStep:
         """
         Prepare to judge callers, and to give links their settings, as C{configuration} says. Files
         with certificates and keys are read again. Checkers that it names too stay as they are.
@@ -157,7 +159,7 @@ class Judging:
                 if IReloadable.providedBy(one):
                     IReloadable(one).reload(environment.settings(IConfigurable(one)))
 
-        return Step(apply, open, close)
+        return ReloadStep(apply, open, close)
 
     def _services(
         self, checkers: Iterable[ICredentialsChecker], settings: LinkSettings

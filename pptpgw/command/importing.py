@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.command.formats.format import FORMATS, detect
 from pptpgw.command.options import Accounts, said, stored
 from pptpgw.command.output import Output, shown
@@ -81,7 +81,7 @@ async def take(
     if chosen == "auto" and kind != "chap-secrets":
         words = f"{file} is taken as {FORMATS[kind].words}; --format names another one"
         print(words, file=sys.stderr)
-    source = Source(content, server or accounts.configuration.link.name)
+    source = EntrySource(content, server or accounts.configuration.link.name)
     with onInterrupt(sys.exit):
         found = list(FORMATS[kind].read(source))
     if not found:
@@ -94,7 +94,7 @@ async def take(
             judged.append(_judged(accounts, each, existing, profiles, update))
             advance()
     entries = [each for each in judged if isinstance(each, Entry)]
-    faults = [each for each in judged if isinstance(each, Fault)]
+    faults = [each for each in judged if isinstance(each, EntryFault)]
     for each in entries:
         for note in each.notes:
             print(f"{_where(each)}: {note}", file=sys.stderr)
@@ -146,15 +146,15 @@ async def _known(accounts: Accounts) -> tuple[set[str], set[str]]:
 
 def _judged(
     accounts: Accounts,
-    found: Entry | Fault,
+    found: Entry | EntryFault,
     existing: set[str],
     profiles: set[str],
     update: bool,
-) -> Entry | Fault:
+) -> Entry | EntryFault:
     """
     Return C{found}, or the fault for which it can't be taken.
     """
-    if isinstance(found, Fault):
+    if isinstance(found, EntryFault):
         return found
     why = ""
     if not possible(found.name):
@@ -168,21 +168,21 @@ def _judged(
             checkProfile(accounts.configuration, profileOf(found.name, found.attributes))
         except ConfigurationError as error:
             why = str(error)
-    return Fault(found.line, found.name, why) if why else found
+    return EntryFault(found.line, found.name, why) if why else found
 
 
-def _where(found: Entry | Fault) -> str:
+def _where(found: Entry | EntryFault) -> str:
     return f"line {found.line}{': ' + shown(found.name) if found.name else ''}"
 
 
-def _fault(fault: Fault) -> dict[str, object]:
+def _fault(fault: EntryFault) -> dict[str, object]:
     return {"line": fault.line, "user": fault.name or None, "why": fault.why}
 
 
 def _foretell(
     output: Output,
     entries: Sequence[Entry],
-    faults: Sequence[Fault],
+    faults: Sequence[EntryFault],
     existing: set[str],
     skipErrors: bool,
 ) -> None:

@@ -13,7 +13,7 @@ from pptpgw.command.completion import operatorNames
 from pptpgw.command.options import Accounts, listed, said, stored
 from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, exclusive, one, refuse
-from pptpgw.command.password import Source, passworded
+from pptpgw.command.password import PasswordSource, passworded
 from pptpgw.command.quantity import seconds
 from pptpgw.management.operation import OperatorRole
 from pptpgw.store.error import Taken, Unknown
@@ -80,7 +80,12 @@ _TOKEN = click.option(
 @said
 @stored
 async def add(
-    accounts: Accounts, output: Output, source: Source, name: str, role: str, no_password: bool
+    accounts: Accounts,
+    output: Output,
+    source: PasswordSource,
+    name: str,
+    role: str,
+    no_password: bool,
 ) -> None:
     """
     C{pptpgw operator add NAME}: make an operator.
@@ -110,7 +115,7 @@ async def add(
 async def change(
     accounts: Accounts,
     output: Output,
-    source: Source,
+    source: PasswordSource,
     name: str,
     role: str | None,
     password: bool,

@@ -26,7 +26,7 @@ _OCTETS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PasswordSource:
     """
     Where the new password comes from, and how it is stored.
 
@@ -68,7 +68,7 @@ class Source:
 def passworded(function: F) -> F:
     """
     Add the options that say where a password comes from; the function is given C{source}, a
-    L{Source}.
+    L{PasswordSource}.
     """
 
     @wraps(function)
@@ -76,7 +76,7 @@ def passworded(function: F) -> F:
         first: Any, *, generate: bool, stdin: bool, recoverable: bool = False, **more: Any
     ) -> Any:
         exclusive(generate=generate, stdin=stdin)
-        return function(first, source=Source(generate, stdin, recoverable), **more)
+        return function(first, source=PasswordSource(generate, stdin, recoverable), **more)
 
     made: Any = wrapped
     for flag, words in (

@@ -16,7 +16,7 @@ from pptpgw.command.completion import profileNames, userNames
 from pptpgw.command.options import Accounts, listed, said, stored
 from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, one, refuse
-from pptpgw.command.password import Source, sourced
+from pptpgw.command.password import PasswordSource, sourced
 from pptpgw.error import ConfigurationError
 from pptpgw.store.attribute import ATTRIBUTES, decode, fields, present
 from pptpgw.store.error import Taken, Unknown
@@ -83,7 +83,7 @@ def _time(text: str | None) -> float | None:
 async def add(
     accounts: Accounts,
     output: Output,
-    source: Source,
+    source: PasswordSource,
     given: Mapping[str, str],
     name: str,
     profile: str | None,
@@ -121,7 +121,7 @@ async def add(
 async def change(
     accounts: Accounts,
     output: Output,
-    source: Source,
+    source: PasswordSource,
     given: Mapping[str, str],
     name: str,
     password: bool,

@@ -34,7 +34,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReloadStep:
     """
     What one part is going to do in a reload.
 
@@ -49,7 +49,7 @@ class Step:
     close: Callable[[], object] = nothing
 
 
-Follow = Callable[[Configuration], Step]
+Follow = Callable[[Configuration], ReloadStep]
 """
 Prepares a part of the gateway that isn't a plugin to follow another configuration, and changes
 nothing yet. It raises L{pptpgw.error.ConfigurationError} if the configuration can't be used.
@@ -115,7 +115,7 @@ class Plan:
         with environment.having(self.configuration):
             self._steps = [follow(self.configuration) for follow in followers]
         self._steps += [
-            Step(partial(_reload, one, self.configuration))
+            ReloadStep(partial(_reload, one, self.configuration))
             for one in plugged
             if IReloadable.providedBy(one.part)
         ]
@@ -126,7 +126,7 @@ class Plan:
 
         @raise pptpgw.error.PPTPGWError: something that is new can't be opened. Nothing has changed.
         """
-        opened: list[Step] = []
+        opened: list[ReloadStep] = []
         try:
             for step in self._steps:
                 opened.append(step)

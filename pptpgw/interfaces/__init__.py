@@ -9,8 +9,8 @@ modules, such as L{pptpgw.networks.protocol} and L{pptpgw.sessions.observer}.
 from __future__ import annotations
 
 from pptpgw.interfaces.attempt import (
+    AttemptEvent,
     Ending,
-    Event,
     Frame,
     IAttempt,
     IAttempts,
@@ -98,6 +98,7 @@ __all__ = [
     "DEFAULT_POOL",
     "Attachment",
     "Attachments",
+    "AttemptEvent",
     "Caller",
     "Change",
     "Claim",
@@ -105,7 +106,6 @@ __all__ = [
     "EAPClaim",
     "Effect",
     "Ending",
-    "Event",
     "Frame",
     "Grant",
     "IAddressPool",

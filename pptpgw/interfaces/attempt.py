@@ -134,7 +134,7 @@ class Ending(NamedTuple):
     cause: str
 
 
-class Event(NamedTuple):
+class AttemptEvent(NamedTuple):
     """
     Something that happened in an attempt.
 
@@ -153,7 +153,7 @@ class IFollowing(Interface):
 
     lost: int = Attribute("How many events were lost because they weren't taken in time.")
 
-    def take() -> list[Event]:
+    def take() -> list[AttemptEvent]:
         """
         Return the events that have happened since the last call, in the order of time.
         """

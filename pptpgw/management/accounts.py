@@ -27,7 +27,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 
 NO_STORE = {HTTPStatus.CONFLICT: "The gateway has no store of accounts, or it can't do this."}
 """
-What the problems mean that L{Accounts} raises.
+What the problems mean that L{ManagedAccounts} raises.
 """
 
 
@@ -66,7 +66,7 @@ class Found(NamedTuple):
     account: Account
 
 
-class Accounts:
+class ManagedAccounts:
     """
     The accounts of a gateway.
     """

@@ -27,7 +27,7 @@ from pptpgw.datapath.wire.pcapng import (
 from pptpgw.interfaces import IAttempt, IFollowing, IGatewayService, Outcome
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
 from pptpgw.management.problem import Problem, notFound
-from pptpgw.management.stream import Source
+from pptpgw.management.stream import StreamSource
 from pptpgw.management.trace import Lasting
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL
 from pptpgw.sessions.line import Line
@@ -78,7 +78,7 @@ class CaptureQuery(CaptureBounds, frozen=True, forbid_unknown_fields=True, kw_on
 
 class CaptureSource:
     """
-    The source of a capture. It is a L{pptpgw.management.stream.Source}, and a
+    The source of a capture. It is a L{pptpgw.management.stream.StreamSource}, and a
     L{pptpgw.datapath.recording.FrameRecorder} of the one call that it finds.
     """
 
@@ -284,7 +284,7 @@ class Captures:
             **common,
         )
 
-    def _ofSession(self, request: OperationRequest) -> Source:
+    def _ofSession(self, request: OperationRequest) -> StreamSource:
         identifier = request.names["session_id"]
         line = lineOf(self._gateway, identifier)
         if line is None:
@@ -292,7 +292,7 @@ class Captures:
         _assertPasses(line)
         return self._source(request, lambda attempt: attempt.identifier == identifier)
 
-    def _ofCaller(self, request: OperationRequest) -> Source:
+    def _ofCaller(self, request: OperationRequest) -> StreamSource:
         query: CaptureQuery = request.query
         if (query.user is None) == (query.address is None):
             raise Problem(HTTPStatus.BAD_REQUEST, "name a user or an address")

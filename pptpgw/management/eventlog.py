@@ -149,7 +149,7 @@ class EventLog:
 
 class EventSource:
     """
-    The source of a stream of events. It is a L{pptpgw.management.stream.Source}.
+    The source of a stream of events. It is a L{pptpgw.management.stream.StreamSource}.
     """
 
     heartbeat = HEARTBEAT

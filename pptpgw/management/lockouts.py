@@ -15,7 +15,7 @@ from pptpgw.management.operation import Operation, OperationRequest, OperatorRol
 from pptpgw.management.page import Columns, Page, assertChooses, chosen, page
 from pptpgw.management.problem import notFound
 from pptpgw.sessions.username import folded
-from pptpgw.store.record import Attempts
+from pptpgw.store.record import FailedAttempts
 
 
 class LockoutView(Struct, frozen=True):
@@ -169,7 +169,7 @@ class Lockouts:
         """
         return await self._find("user", folded(user.encode(), domain=True))
 
-    def _storedView(self, one: Attempts) -> LockoutView:
+    def _storedView(self, one: FailedAttempts) -> LockoutView:
         kind: Any = one.kind
         left = one.until - self._now()
         return LockoutView(kind, one.subject, one.failures, one.until, left, enforced=False)
@@ -179,7 +179,7 @@ class Lockouts:
         asked = store is not None and not query.enforced
         return self._merged(await store.lockedOut(self._now()) if asked else ())
 
-    def _merged(self, stored: Iterable[Attempts]) -> Iterator[LockoutView]:
+    def _merged(self, stored: Iterable[FailedAttempts]) -> Iterator[LockoutView]:
         """
         Iterate over the lockouts of this gateway, and then over those that only the store has.
         """

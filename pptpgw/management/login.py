@@ -45,7 +45,7 @@ class LinkLogin(Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class Link(Struct, frozen=True):
+class LoginLink(Struct, frozen=True):
     """
     A link that logs in once.
 
@@ -117,7 +117,7 @@ class Logins:
             "/links",
             "Make a link that logs in to the console once; on the Unix socket only.",
             self._link,
-            Link,
+            LoginLink,
             role=OperatorRole.ADMIN,
         )
         yield Operation("POST", "/logout", "End the session of the console.", self._logout)
@@ -151,12 +151,12 @@ class Logins:
         self._told(Operated(operator.name, request.sender.address, "login", operator.name, "done"))
         return self._shown(Operator(operator.name, operator.role, session=session.key))
 
-    def _link(self, request: OperationRequest) -> Link:
+    def _link(self, request: OperationRequest) -> LoginLink:
         if request.operator.revision or request.operator.session:
             raise Problem(
                 HTTPStatus.FORBIDDEN, "only who may open the Unix socket can make such a link"
             )
-        return Link(f"/#login={self._consoles.link(request.operator)}", LINK_SECONDS)
+        return LoginLink(f"/#login={self._consoles.link(request.operator)}", LINK_SECONDS)
 
     def _logout(self, request: OperationRequest) -> None:
         self._consoles.end(request.operator.session)

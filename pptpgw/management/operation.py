@@ -166,7 +166,7 @@ class Operation:
     @ivar role: the least role that an operator needs; C{NOBODY} if whoever asks is answered.
     @ivar paged: whether the answer is a L{pptpgw.management.page.Page} of a list.
     @ivar stream: the media type of an answer that is a stream. The handler then returns a
-        L{pptpgw.management.stream.Source}. Empty for an answer in JSON.
+        L{pptpgw.management.stream.StreamSource}. Empty for an answer in JSON.
     @ivar problems: what the problems mean that the handler raises, by their HTTP status.
     """
 

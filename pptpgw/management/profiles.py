@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from pptpgw.management.accounts import NO_STORE, Accounts, Affected, Name, Now
+from pptpgw.management.accounts import NO_STORE, Affected, ManagedAccounts, Name, Now
 from pptpgw.management.attributes import NO_ATTRIBUTES, Attributes, judged, shownAttributes
 from pptpgw.management.operation import NoQuery, Operation, OperationRequest, OperatorRole
 from pptpgw.management.page import Columns, Page, page
@@ -76,7 +76,7 @@ class Profiles:
     Answers the requests for profiles.
     """
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: ManagedAccounts) -> None:
         self._accounts = accounts
 
     def operations(self) -> Iterator[Operation]:

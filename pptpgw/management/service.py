@@ -23,7 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import DEFAULT_MANAGEMENT, ManagementSection
 from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IGatewayService, Operated
@@ -130,7 +130,7 @@ class ManagementService(Service):
         """
         return tuple(self._open)
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to listen on other endpoints. Requests that are being answered go on.
 
@@ -154,7 +154,7 @@ class ManagementService(Service):
             self._open |= opened
             self._begin()
 
-        return Step(apply, open, close)
+        return ReloadStep(apply, open, close)
 
     def startService(self) -> None:
         """

@@ -36,7 +36,7 @@ from pptpgw.management.operation import (
     Sender,
 )
 from pptpgw.management.problem import MEDIA_TYPE, Problem
-from pptpgw.management.stream import Source, Streams
+from pptpgw.management.stream import Streams, StreamSource
 from pptpgw.store.error import InUse, NotAllowed, StoreError, Taken, Unknown
 
 LARGEST_BODY = 1 << 20
@@ -236,7 +236,7 @@ class APIResource(Resource):
         answered.addErrback(lambda failure: self._log.failure("An answer failed", failure))
         return NOT_DONE_YET
 
-    async def _answer(self, exchange: _Exchange) -> bytes | Source:
+    async def _answer(self, exchange: _Exchange) -> bytes | StreamSource:
         """
         Return the body of the answer, after setting its status and its headers; or the source of a
         stream.
@@ -261,18 +261,18 @@ class APIResource(Resource):
         for name, text in asked.headers.items():
             request.setHeader(name, text)
         if operation.stream:
-            return cast(Source, answer)
+            return cast(StreamSource, answer)
         if operation.answer is None:
             return _body(request, HTTPStatus.NO_CONTENT, "", b"")
         return answerJSON(request, answer)
 
-    def _give(self, exchange: _Exchange, answer: bytes | Source) -> None:
+    def _give(self, exchange: _Exchange, answer: bytes | StreamSource) -> None:
         if isinstance(answer, bytes):
             self._finish(exchange, answer, "done")
         else:
             self._begin(exchange, answer)
 
-    def _begin(self, exchange: _Exchange, source: Source) -> None:
+    def _begin(self, exchange: _Exchange, source: StreamSource) -> None:
         """
         Begin a stream.
         """

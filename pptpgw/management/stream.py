@@ -45,7 +45,7 @@ Seconds that octets wait for others, so that they are sent together.
 """
 
 
-class Source(Protocol):
+class StreamSource(Protocol):
     """
     The source of a stream.
 
@@ -92,7 +92,7 @@ class Stream:
         self,
         clock: IReactorTime,
         request: Request,
-        source: Source,
+        source: StreamSource,
         over: Callable[[Stream], object],
         still: Still,
     ) -> None:
@@ -248,7 +248,7 @@ class Streams:
         self,
         operator: str,
         request: Request,
-        source: Source,
+        source: StreamSource,
         over: Callable[[int], object],
         still: Still,
     ) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pptpgw.interfaces import IGatewayService
-from pptpgw.management.accounts import Accounts
+from pptpgw.management.accounts import ManagedAccounts
 from pptpgw.management.attempts import AttemptList
 from pptpgw.management.capture import Captures
 from pptpgw.management.configuration import ConfigurationInForce
@@ -37,7 +37,7 @@ def operations(
     sessions, lockouts, accounts = (
         Sessions(gateway, rates),
         Lockouts(gateway, now),
-        Accounts(gateway),
+        ManagedAccounts(gateway),
     )
     for subject in (
         Overview(gateway, now),

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.interfaces import Ending, Event, Frame, IAttempt, IAttempts, IFollowing, Stage
+from pptpgw.interfaces import AttemptEvent, Ending, Frame, IAttempt, IAttempts, IFollowing, Stage
 from pptpgw.management.encoding import toJSON
 from pptpgw.management.eventlog import Gap
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
@@ -97,7 +97,7 @@ class TraceQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 class TraceSource:
     """
-    The source of a trace. It is a L{pptpgw.management.stream.Source}.
+    The source of a trace. It is a L{pptpgw.management.stream.StreamSource}.
     """
 
     heartbeat = HEARTBEAT
@@ -197,7 +197,7 @@ class Trace:
         return TraceSource(request.clock, self._attempts, wanted, query.seconds)
 
 
-def _line(attempts: IAttempts, event: Event) -> TracedFrame | TracedStage | TracedEnd:
+def _line(attempts: IAttempts, event: AttemptEvent) -> TracedFrame | TracedStage | TracedEnd:
     attempt, what = event
     own = attempt.since + what.seconds, attempt.identifier, attempt.source, attempt.user
     if isinstance(what, Frame):

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pptpgw.interfaces import IGatewayService
-from pptpgw.management.accounts import NO_STORE, Accounts, Affected, Name, Now
+from pptpgw.management.accounts import NO_STORE, Affected, ManagedAccounts, Name, Now
 from pptpgw.management.attributes import NO_ATTRIBUTES, Attributes, judged, shownAttributes
 from pptpgw.management.lockouts import Lockouts, LockoutView
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
@@ -163,7 +163,7 @@ class Users:
     def __init__(
         self,
         gateway: IGatewayService,
-        accounts: Accounts,
+        accounts: ManagedAccounts,
         sessions: Sessions,
         lockouts: Lockouts,
         now: Callable[[], float],

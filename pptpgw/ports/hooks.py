@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import HooksSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAddressedProtocol, INetworkProtocol, IPreparable, ISession, ISessions
@@ -137,14 +137,14 @@ class Hooks(SessionObserver):
         """
         return _lacking(self._settings)
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to run other scripts from now on. Those that wait already are run as they were.
 
         @raise ConfigurationError: a script can't be run; the text says why.
         """
         _assertRunnable(configuration.hooks)
-        return Step(partial(self._follow, configuration.hooks))
+        return ReloadStep(partial(self._follow, configuration.hooks))
 
     def _follow(self, settings: HooksSection) -> None:
         was = self.isNeeded

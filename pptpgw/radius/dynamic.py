@@ -35,7 +35,7 @@ from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed
@@ -332,7 +332,7 @@ class DynamicService(Service):
         if self._place and (fault := lackingAddress(self._place.rpartition(":")[0])):
             yield f"[radius] dynamic = {fault}"
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to follow C{configuration}, at another port too.
 
@@ -357,7 +357,7 @@ class DynamicService(Service):
                 if old is not None:
                     old.stopListening()
 
-        return Step(apply, open, close)
+        return ReloadStep(apply, open, close)
 
     def privilegedStartService(self) -> None:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.build import accounts, makeAccounting, makeClient, makeQueue, makeTransports
@@ -48,7 +48,7 @@ class RADIUSParts:
             self._report(self.accounting)
         self._tell()
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to follow C{configuration}: to send new requests to its servers, and to tell them of
         sessions to come. Servers that prove themselves as before keep their ports and connections.
@@ -83,7 +83,7 @@ class RADIUSParts:
                 self._report(accounting)
             self._tell()
 
-        return Step(apply, open, close)
+        return ReloadStep(apply, open, close)
 
     def _makeAccounting(self, configuration: Configuration) -> Accounting:
         """

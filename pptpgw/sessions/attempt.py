@@ -12,10 +12,10 @@ from typing import Protocol as TypingProtocol
 from zope.interface import implementer
 
 from pptpgw.interfaces import (
+    AttemptEvent,
     Caller,
     Claim,
     Ending,
-    Event,
     Frame,
     IAttempt,
     Outcome,
@@ -52,7 +52,7 @@ class Follower(TypingProtocol):
     The interface of an object that is told what happens in an attempt.
     """
 
-    def happened(self, event: Event) -> None:
+    def happened(self, event: AttemptEvent) -> None:
         """
         Note an event. This doesn't raise.
         """
@@ -324,6 +324,6 @@ class Attempt:
             self._tell(Stage(stage, when - self._began, failure))
 
     def _tell(self, what: Frame | Stage | Ending) -> None:
-        event = Event(self, what)
+        event = AttemptEvent(self, what)
         for follower in self.followers:
             follower.happened(event)

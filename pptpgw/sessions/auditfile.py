@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.interfaces import IPreparable, ISessions
 from pptpgw.ports.linefile import QueuedLines, lastLines
 from pptpgw.ports.machine import lackingFile
@@ -56,7 +56,7 @@ class AuditFile(Service):
         if self._path and (fault := lackingFile(self._path)):
             yield f"[audit] file = {fault}"
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to write to another file from now on, or to none.
         """
@@ -83,7 +83,7 @@ class AuditFile(Service):
             elif old is None:
                 self._sessions.addObserver(self.audit)
 
-        return Step(apply, open, close)
+        return ReloadStep(apply, open, close)
 
     def _made(self, path: str) -> QueuedLines | None:
         return QueuedLines(self._reactor, path) if path else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from zope.interface import implementer
 
-from pptpgw.interfaces import Event, Frame, IAttempt, IFollowing, Stage
+from pptpgw.interfaces import AttemptEvent, Frame, IAttempt, IFollowing, Stage
 from pptpgw.log import Logger
 from pptpgw.sessions.attempt import Attempt
 
@@ -42,9 +42,9 @@ class Following:
         self._predicate = predicate
         self._listener = listener
         self._stopped: Callable[[Following], None] | None = stopped
-        self._events: list[Event] = []
+        self._events: list[AttemptEvent] = []
 
-    def take(self) -> list[Event]:
+    def take(self) -> list[AttemptEvent]:
         """
         See L{IFollowing.take}.
         """
@@ -69,9 +69,9 @@ class Following:
         past: list[Frame | Stage] = [*attempt.stages, *attempt.frames]
         past.sort(key=lambda one: one.seconds)
         for what in past:
-            self.happened(Event(attempt, what))
+            self.happened(AttemptEvent(attempt, what))
 
-    def happened(self, event: Event) -> None:
+    def happened(self, event: AttemptEvent) -> None:
         """
         Keep an event until it is taken.
         """

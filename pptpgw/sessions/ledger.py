@@ -30,7 +30,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.reload import Step
+from pptpgw.config.reload import ReloadStep
 from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.ports.queue import Queue
@@ -39,7 +39,7 @@ from pptpgw.sessions.leftopen import BROKEN_OFF
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Attempts, SessionRecord
+from pptpgw.store.record import FailedAttempts, SessionRecord
 from pptpgw.timing.timer import cancelled
 
 DELAY = 1.0
@@ -185,11 +185,13 @@ class Ledger(SessionObserver):
         self._later("stop", STOP_SECONDS, self._abandon)
         return stopped
 
-    def follow(self, configuration: Configuration) -> Step:
+    def follow(self, configuration: Configuration) -> ReloadStep:
         """
         Prepare to write rows under another name of the gateway, and at other intervals.
         """
-        return Step(partial(self._follow, configuration.link.name, configuration.audit.interim))
+        return ReloadStep(
+            partial(self._follow, configuration.link.name, configuration.audit.interim)
+        )
 
     def _follow(self, gateway: str, interim: float) -> None:
         self._gateway = gateway
@@ -241,7 +243,7 @@ class Ledger(SessionObserver):
         """
         See L{ISessionObserver.lockedOut}; C{pptpgw lockouts} reads it.
         """
-        attempts = Attempts(kind, subject, failures, self._now(), until)
+        attempts = FailedAttempts(kind, subject, failures, self._now(), until)
         self._store.keepAttempts(attempts).addErrback(self._notKept)
 
     # Rows

@@ -18,7 +18,7 @@ The bounds of the ranges in which set-up times are counted, in seconds.
 """
 
 
-class Result(Enum):
+class CallResult(Enum):
     """
     What became of a call. The value is the word for programs.
     """
@@ -53,7 +53,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.calls: Counter[tuple[str, Result]] = Counter()
+        self.calls: Counter[tuple[str, CallResult]] = Counter()
         self.refusals: Counter[Category] = Counter()
         self.connections: Counter[str] = Counter()
         self.ends: Counter[Termination] = Counter()
@@ -63,20 +63,20 @@ class Tally:
         """
         Count a call whose first network protocol opened, C{seconds} after the call was requested.
         """
-        self.calls[tunnel, Result.OPENED] += 1
+        self.calls[tunnel, CallResult.OPENED] += 1
         self.setups.add(seconds)
 
     def failed(self, tunnel: str) -> None:
         """
         Count a call that ended before a network protocol opened.
         """
-        self.calls[tunnel, Result.FAILED] += 1
+        self.calls[tunnel, CallResult.FAILED] += 1
 
     def refused(self, tunnel: str) -> None:
         """
         Count a call that wasn't taken.
         """
-        self.calls[tunnel, Result.REFUSED] += 1
+        self.calls[tunnel, CallResult.REFUSED] += 1
 
     def ended(self, cause: str) -> None:
         """

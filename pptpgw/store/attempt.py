@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from pptpgw.store.database import Transaction
-from pptpgw.store.record import Attempts
+from pptpgw.store.record import FailedAttempts
 
 MOST_SUBJECTS = 65536
 """
@@ -24,27 +24,27 @@ _KEEP = f"""
 """
 
 
-def find(transaction: Transaction, kind: str, subject: str) -> Attempts | None:
+def find(transaction: Transaction, kind: str, subject: str) -> FailedAttempts | None:
     """
     Return the failed attempts of a subject; None if there were none.
     """
     row = transaction.row(
         f"SELECT {_COLUMNS} FROM attempts WHERE kind = ? AND subject = ?", kind, _clean(subject)
     )
-    return None if row is None else Attempts(*row)
+    return None if row is None else FailedAttempts(*row)
 
 
-def lockedOut(transaction: Transaction, now: float) -> list[Attempts]:
+def lockedOut(transaction: Transaction, now: float) -> list[FailedAttempts]:
     """
     Return the attempts of those who are locked out at C{now}, ordered by kind and subject.
     """
     rows = transaction.rows(
         f"SELECT {_COLUMNS} FROM attempts WHERE until > ? ORDER BY kind, subject", now
     )
-    return [Attempts(*row) for row in rows]
+    return [FailedAttempts(*row) for row in rows]
 
 
-def keep(transaction: Transaction, attempts: Attempts) -> None:
+def keep(transaction: Transaction, attempts: FailedAttempts) -> None:
     """
     Replace what was stored of the subject. The oldest subjects are removed where there are more
     than L{MOST_SUBJECTS}.

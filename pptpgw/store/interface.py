@@ -11,8 +11,8 @@ from zope.interface import Attribute, Interface
 
 from pptpgw.store.record import (
     Account,
-    Attempts,
     Draft,
+    FailedAttempts,
     OperatorAccount,
     OperatorToken,
     SessionRecord,
@@ -214,18 +214,18 @@ class IStore(Interface):
 
     # Failed attempts to log in
 
-    def attempts(kind: str, subject: str) -> Deferred[Attempts | None]:
+    def attempts(kind: str, subject: str) -> Deferred[FailedAttempts | None]:
         """
         Get the failed attempts of a subject; fires with None if there were none.
         """
 
-    def lockedOut(now: float) -> Deferred[list[Attempts]]:
+    def lockedOut(now: float) -> Deferred[list[FailedAttempts]]:
         """
         Get the attempts of the subjects that are locked out, those whose C{until} is later than
         C{now}.
         """
 
-    def keepAttempts(attempts: Attempts) -> Deferred[None]:
+    def keepAttempts(attempts: FailedAttempts) -> Deferred[None]:
         """
         Replace what is stored of the subject. The oldest subjects are removed where there are too
         many.

@@ -174,7 +174,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class FailedAttempts:
     """
     The failed attempts to log in of one subject.
 

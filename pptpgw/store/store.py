@@ -21,8 +21,8 @@ from pptpgw.store.error import NotAllowed, StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import (
     Account,
-    Attempts,
     Draft,
+    FailedAttempts,
     OperatorAccount,
     OperatorToken,
     SessionRecord,
@@ -292,19 +292,19 @@ class Store:
         finding: Deferred[Any] = self._read(operatorTable.withToken, digest, now)
         return finding.addCallback(known)
 
-    def attempts(self, kind: str, subject: str) -> Deferred[Attempts | None]:
+    def attempts(self, kind: str, subject: str) -> Deferred[FailedAttempts | None]:
         """
         See L{IStore.attempts}.
         """
         return self._read(attempt.find, kind, subject)
 
-    def lockedOut(self, now: float) -> Deferred[list[Attempts]]:
+    def lockedOut(self, now: float) -> Deferred[list[FailedAttempts]]:
         """
         See L{IStore.lockedOut}.
         """
         return self._read(attempt.lockedOut, now)
 
-    def keepAttempts(self, attempts: Attempts) -> Deferred[None]:
+    def keepAttempts(self, attempts: FailedAttempts) -> Deferred[None]:
         """
         See L{IStore.keepAttempts}.
         """

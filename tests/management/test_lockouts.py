@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operations
-from pptpgw.store.record import Attempts
+from pptpgw.store.record import FailedAttempts
 from pptpgw.testing.exchange import PASSWORD
 from tests.management.asking import REMOTE, Asking
 from tests.management.managed import STARTED, Managed
@@ -55,7 +55,7 @@ class Fixture:
         """
         Store a lockout, as a gateway does.
         """
-        self.store.keepAttempts(Attempts(kind, subject, 10, self.now(), self.now() + 300))
+        self.store.keepAttempts(FailedAttempts(kind, subject, 10, self.now(), self.now() + 300))
 
     def listed(self, **query: Any) -> list[tuple[str, str, bool]]:
         answer = self.asking.ask("GET", "/lockouts", **query)

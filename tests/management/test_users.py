@@ -13,7 +13,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from pptpgw.auth.checkers import AccountsChecker
-from pptpgw.management.accounts import Accounts
+from pptpgw.management.accounts import ManagedAccounts
 from pptpgw.management.attributes import Attributes, judged, shownAttributes
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operations
@@ -51,7 +51,7 @@ class Fixture:
         self.world = Managed(FILTER + POOLS + "[limits]\nmax-failures = 3", [checker])
         self.clock = self.world.clock
         self.world.store, self.world.stores = self.store, (self.store,)
-        accounts, lockouts = Accounts(self.world), Lockouts(self.world, self.now)
+        accounts, lockouts = ManagedAccounts(self.world), Lockouts(self.world, self.now)
         self.rates = Rates(self.world.clock, self.world.sessions)
         sessions = Sessions(self.world, self.rates)
         subjects = Users(self.world, accounts, sessions, lockouts, self.now), Profiles(accounts)

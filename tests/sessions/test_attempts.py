@@ -17,8 +17,8 @@ from zope.interface.verify import verifyObject
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import PAP
 from pptpgw.interfaces import (
+    AttemptEvent,
     Ending,
-    Event,
     Frame,
     IAttempt,
     IAttempts,
@@ -351,7 +351,7 @@ class Watcher:
     def __init__(self, world: World, user: str) -> None:
         self.world = world
         self.woken = 0
-        self.events: list[Event] = []
+        self.events: list[AttemptEvent] = []
         self.following = world.gateway.attempts.follow(lambda one: one.isOf(user), self.listen)
 
     def listen(self, following: IFollowing) -> None:

@@ -25,7 +25,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.diagnosis import AccountState, Finding, explain
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import remedy
-from pptpgw.store.record import Account, Attempts
+from pptpgw.store.record import Account, FailedAttempts
 from pptpgw.testing import World, resultOf
 from pptpgw.testing.exchange import PASSWORD
 
@@ -96,7 +96,7 @@ def test_aLockout() -> None:
     gateway = Gateway("[limits]\nmax-failures = 1\nlockout = 3600")
     gateway.call(b"wrong")
     gateway.call()
-    lock = Attempts("user", "carol", 1, 0.0, gateway.clock.seconds() + 1200)
+    lock = FailedAttempts("user", "carol", 1, 0.0, gateway.clock.seconds() + 1200)
     locked, last, earlier = gateway.explain(lockouts=[lock])
     assert locked.text == (
         "The user 'carol' is locked out for another 20 min, after too many wrong passwords."

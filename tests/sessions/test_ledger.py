@@ -25,7 +25,7 @@ from pptpgw.sessions.ledger import DELAY, RETRY, STOP_SECONDS, Ledger
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.store.error import StoreError
-from pptpgw.store.record import Attempts, SessionRecord
+from pptpgw.store.record import FailedAttempts, SessionRecord
 from pptpgw.store.store import Store
 from pptpgw.testing import makeSession, resultOf
 from tests.chapsecrets import secretsIn
@@ -50,10 +50,10 @@ class MemoryStore:
         self.slow = False
         self.pending: list[tuple[Deferred[None], SessionRecord]] = []
         self.closed: list[tuple[str, str, int]] = []
-        self.attempts: list[Attempts] = []
+        self.attempts: list[FailedAttempts] = []
         self.open: list[SessionRecord] = []
 
-    def keepAttempts(self, attempts: Attempts) -> Deferred[None]:
+    def keepAttempts(self, attempts: FailedAttempts) -> Deferred[None]:
         if self.failure is not None:
             return fail(self.failure)
         self.attempts.append(attempts)
@@ -414,7 +414,9 @@ class TestSpool:
 class TestLockouts:
     def test_theyAreKept(self, desk: Desk) -> None:
         desk.ledger.lockedOut("user", "alice", 10, 1_000_300.0)
-        assert desk.store.attempts == [Attempts("user", "alice", 10, 1_000_000.0, 1_000_300.0)]
+        assert desk.store.attempts == [
+            FailedAttempts("user", "alice", 10, 1_000_000.0, 1_000_300.0)
+        ]
 
     def test_aStoreThatFails(self, desk: Desk, loggedFailures: list[Failure]) -> None:
         """

@@ -11,7 +11,7 @@ from pptpgw.counting.distribution import Distribution
 from pptpgw.error import Category
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.tally import Result
+from pptpgw.sessions.tally import CallResult
 from tests.limited import World
 
 
@@ -23,13 +23,13 @@ def test_aCallFromItsRequestToItsEnd() -> None:
     world.allow(Profile("alice"))
     tally = world.gateway.tally
     call = world.call(b"alice")
-    assert tally.calls == {("pptp", Result.OPENED): 1}
+    assert tally.calls == {("pptp", CallResult.OPENED): 1}
     assert sum(tally.setups.counts) == 1 and 0 < tally.setups.sum < 0.2
     assert not tally.ends and not tally.refusals
     call.hangUp()
     world.run(0.2)
     assert tally.ends == {Termination.USER_REQUEST: 1}
-    assert tally.calls == {("pptp", Result.OPENED): 1}
+    assert tally.calls == {("pptp", CallResult.OPENED): 1}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_whoIsRefused(profile: Profile, password: bytes, category: Category) -> 
     placed = world.place(world.connect(), b"alice", password)
     world.run(5)
     assert placed.failure
-    assert world.gateway.tally.calls == {("pptp", Result.FAILED): 1}
+    assert world.gateway.tally.calls == {("pptp", CallResult.FAILED): 1}
     assert set(world.gateway.tally.refusals) == {category}
 
 
@@ -83,7 +83,7 @@ def test_limits() -> None:
     world.place(second, b"bob")
     world.run(0.3)
     assert tally.refusals == {Category.BUSY: 1, Category.LIMITS: 1}
-    assert tally.calls == {("pptp", Result.OPENED): 1, ("pptp", Result.REFUSED): 2}
+    assert tally.calls == {("pptp", CallResult.OPENED): 1, ("pptp", CallResult.REFUSED): 2}
 
 
 def test_whoComesTooLate() -> None:
@@ -100,7 +100,7 @@ def test_whoComesTooLate() -> None:
     world.place(connection, b"alice")
     world.run(0.3)
     assert world.gateway.tally.refusals == {Category.DRAINING: 2}
-    assert world.gateway.tally.calls == {("pptp", Result.REFUSED): 2}
+    assert world.gateway.tally.calls == {("pptp", CallResult.REFUSED): 2}
 
 
 def test_ends() -> None:

@@ -19,7 +19,7 @@ from pptpgw.sessions.cause import Termination
 from pptpgw.store import attempt
 from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Account, Attempts, Draft, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import Account, Draft, FailedAttempts, SessionRecord, SharedProfile, Usage
 from pptpgw.store.store import Store
 from tests.store.conftest import NOW, MakeStore
 
@@ -393,14 +393,14 @@ class TestSessions:
 class TestAttempts:
     async def test_kept(self, store: Store) -> None:
         assert (await store.attempts("user", "bob")) is None
-        await store.keepAttempts(Attempts("user", "bob", 1, NOW))
-        await store.keepAttempts(Attempts("source", "bob", 9, NOW))
-        await store.keepAttempts(Attempts("user", "bob", 2, NOW + 1, NOW + 300))
-        assert (await store.attempts("user", "bob")) == Attempts(
+        await store.keepAttempts(FailedAttempts("user", "bob", 1, NOW))
+        await store.keepAttempts(FailedAttempts("source", "bob", 9, NOW))
+        await store.keepAttempts(FailedAttempts("user", "bob", 2, NOW + 1, NOW + 300))
+        assert (await store.attempts("user", "bob")) == FailedAttempts(
             "user", "bob", 2, NOW + 1, NOW + 300
         )
         assert (await store.lockedOut(NOW + 299)) == [
-            Attempts("user", "bob", 2, NOW + 1, NOW + 300)
+            FailedAttempts("user", "bob", 2, NOW + 1, NOW + 300)
         ]
         assert (await store.lockedOut(NOW + 300)) == []
         await store.forgetAttempts([("user", "bob"), ("user", "nobody")])
@@ -412,14 +412,14 @@ class TestAttempts:
         Attempts are stored for any name, as the names come from callers.
         """
         for subject in ("a\0b", "x" * 1000, *ODD_NAMES):
-            await store.keepAttempts(Attempts("user", subject, 3, NOW))
+            await store.keepAttempts(FailedAttempts("user", subject, 3, NOW))
             kept = await store.attempts("user", subject)
             assert kept is not None and kept.failures == 3
 
     async def test_thereIsALimit(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(attempt, "MOST_SUBJECTS", 10)
         for number in range(14):
-            await store.keepAttempts(Attempts("user", str(number), 1, NOW + number))
+            await store.keepAttempts(FailedAttempts("user", str(number), 1, NOW + number))
         kept = [(await store.attempts("user", str(number))) for number in range(14)]
         assert [one is not None for one in kept] == [False] * 4 + [True] * 10
 

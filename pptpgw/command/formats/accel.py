@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address
 
-from pptpgw.command.formats.entry import Entry, Fault, Source, checked
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource, checked
 from pptpgw.error import ConfigurationError
 from pptpgw.sessions.username import nameOf
 
@@ -54,7 +54,7 @@ def looksLike(line: bytes) -> bool:
     return len(found) == 5 and _SPEED.fullmatch(found[4].decode("ascii", "replace")) is not None
 
 
-def read(source: Source) -> Iterator[Entry | Fault]:
+def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
     Read the users of a file. Of several lines of a user the first one counts.
     """
@@ -70,7 +70,7 @@ def read(source: Source) -> Iterator[Entry | Fault]:
             seen.add(client)
             yield _entry(number, client, rest)
         except ConfigurationError as error:
-            yield Fault(number, nameOf(client), str(error))
+            yield EntryFault(number, nameOf(client), str(error))
 
 
 def _entry(number: int, client: bytes, rest: list[bytes]) -> Entry:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pptpgw.auth.chapsecrets import WILDCARD, Secret, lines, secretOf
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.error import ConfigurationError
 from pptpgw.sessions.username import nameOf
 from pptpgw.store.attribute import ATTRIBUTES
@@ -16,7 +16,7 @@ _ADDRESS = ATTRIBUTES["address"]
 _ESCAPED = {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t"}
 
 
-def read(source: Source) -> Iterator[Entry | Fault]:
+def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
     Read the users of a file, in the order of their first lines. Of several lines of a user the one
     is taken that the gateway itself would use.
@@ -28,13 +28,13 @@ def read(source: Source) -> Iterator[Entry | Fault]:
             try:
                 secret = secretOf(words, "")
             except ConfigurationError as error:
-                faults.append(Fault(line, nameOf(words[0]), _why(error)))
+                faults.append(EntryFault(line, nameOf(words[0]), _why(error)))
             else:
                 byClient.setdefault(secret.client, []).append((line, secret))
     except ConfigurationError as error:
         # A quote that isn't closed: the file ends within it.
         begun = str(error).partition("line ")[2].partition(":")[0]
-        faults.append(Fault(int(begun), "", _why(error)))
+        faults.append(EntryFault(int(begun), "", _why(error)))
     for client, secrets in byClient.items():
         yield _choose(client, secrets, source.server.encode())
     yield from faults
@@ -44,16 +44,16 @@ def _why(error: ConfigurationError) -> str:
     return str(error).partition(": ")[2]
 
 
-def _choose(client: bytes, secrets: list[tuple[int, Secret]], server: bytes) -> Entry | Fault:
+def _choose(client: bytes, secrets: list[tuple[int, Secret]], server: bytes) -> Entry | EntryFault:
     name, first = nameOf(client), secrets[0][0]
     if client == WILDCARD:
-        return Fault(first, name, "a store has no user that stands for all others")
+        return EntryFault(first, name, "a store has no user that stands for all others")
     fitting = [(line, one) for line, one in secrets if one.server in (server, WILDCARD)]
     if not fitting:
-        return Fault(first, name, "it is for other servers; --server NAME takes those of one")
+        return EntryFault(first, name, "it is for other servers; --server NAME takes those of one")
     line, best = max(fitting, key=lambda each: each[1].rank)
     if not best.secret:
-        return Fault(line, name, "its password is empty")
+        return EntryFault(line, name, "its password is empty")
     attributes = {}
     if best.addresses is not None:
         attributes["address"] = _ADDRESS.write(best.addresses)

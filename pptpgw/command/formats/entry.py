@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class EntryFault:
     """
     A line that can't be taken.
 
@@ -53,7 +53,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class EntrySource:
     """
     A file with users.
 
@@ -65,7 +65,7 @@ class Source:
     server: str = ""
 
 
-Reader = Callable[[Source], Iterator[Entry | Fault]]
+Reader = Callable[[EntrySource], Iterator[Entry | EntryFault]]
 
 
 def attributesOf(profile: Profile) -> dict[str, str]:

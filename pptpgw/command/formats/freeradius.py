@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pyrad.packet import AuthPacket
 
-from pptpgw.command.formats.entry import Entry, Fault, Source, attributesOf
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource, attributesOf
 from pptpgw.error import ConfigurationError, Malformed
 from pptpgw.radius import attributes
 from pptpgw.radius.packet import RADIUSPacket, dictionary
@@ -72,7 +72,7 @@ def _items(text: bytes) -> list[_Item]:
     return found
 
 
-def read(source: Source) -> Iterator[Entry | Fault]:
+def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
     Read the users of a file. An entry that holds only in some cases can't be taken, nor can one for
     all users.
@@ -95,7 +95,7 @@ def read(source: Source) -> Iterator[Entry | Fault]:
             seen.add(name)
             yield _entry(number, name, _items(first[match.end() :]), _replies(more))
         except (ConfigurationError, Malformed) as error:
-            yield Fault(number, name, str(error))
+            yield EntryFault(number, name, str(error))
 
 
 def _entries(content: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pptpgw.command.formats.entry import Entry, Fault, Source, checked
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource, checked
 from pptpgw.command.output import stamp
 from pptpgw.error import ConfigurationError
 from pptpgw.store.attribute import ATTRIBUTES, fields
@@ -21,7 +21,7 @@ from pptpgw.store.record import Account
 _FIELDS = ("name", "password", "nt_hash", "profile", "disabled", "expires", "attributes")
 
 
-def read(source: Source) -> Iterator[Entry | Fault]:
+def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
     Read the users of a file.
     """
@@ -40,9 +40,9 @@ def read(source: Source) -> Iterator[Entry | Fault]:
             seen.add(name)
             yield _entry(number, name, values)
         except ConfigurationError as error:
-            yield Fault(number, name, str(error))
+            yield EntryFault(number, name, str(error))
         except (ValueError, TypeError, AttributeError):
-            yield Fault(number, name, "it isn't what pptpgw export writes")
+            yield EntryFault(number, name, "it isn't what pptpgw export writes")
 
 
 def _entry(number: int, name: str, values: dict[str, Any]) -> Entry:

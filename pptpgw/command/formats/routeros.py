@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_network
 
-from pptpgw.command.formats.entry import Entry, Fault, Source, checked
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource, checked
 from pptpgw.error import ConfigurationError
 from pptpgw.sessions.username import nameOf
 
@@ -53,7 +53,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
         yield begun, whole
 
 
-def read(source: Source) -> Iterator[Entry | Fault]:
+def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
     Read the users in the section C{/ppp secret} of an export; other sections are passed over. Lines
     before the first section are taken for its lines, too.
@@ -76,7 +76,7 @@ def read(source: Source) -> Iterator[Entry | Fault]:
             seen.add(name)
             yield _entry(number, name, values)
         except (ConfigurationError, ValueError) as error:
-            yield Fault(number, name, str(error))
+            yield EntryFault(number, name, str(error))
 
 
 def _values(line: bytes) -> dict[str, bytes]:

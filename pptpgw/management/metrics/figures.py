@@ -33,7 +33,7 @@ from pptpgw.management.radius import portOf
 from pptpgw.radius.home import Home, RequestResult
 from pptpgw.sessions.cause import Termination
 from pptpgw.sessions.door import Limit
-from pptpgw.sessions.tally import Result
+from pptpgw.sessions.tally import CallResult
 from pptpgw.timing.slices import inSlices
 
 FRESH = 1.0
@@ -205,7 +205,11 @@ class Figures:
         yield counter(
             "pptpgw_calls",
             "Calls: opened, failed before a network protocol opened, or refused at once.",
-            {(one, result.value): tally.calls[one, result] for one in tunnels for result in Result},
+            {
+                (one, result.value): tally.calls[one, result]
+                for one in tunnels
+                for result in CallResult
+            },
             "tunnel",
             "result",
         )

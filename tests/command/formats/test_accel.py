@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from pptpgw.command.formats.accel import read, speed
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.error import ConfigurationError
 
 FILE = rb"""
@@ -30,7 +30,7 @@ def test_aFile() -> None:
     """
     Speeds are kilobits a second, to the user and from the user.
     """
-    found = list(read(Source(FILE)))
+    found = list(read(EntrySource(FILE)))
     entries = {one.name: one for one in found if isinstance(one, Entry)}
     assert list(entries) == ["ann", "bob", "carol", "dave", "erin", "kurt"]
     ann = entries["ann"]
@@ -45,7 +45,7 @@ def test_aFile() -> None:
     assert entries["dave"].attributes == {}
     assert entries["erin"].password == b"it is"
     assert entries["kurt"].password == b"*"
-    faults = {(one.line, one.name): one.why for one in found if isinstance(one, Fault)}
+    faults = {(one.line, one.name): one.why for one in found if isinstance(one, EntryFault)}
     assert faults == {
         (8, "ann"): "an earlier line has this user",
         (9, "frank"): "3 words; client, server, secret and address are needed",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.command.formats.format import FORMATS, detect
 from tests.command.formats import test_accel, test_freeradius, test_routeros
 
@@ -71,6 +71,6 @@ def test_anyFile(pieces: list[bytes], name: str) -> None:
     """
     content = b"".join(pieces)
     detect(content)
-    for one in FORMATS[name].read(Source(content, "pptpgw")):
-        assert isinstance(one, Entry | Fault)
+    for one in FORMATS[name].read(EntrySource(content, "pptpgw")):
+        assert isinstance(one, Entry | EntryFault)
         assert 1 <= one.line <= content.count(b"\n") + content.count(b"\r") + 20

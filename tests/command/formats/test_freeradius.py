@@ -4,7 +4,7 @@ Tests of FreeRADIUS' users file.
 
 from __future__ import annotations
 
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.command.formats.freeradius import read
 from pptpgw.ppp.mschap import ntPasswordHash
 
@@ -43,7 +43,7 @@ lena NT-Password := abcd
 
 
 def test_aFile() -> None:
-    found = list(read(Source(FILE)))
+    found = list(read(EntrySource(FILE)))
     ann, bob, carol, dave = [one for one in found if isinstance(one, Entry)]
     assert (ann.line, ann.name, ann.password) == (3, "ann", b'correct "horse')
     assert ann.attributes == {
@@ -60,7 +60,7 @@ def test_aFile() -> None:
     assert (bob.name, bob.password, bob.ntHash.hex()) == ("b o b", None, HASH)
     assert (carol.password, carol.disabled) == (None, True)
     assert (dave.password, dave.attributes) == (b"x", {"sources": "192.0.2.0/24"})
-    faults = {(one.line, one.name): one.why for one in found if isinstance(one, Fault)}
+    faults = {(one.line, one.name): one.why for one in found if isinstance(one, EntryFault)}
     assert faults == {
         (18, "DEFAULT"): "a store has no user that stands for all others",
         (20, "erin"): "the check of Huntgroup-Name can't be kept",

@@ -4,7 +4,7 @@ Tests of exports of RouterOS.
 
 from __future__ import annotations
 
-from pptpgw.command.formats.entry import Entry, Fault, Source
+from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
 from pptpgw.command.formats.routeros import read
 
 FILE = rb"""# nov/30/2026 10:00:00 by RouterOS 6.49.10
@@ -33,7 +33,7 @@ add name=guests ranges=10.78.0.0/24
 
 
 def test_aFile() -> None:
-    found = list(read(Source(FILE)))
+    found = list(read(EntrySource(FILE)))
     ann, bob, carol = [one for one in found if isinstance(one, Entry)]
     assert (ann.line, ann.name, ann.password) == (7, "ann", b"swordfish")
     assert (ann.attributes, ann.shared, ann.disabled) == ({"address": "10.77.1.7"}, None, False)
@@ -42,7 +42,7 @@ def test_aFile() -> None:
     assert bob.attributes == {"sources": "192.0.2.7", "routes": "10.8.0.0/16"}
     assert bob.notes == ("limit-bytes-in isn't kept",)
     assert carol.attributes == {"pool": "guests"}
-    faults = [(one.line, one.name, one.why) for one in found if isinstance(one, Fault)]
+    faults = [(one.line, one.name, one.why) for one in found if isinstance(one, EntryFault)]
     assert faults == [
         (13, "dave", "it is for l2tp"),
         (
@@ -60,7 +60,7 @@ def test_aFile() -> None:
 
 
 def test_theSectionOnTheLineItself() -> None:
-    (one,) = read(Source(b"/ppp secret add name=ann password=x\n/ip pool add name=y\n"))
+    (one,) = read(EntrySource(b"/ppp secret add name=ann password=x\n/ip pool add name=y\n"))
     assert isinstance(one, Entry) and one.name == "ann"
 
 
@@ -68,5 +68,5 @@ def test_noSection() -> None:
     """
     Lines may have been copied out of an export.
     """
-    (one,) = read(Source(b"add name=ann password=x\n/ip pool\nadd name=y\n"))
+    (one,) = read(EntrySource(b"add name=ann password=x\n/ip pool\nadd name=y\n"))
     assert isinstance(one, Entry) and one.name == "ann"
