@@ -8,6 +8,7 @@
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
 # make bench   throughput, set-up time, memory, lateness and metrics; root only
+# make screenshots   the pictures of the console in docs/images; root only
 # make clean   remove everything that the others made
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ COUNT ?= 20000
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 SOURCES := setup.py pyproject.toml $(shell find pptpgw -name '*.c')
 
-.PHONY: run demo test lab check docs coverage floors fuzz soak bench clean packages
+.PHONY: run demo test lab check docs coverage floors fuzz soak bench screenshots clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
@@ -68,7 +69,11 @@ bench: $(VENV)/.test
 	$(BIN)/python tests/bench/sessions.py
 	$(BIN)/python tests/bench/lateness.py
 	$(BIN)/python tests/bench/accounts.py
+	$(BIN)/python tests/bench/console.py
 	$(BIN)/python tests/bench/scrape.py
+
+screenshots: $(VENV)/.test
+	$(BIN)/python -m tests.browser.screenshots docs/images
 
 clean:
 	rm -rf $(VENV) .nox build dist state *.egg-info .mypy_cache .ruff_cache .hypothesis _trial_temp .coverage*

@@ -175,12 +175,14 @@ class _Exchange:
     @ivar sender: where it comes from.
     @ivar operator: who makes it.
     @ivar operation: what it asks for.
+    @ivar isGone: whether the client has hung up, so that nothing can be sent.
     """
 
     request: Request
     sender: Sender
     operator: Operator = NOBODY
     operation: Operation | None = None
+    isGone: bool = False
 
 
 class APIResource(Resource):
@@ -227,8 +229,13 @@ class APIResource(Resource):
         exchange = _Exchange(request, senderOf(request))
         answered = Deferred.fromCoroutine(self._answer(exchange))
         answered.addTimeout(ANSWER_SECONDS, self._clock)
+
+        def hungUp(_: Failure) -> None:
+            exchange.isGone = True
+            answered.cancel()
+
         gone: Deferred[Any] = request.notifyFinish()
-        gone.addErrback(lambda _: answered.cancel())
+        gone.addErrback(hungUp)
         answered.addCallbacks(
             lambda answer: self._give(exchange, answer),
             lambda failure: self._refuse(exchange, failure),
@@ -318,6 +325,9 @@ class APIResource(Resource):
 
     def _finish(self, exchange: _Exchange, octets: bytes, outcome: str) -> None:
         self._audit(exchange, outcome)
+        if exchange.isGone:
+            # What was cancelled may end in its own way.
+            return
         exchange.request.write(octets)
         exchange.request.finish()
 

@@ -6,6 +6,7 @@ gateway and a browser.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert "Traceback" not in site.served.text, site.served.text
 
 
-@pytest.fixture(scope="module")
-def chromium(site: Site) -> Iterator[Browser]:
+@contextmanager
+def launched(site: Site) -> Iterator[Browser]:
     """
     The browser, which runs on the gateway's host.
     """
@@ -68,6 +69,12 @@ def chromium(site: Site) -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(site: Site) -> Iterator[Browser]:
+    with launched(site) as browser:
+        yield browser
 
 
 Visit = Callable[..., "Page"]

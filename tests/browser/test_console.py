@@ -395,6 +395,8 @@ class TestEverybody:
         page.get_by_role("navigation").get_by_role("link", name="Active").wait_for()
         identifier = site.ask("GET", "/sessions")["items"][0]["session_id"]
         for name in (*PAGES, f"session/{identifier}", f"why/{identifier}"):
+            if scheme == "dark" and name not in ("overview", "active", "why"):
+                continue
             page.goto(f"http://127.0.0.1:8723/#/{name}")
             page.locator("main:not([aria-busy]) h1").wait_for(state="attached")
             faults += [(name, one) for one in axe.run(page, options=options).response["violations"]]

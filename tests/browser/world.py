@@ -63,8 +63,12 @@ class Site:
     The gateway, its store with users and operators, and callers.
     """
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, name: str = "gate <b>1</b>") -> None:
+        """
+        @param name: the name of the gateway.
+        """
         self.world = world
+        self.name = name
         self.folder = folder
         self.socket = folder / "socket"
         self._store = f"sqlite:{folder / 'accounts.sqlite'}"
@@ -97,7 +101,7 @@ class Site:
                 },
                 "accounts": {"store": self._store, "key": str(self._key)},
                 "limits": {"max-failures": FAILURES},
-                "link": {"name": "gate <b>1</b>"},
+                "link": {"name": self.name},
             },
             "accounts",
         )

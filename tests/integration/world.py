@@ -214,13 +214,19 @@ class Client:
         line, _, self._lines = self._lines.partition(b"\n")
         return json.loads(line)
 
-    def ask(self, *command: object) -> Any:
+    def order(self, *command: object) -> None:
         """
-        Send a command, and return the answer; see C{caller.py}.
+        Send a command, without waiting for the answer; see C{caller.py}.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         self.process.stdin.flush()
+
+    def ask(self, *command: object) -> Any:
+        """
+        Send a command, and return the answer.
+        """
+        self.order(*command)
         return self.answer()
 
     def dial(self, who: Sequence[str] = ALICE, mru: int = 1400) -> dict[str, str]:

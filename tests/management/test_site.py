@@ -246,6 +246,23 @@ class TestWaiting:
         assert len(cancelled) == 1 and transport.value() == b""
         assert len(site.asking.clock.getDelayedCalls()) == timers
 
+    def test_nobodyWaitsForWhatEndsInItsOwnWay(self, site: Fixture) -> None:
+        """
+        When its client hangs up, an operation may end with another error or with an answer, which
+        nobody is sent.
+        """
+        for end in (
+            lambda waiting: waiting.errback(Unavailable("it was cancelled")),
+            lambda waiting: waiting.callback(Thing("late")),
+        ):
+            waits: Deferred[Thing] = Deferred(end)
+            site.handler = lambda request, waits=waits: waits  # type: ignore[misc]
+            transport = StringTransport(hostAddress=LOCAL, peerAddress=LOCAL)
+            protocol = site.asking.protocol(transport)
+            protocol.dataReceived(f"GET {BASE}/things/one HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            protocol.connectionLost(Failure(ConnectionLost()))
+            assert transport.value() == b""
+
 
 def test_document(site: Fixture) -> None:
     """

@@ -50,6 +50,7 @@ function inForce(route, signal) {
     labels: { effect: "A reload applies it to" },
     sorts: { value: null, default: null, allowed: null, reason: null },
     search: "key",
+    wide: ["value", "default", "allowed", "reason"],
     nothing: "No key matches.",
     cells: {
       value: (cell, one) => setText(cell, one.value === null ? "" : words(one.value)),

@@ -57,8 +57,8 @@ export function facts(pairs) {
   );
 }
 
-// Do something now and then every so many seconds, until the signal is aborted. While nobody looks
-// at the page it waits. What fails is tried again.
+// Do something now and then every so many seconds, a number or a function that returns one, until
+// the signal is aborted. While nobody looks at the page it waits. What fails is tried again.
 export function every(seconds, signal, act) {
   const main = document.getElementById("main");
   let timer = null;
@@ -81,7 +81,7 @@ export function every(seconds, signal, act) {
       }
     }
     done();
-    if (!signal.aborted) timer = setTimeout(run, seconds * 1000);
+    if (!signal.aborted) timer = setTimeout(run, (typeof seconds === "function" ? seconds() : seconds) * 1000);
   };
   const look = () => {
     if (!document.hidden && timer !== null) {

@@ -38,11 +38,11 @@ const PLOTS = [
 export function show(main, route, signal) {
   const now = h("section", { "aria-label": "Now" });
   const plots = PLOTS.map(([name, format, lines]) => [new Plot(name, { format, series: Object.values(lines).map((one) => one[0]) }), lines]);
-  const tables = h("div", { class: "columns" });
-  const more = h("div", { class: "columns" });
+  const tables = h("div", { class: "contents" });
+  const more = h("div", { class: "contents" });
   const last = h("tbody");
   fill(main, h("h1", { class: "unseen" }, title), now, api.may("GET", "/history") ? history(plots, signal) : null,
-    tables, more,
+    h("div", { class: "columns" }, tables, more),
     api.may("GET", "/events") ? h("section", {}, h("h2", {}, "Last events"),
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Last events" }, h("table", { "aria-label": "Last events" }, heads(), last))) : null);
   let before = null;

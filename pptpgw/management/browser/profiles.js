@@ -21,6 +21,7 @@ export function show(main, route, signal) {
     key: (one) => one.name,
     columns: ["name", "attributes", "users"],
     sorts: { attributes: null },
+    wide: ["attributes"],
     nothing: "There is no profile, or none that matches.",
     cells: {
       users: linked((one) => [String(one.users), `#/users?profile=${encodeURIComponent(one.name)}`]),

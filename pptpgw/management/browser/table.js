@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { button, every, fill, foreign, h, setText } from "./dom.js";
 import { count, label, shown } from "./format.js";
 
+const LONG = 1000;
 const SIZES = [25, 50, 100, 250];
 
 function remembered(name, otherwise) {
@@ -19,6 +20,7 @@ export class LiveTable {
   // path: the list's path, which is that of its operation too.
   // key: makes the key of a row from its item.
   // columns: the fields that are shown at first; minor: those that a narrow screen leaves out.
+  // wide: those whose texts may have several lines.
   // sorts: by which column a field is ordered if it isn't its own; null if it can't be.
   // cells: functions that put something other than text in the cell of a field: (cell, item).
   // labels: other headings than the names of the fields. search: the column to search in first.
@@ -27,7 +29,7 @@ export class LiveTable {
   // the state of the item differs.
   // fixed: values of the query that always apply. tools: more elements above the table.
   constructor(route, signal, options) {
-    const defaults = { seconds: 2, minor: [], sorts: {}, cells: {}, actions: null, fixed: {}, tools: [], sort: "", extra: {}, labels: {}, state: () => "", search: "name", isPlain: false };
+    const defaults = { seconds: 2, minor: [], sorts: {}, cells: {}, actions: null, fixed: {}, tools: [], sort: "", extra: {}, labels: {}, state: () => "", search: "name", isPlain: false, wide: [] };
     Object.assign(this, defaults, options, { route, signal });
     this.properties = { ...api.itemOf(this.path).properties, ...this.extra };
     this.filters = api.filtersOf(this.path).filter((name) => !(name in this.fixed));
@@ -42,7 +44,8 @@ export class LiveTable {
     this.items = [];
     this.total = null;
     this.build();
-    if (signal) every(this.seconds, signal, () => this.load());
+    // A long list costs the gateway more, and is asked for less often.
+    every(() => (this.total > LONG ? 2 : 1) * this.seconds, signal, () => this.load());
   }
 
   build() {
@@ -106,7 +109,7 @@ export class LiveTable {
   classOf(name) {
     const { type, anyOf = [] } = this.properties[name];
     const isNumber = [type, ...anyOf.map((one) => one.type)].some((one) => one === "number" || one === "integer");
-    return [isNumber ? "number" : "", this.minor.includes(name) ? "minor" : ""].join(" ").trim() || null;
+    return [isNumber ? "number" : "", this.minor.includes(name) ? "minor" : "", this.wide.includes(name) ? "wide" : ""].join(" ").trim() || null;
   }
 
   order(by) {

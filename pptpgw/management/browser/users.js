@@ -22,6 +22,7 @@ export function show(main, route, signal) {
     columns: ["name", "state", "profile", "attributes", "sessions", "expires"],
     minor: ["attributes", "profile", "expires"],
     sorts: { attributes: null },
+    wide: ["attributes"],
     nothing: "There is no user, or none that matches.",
     cells: {
       sessions: linked((one) => [String(one.sessions), `#/active?user=${encodeURIComponent(one.name)}`]),

@@ -30,6 +30,7 @@ export function show(main, route, signal) {
     minor: ["caller", "duration_seconds", "repeats"],
     sorts: { stages: null, cause: null, repeats: null },
     search: "user",
+    wide: ["stages", "cause"],
     nothing: "No call was tried yet, or none that matches.",
     cells: {
       user: linked((attempt) => [attempt.user || "(no name)", `#/why${api.path(attempt.attempt_id)}`]),
