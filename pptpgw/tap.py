@@ -17,6 +17,7 @@ from twisted.cred.strcred import (
     ICheckerFactory,
     notSupportedWarning,
 )
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -31,11 +32,12 @@ from pptpgw.config.configuration import Configuration, load
 from pptpgw.config.kind import FILE, PROTOCOLS
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
-from pptpgw.interfaces import INetworkFactory
+from pptpgw.interfaces import INetworkFactory, Reloaded
 from pptpgw.ports.collector import Collector
 from pptpgw.ports.logoutput import LogOutput, outputOf
 from pptpgw.ports.poll import serveFew
 from pptpgw.ports.signals import Signals
+from pptpgw.ports.systemd import Supervision, supervisor
 from pptpgw.service import GatewayService
 
 
@@ -290,8 +292,9 @@ class CommandService(GatewayService):
 
     A fault at the start is logged as a line, without a traceback. A thread writes the log. SIGHUP
     reads the configuration again, SIGTERM and SIGINT stop the gateway, SIGUSR1 and SIGUSR2 do
-    nothing. The process ends when the gateway is drained, if it is to stop then. Since the process
-    runs nothing else, the garbage collector and the turns of the reactor are adjusted too.
+    nothing. The process ends when the gateway is drained, if it is to stop then. systemd is told of
+    all that, if it asks. Since the process runs nothing else, the garbage collector and the turns
+    of the reactor are adjusted too.
     """
 
     def __init__(self, reactor: Any, options: Options) -> None:
@@ -305,6 +308,8 @@ class CommandService(GatewayService):
         self._collector = Collector(reactor)
         self._serveFew = partial(serveFew, reactor)
         self._output: LogOutput | None = None
+        asked = supervisor()
+        self._supervision = None if asked is None else Supervision(self._reactor, self, asked)
         self._signals = Signals(
             reactor,
             {
@@ -345,12 +350,25 @@ class CommandService(GatewayService):
         self._signals.start()
         self._serveFew()
         self._collector.startService()
+        if self._supervision is not None:
+            self._supervision.start()
 
     def stopService(self) -> Any:
         """
         See L{GatewayService.stopService}.
         """
+        if self._supervision is not None:
+            self._supervision.stopping()
         return super().stopService().addCallback(self._stopped)
+
+    def reload(self, configuration: Configuration | None = None) -> Deferred[Reloaded]:
+        """
+        See L{GatewayService.reload}.
+        """
+        if self._supervision is None:
+            return super().reload(configuration)
+        self._supervision.reloading()
+        return super().reload(configuration).addBoth(self._supervision.reloaded)
 
     @contextmanager
     def _exiting(self) -> Iterator[None]:
@@ -368,6 +386,8 @@ class CommandService(GatewayService):
         self._signals.stop()
         # Sessions have been ending until now, with the collector's settings.
         self._collector.stopService()
+        if self._supervision is not None:
+            self._supervision.stop()
 
     def _ignored(self, name: str) -> None:
         self._log.warn(

@@ -4,6 +4,7 @@ Tests for C{tap/pptpgw.service}.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,9 +20,9 @@ def test_systemdTakesIt(tmp_path: Path) -> None:
     """
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze, of the package systemd")
-    # The program exists only after an installation.
+    # The programs exist only after an installation.
     path = tmp_path / UNIT.name
-    path.write_text(UNIT.read_text().replace("/opt/pptpgw/bin/twistd", "/bin/true"))
+    path.write_text(re.sub(r"/opt/pptpgw/bin/(twistd|pptpgw)\b", "/bin/true", UNIT.read_text()))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(path)],
         capture_output=True,
@@ -41,7 +42,9 @@ def test_systemdTakesIt(tmp_path: Path) -> None:
         "NoNewPrivileges=yes",
         "LimitCORE=0",
         "MemoryMax=1G",
+        "Type=notify",
+        "ExecReload=/opt/pptpgw/bin/pptpgw reload --config /etc/pptpgw/pptpgw.toml",
     ],
 )
-def test_whatItGrants(line: str) -> None:
+def test_whatItSays(line: str) -> None:
     assert line in UNIT.read_text().splitlines()

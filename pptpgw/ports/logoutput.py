@@ -9,6 +9,8 @@ The rules:
    missing.
  - After L{LogOutput.finish}, at the end of the process, logging blocks until all lines are written,
    for L{FINISH_SECONDS} in all at most.
+ - Lines on standard output or standard error begin with their priority, as in C{<4>}, if systemd
+   says that the journal reads them (sd-daemon(3)).
  - An exception of the observer, such as a broken pipe, loses the line and has no other effect.
 """
 
@@ -33,6 +35,7 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     formatEvent,
+    formatEventAsClassicLogText,
     formatTime,
     textFileLogObserver,
 )
@@ -53,6 +56,14 @@ The most seconds that the end of the process waits for the log to be written.
 
 _STDOUT, _STDERR = 1, 2
 
+_PRIORITIES = {
+    LogLevel.debug: "<7>",
+    LogLevel.info: "<6>",
+    LogLevel.warn: "<4>",
+    LogLevel.error: "<3>",
+    LogLevel.critical: "<2>",
+}
+
 
 class _Standard(io.TextIOBase):
     """
@@ -64,6 +75,17 @@ class _Standard(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+
+    @property
+    def isJournal(self) -> bool:
+        """
+        Whether systemd's journal reads what is written (systemd.exec(5), C{JOURNAL_STREAM}).
+        """
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
     def write(self, text: str) -> int:
         """
@@ -168,6 +190,21 @@ class LogOutput:
             self._lost = 0
 
 
+def _observer(file: IO[str], text: Callable[[LogEvent], str | None]) -> ILogObserver:
+    """
+    Return the observer that writes C{text} of each event to C{file}, with priorities if that is the
+    journal.
+    """
+    if not (isinstance(file, _Standard) and file.isJournal):
+        return FileLogObserver(file, text)
+
+    def prioritized(event: LogEvent) -> str:
+        priority = _PRIORITIES.get(event.get("log_level"), _PRIORITIES[LogLevel.info])
+        return "".join(f"{priority}{one}\n" for one in (text(event) or "").splitlines())
+
+    return FileLogObserver(file, prioritized)
+
+
 def lines(file: IO[str]) -> LogOutput:
     """
     Return the L{LogOutput} that writes the log to C{file} for people: one line for each event, with
@@ -189,7 +226,7 @@ def lines(file: IO[str]) -> LogOutput:
     # Twisted's own events of ports and factories repeat what ours say.
     wanted.setLogLevelForNamespace("twisted", LogLevel.warn)
     wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
-    return LogOutput(FilteringLogObserver(FileLogObserver(file, line), [wanted]))
+    return LogOutput(FilteringLogObserver(_observer(file, line), [wanted]))
 
 
 def outputOf(options: Mapping[str, Any]) -> LogOutput:
@@ -206,7 +243,7 @@ def outputOf(options: Mapping[str, Any]) -> LogOutput:
     if path == "-":
         if not options.get("nodaemon"):
             sys.exit("Daemons cannot log to stdout, exiting!")
-        return LogOutput(textFileLogObserver(standardOutput()))
+        return LogOutput(_observer(standardOutput(), formatEventAsClassicLogText))
     file = LogFile.fromFullPath(path)
     output = LogOutput(textFileLogObserver(file))
     if not signal.getsignal(signal.SIGUSR1):

@@ -19,17 +19,6 @@ from tests.lab.server import toml
 
 TWISTD = (sys.executable, str(Path(sys.executable).parent / "twistd"))
 FOREGROUND = (*TWISTD, "--nodaemon", "--pidfile=", "pptpgw")
-PASSING = """
-import os, socket, sys
-passed = socket.create_server(("", 1723))
-os.dup2(passed.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="pptp", LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-"""
-A program that runs another one with an opened port, as systemd does.
-"""
 SERVES = "answers on every address, port 1723"
 
 
@@ -275,21 +264,3 @@ class TestService:
         )
         assert done.returncode == 1
         assert "can't receive GRE at 203.0.113.9" in done.stderr
-
-    def test_aSocketOfSystemd(
-        self, world: World, tmp_path: Path, auth: str, client: Callable[[], Client]
-    ) -> None:
-        """
-        systemd opens the port and passes it as the first descriptor (sd_listen_fds(3)).
-        """
-        path = tmp_path / "pptpgw.toml"
-        path.write_text(toml({"pptp": {"endpoints": ["systemd:domain=INET:index=0"]}}))
-        command = (*FOREGROUND, "--config", str(path), "--auth", auth)
-        program = Program(
-            world.gateway, tmp_path / "twistd.log", sys.executable, "-c", PASSING, *command
-        )
-        program.waitFor("answers on systemd:domain=INET:index=0;")
-        dialling = client()
-        assert dialling.ask("ping", dialling.dial()["number"]) == {}
-        dialling.ask("close")
-        program.interrupt()

@@ -174,6 +174,40 @@ def test_standardOutput() -> None:
     assert (done.returncode, done.stdout.decode()) == (0, "ä\\ud800" * 100_000)
 
 
+@pytest.mark.parametrize("isJournal", [True, False])
+@pytest.mark.parametrize("made", ["lines(standardError())", "outputOf({'nodaemon': True})"])
+def test_theJournal(made: str, isJournal: bool) -> None:
+    """
+    Each line has the priority of its event in the journal, and none elsewhere.
+    """
+    program = f"""
+import os
+from pptpgw.log import Logger
+from pptpgw.ports.logoutput import lines, outputOf, standardError
+found = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{{found.st_dev}}:{{found.st_ino + {int(not isJournal)}}}"
+log = Logger("pptpgw.test", observer={made})
+log.debug("fine")
+log.info("hello")
+log.warn("careful")
+log.error("wrong")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.failure("bad")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
+    texts = ("hello", "careful", "wrong", "bad", "Traceback", "ZeroDivisionError: ")
+    found = {text: one[:3] for one in done.stdout.splitlines() for text in texts if text in one}
+    if isJournal:
+        assert [found[text] for text in texts] == ["<6>", "<4>", "<3>", "<2>", "<2>", "<2>"]
+    else:
+        assert len(found) == len(texts) and "<" not in [one[0] for one in found.values()]
+
+
 def test_aDaemonHasNoStandardOutput() -> None:
     with pytest.raises(SystemExit, match="Daemons cannot log to stdout"):
         outputOf({"logfile": "-"})
