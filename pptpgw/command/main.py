@@ -73,6 +73,10 @@ commands = Group(
             f"{_FOLDER}.check:check",
             "Judge a configuration without opening anything.",
         ),
+        "test": (
+            f"{_FOLDER}.trial:group",
+            "Try one thing without a caller: login, radius, call.",
+        ),
         "completion": (
             f"{_FOLDER}.completion:completion",
             "Print the script that completes this command in a shell.",

@@ -1,5 +1,5 @@
 """
-The sources of a new password. None of them is the command line, which every user of the machine can
+The sources of a password. None of them is the command line, which every user of the machine can
 see.
 """
 
@@ -98,27 +98,56 @@ def sourced(function: F) -> F:
     )(passworded(function))
 
 
+def present(name: str, stdin: bool) -> bytes:
+    """
+    Return the password that the user C{name} has already.
+
+    @param stdin: whether to read it from standard input; otherwise it is typed at the terminal.
+    @raise ConfigurationError: there is none, or it is empty.
+    @raise SystemExit: SIGINT or SIGTERM came instead.
+    """
+    with onInterrupt(sys.exit):
+        if stdin:
+            password = sys.stdin.buffer.readline().rstrip(b"\r\n")
+        else:
+            (typed,) = _asked(". --stdin reads it from standard input", f"Password of {name}: ")
+            password = typed.encode("utf-8", "surrogateescape")
+    if not password:
+        raise ConfigurationError("the password is empty")
+    return password
+
+
 def _typed(name: str) -> bytes:
     """
-    Return the password that is typed twice at the terminal, which does not show it.
+    Return the password that is typed twice at the terminal.
 
     @raise ConfigurationError: nothing was typed, or the two differ.
+    """
+    password, again = _asked(
+        "; nothing is changed. --stdin reads it from standard input, --generate makes one",
+        f"Password of {name}: ",
+        "Again: ",
+    )
+    if password != again:
+        raise ConfigurationError("these are two different passwords; nothing is changed")
+    return password.encode("utf-8", "surrogateescape")
+
+
+def _asked(otherwise: str, *prompts: str) -> list[str]:
+    """
+    Return what is typed at the terminal after each of the prompts, which does not show it.
+
+    @param otherwise: the end of the error, which says what else there is.
+    @raise ConfigurationError: nothing was typed.
     """
     try:
         with warnings.catch_warnings():
             # Without a terminal getpass would read standard input with a warning that the password
             # is shown; refuse that.
             warnings.simplefilter("error", GetPassWarning)
-            password = getpass(f"Password of {name}: ")
-            again = getpass("Again: ")
+            return [getpass(one) for one in prompts]
     except (EOFError, GetPassWarning) as error:
         if isinstance(error, EOFError):
             # The cursor is still behind the prompt: end its line.
             print(file=sys.stderr)
-        raise ConfigurationError(
-            "no password was typed; nothing is changed. --stdin reads it from standard input, "
-            "--generate makes one"
-        ) from error
-    if password != again:
-        raise ConfigurationError("these are two different passwords; nothing is changed")
-    return password.encode("utf-8", "surrogateescape")
+        raise ConfigurationError(f"no password was typed{otherwise}") from error
