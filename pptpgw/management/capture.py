@@ -112,11 +112,11 @@ class CaptureSource:
         self._captured = self._dropped = 0
         self._isOver = False
 
-    # pptpgw.management.stream.Source
+    # pptpgw.management.stream.StreamSource
 
     def begin(self, ready: Callable[[], object]) -> None:
         """
-        See L{pptpgw.management.stream.Source.begin}.
+        See L{pptpgw.management.stream.StreamSource.begin}.
         """
         self._ready = ready
         self._timer = self._clock.callLater(self._query.seconds, self._end)
@@ -128,7 +128,7 @@ class CaptureSource:
 
     def take(self) -> bytes | None:
         """
-        See L{pptpgw.management.stream.Source.take}.
+        See L{pptpgw.management.stream.StreamSource.take}.
         """
         taken, size = [], 0
         while self._blocks and size < CHUNK:
@@ -141,7 +141,7 @@ class CaptureSource:
 
     def close(self) -> None:
         """
-        See L{pptpgw.management.stream.Source.close}.
+        See L{pptpgw.management.stream.StreamSource.close}.
         """
         self._end()
         self._blocks.clear()

@@ -182,14 +182,14 @@ class EventSource:
 
     def begin(self, ready: Callable[[], object]) -> None:
         """
-        See L{pptpgw.management.stream.Source.begin}.
+        See L{pptpgw.management.stream.StreamSource.begin}.
         """
         self._ready = ready
         self._log.listen(ready)
 
     def take(self) -> bytes:
         """
-        See L{pptpgw.management.stream.Source.take}.
+        See L{pptpgw.management.stream.StreamSource.take}.
         """
         log, parts = self._log, []
         if self._lost is not None and self._next < log.first:
@@ -205,7 +205,7 @@ class EventSource:
 
     def close(self) -> None:
         """
-        See L{pptpgw.management.stream.Source.close}.
+        See L{pptpgw.management.stream.StreamSource.close}.
         """
         ready, self._ready = self._ready, None
         if ready is not None:

@@ -124,14 +124,14 @@ class TraceSource:
 
     def begin(self, ready: Callable[[], object]) -> None:
         """
-        See L{pptpgw.management.stream.Source.begin}.
+        See L{pptpgw.management.stream.StreamSource.begin}.
         """
         self._timer = self._clock.callLater(self._seconds, self._end, ready)
         self._following = self._attempts.follow(self._predicate, lambda _: ready())
 
     def take(self) -> bytes | None:
         """
-        See L{pptpgw.management.stream.Source.take}.
+        See L{pptpgw.management.stream.StreamSource.take}.
         """
         following = self._following
         if following is None:
@@ -149,7 +149,7 @@ class TraceSource:
 
     def close(self) -> None:
         """
-        See L{pptpgw.management.stream.Source.close}.
+        See L{pptpgw.management.stream.StreamSource.close}.
         """
         self._timer = cancelled(self._timer)
         following, self._following = self._following, None
