@@ -13,6 +13,7 @@ group = Group(
     "Try one thing without a caller: login, radius, call.",
     {
         "login": (f"{_FOLDER}.trylogin:login", "Have the checkers judge a user's password."),
+        "radius": (f"{_FOLDER}.tryradius:radius", "Ask each RADIUS server."),
     },
 )
 """
