@@ -58,6 +58,15 @@ commands = Group(
             f"{_FOLDER}.attempts:attempts",
             "List what became of the last calls.",
         ),
+        "monitor": (f"{_FOLDER}.following:monitor", "Print what happens, as it happens."),
+        "trace": (
+            f"{_FOLDER}.following:trace",
+            "Print what a caller negotiates, as it happens, in the words of pppd.",
+        ),
+        "capture": (
+            f"{_FOLDER}.following:capture",
+            "Write the packets of one call to a file, decrypted.",
+        ),
         "pools": (
             f"{_FOLDER}.pools:pools",
             "List pools of addresses and prefixes, and how much of them is used.",
@@ -183,7 +192,11 @@ def _runReactor(work: Work) -> Any:
     async def do() -> None:
         with onInterrupt(lambda status: reactor.callFromThread(end, status)):
             try:
-                end(await perform(reactor, work))
+                end(await work.perform(reactor))
+            except (click.ClickException, PPTPGWError) as error:
+                # After a signal the reactor's end disconnects the command, which is no error.
+                if not statuses:
+                    end(told(error))
             except SystemExit as ended:
                 end(ended.code)
             except Exception:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
@@ -17,18 +18,16 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone, ResponseFailed
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from pptpgw.clock import steady
 from pptpgw.command.options import CONFIG, Accounts
 from pptpgw.command.output import stamp
 from pptpgw.command.status import Unreachable
+from pptpgw.command.streaming import Streamed
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports.listening import wordsOf
 
@@ -49,6 +48,11 @@ Seconds until the connection must be there.
 ANSWER_SECONDS = 35.0
 """
 Seconds until the whole answer must be there: more than the gateway gives itself.
+"""
+
+GONE = "the gateway has gone away meanwhile, or has ended this"
+"""
+Why a stream ended too early.
 """
 
 PAGE = 1000
@@ -113,6 +117,13 @@ class Gateway:
         self.place = place
         self._agent = Agent.usingEndpointFactory(reactor, _Here(endpoint))
 
+    def now(self) -> float:
+        """
+        Return the seconds of a clock that runs evenly.
+        """
+        seconds: float = self._reactor.seconds()
+        return seconds
+
     async def ask(
         self,
         method: str,
@@ -127,24 +138,45 @@ class Gateway:
         @raise Unreachable: the gateway can't be reached, or what answers is no gateway.
         @raise NotDone: the gateway refuses.
         """
-        asking: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(
-            self._exchange(method, path, query, body)
-        )
+
+        async def exchange() -> tuple[int, bytes]:
+            response = await self._request(method, path, query, body)
+            return response.code, await _whole(response)
+
+        asking: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(exchange())
         asking.addTimeout(ANSWER_SECONDS, self._reactor, _late)
-        try:
+        with self._complaining():
             status, octets = await asking
-        except TimeoutError as error:
-            raise Unreachable(
-                f"the gateway doesn't answer: nothing came from {self.place} within "
-                f"{ANSWER_SECONDS:g} s"
-            ) from error
-        except ConnectError as error:
-            raise Unreachable(self._unreachable(error)) from error
-        except ResponseFailed as error:
-            raise Unreachable(
-                f"what listens at {self.place} doesn't speak HTTP, or has hung up: is it pptpgw?"
-            ) from error
-        return self._answer(path, status, octets)
+        return self._answer(status, octets)
+
+    async def stream(
+        self,
+        path: str,
+        query: Mapping[str, object],
+        took: Callable[[bytes], object],
+        silence: float = 0.0,
+    ) -> None:
+        """
+        Take the octets of a stream as they come, until the gateway ends it.
+
+        @param path: as in L{ask}.
+        @param took: called with octets; what it raises ends the stream, and is raised.
+        @param silence: the most seconds without an octet; 0 for any time.
+        @raise Unreachable: as in L{ask}, or the gateway has gone away meanwhile.
+        @raise NotDone: as in L{ask}.
+        """
+        requesting = Deferred.fromCoroutine(self._request("GET", path, query, None))
+        requesting.addTimeout(ANSWER_SECONDS, self._reactor, _late)
+        with self._complaining():
+            response = await requesting
+            if response.code >= HTTPStatus.BAD_REQUEST:
+                self._answer(response.code, await _whole(response))
+        streamed = Streamed(self._reactor, took, silence)
+        response.deliverBody(streamed)
+        try:
+            await streamed.over
+        except (TimeoutError, ResponseFailed) as error:
+            raise Unreachable(f"{GONE}: {self.place}") from error
 
     async def list(self, path: str, query: Mapping[str, object] = {}) -> list[Any]:
         """
@@ -173,28 +205,46 @@ class Gateway:
         alike = await self.list("/sessions", {"user": pattern})
         return [one for one in alike if one["user"] == user]
 
-    async def _exchange(
+    async def _request(
         self,
         method: str,
         path: str,
         query: Mapping[str, object],
         body: Mapping[str, object] | None,
-    ) -> tuple[int, bytes]:
+    ) -> IResponse:
         # The socket is the gateway's, whatever the name; the gateway checks it.
         address = f"http://localhost{BASE}{quote(path, safe='/%')}"
         if query:
             address += f"?{urlencode({name: str(value) for name, value in query.items()})}"
-        headers = Headers({b"accept": [b"application/json"]})
+        headers = Headers({b"accept": [b"*/*"]})
         producer = None
         if body is not None:
             headers.addRawHeader(b"content-type", b"application/json")
             producer = _Body(json.dumps(body).encode())
-        response = await self._agent.request(method.encode(), address.encode(), headers, producer)
-        answer = _Answer()
-        response.deliverBody(answer)
-        return response.code, await answer.whole
+        octets = address.encode()
+        response: IResponse = await self._agent.request(method.encode(), octets, headers, producer)
+        return response
 
-    def _answer(self, path: str, status: int, octets: bytes) -> Any:
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """
+        While this context lasts, say in words for operators why a request fails.
+        """
+        try:
+            yield
+        except TimeoutError as error:
+            raise Unreachable(
+                f"the gateway doesn't answer: nothing came from {self.place} within "
+                f"{ANSWER_SECONDS:g} s"
+            ) from error
+        except ConnectError as error:
+            raise Unreachable(self._unreachable(error)) from error
+        except ResponseFailed as error:
+            raise Unreachable(
+                f"what listens at {self.place} doesn't speak HTTP, or has hung up: is it pptpgw?"
+            ) from error
+
+    def _answer(self, status: int, octets: bytes) -> Any:
         try:
             answer = json.loads(octets) if octets else None
         except ValueError as error:
@@ -231,33 +281,12 @@ def _late(failure: object, seconds: float) -> NoReturn:
     raise TimeoutError
 
 
-class _Answer(Protocol):
-    """
-    Collects the body of an answer.
-
-    @ivar whole: fires with the body.
-    """
-
-    def __init__(self) -> None:
-        self.whole: Deferred[bytes] = Deferred()
-        self._octets = bytearray()
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Keep a part of the body.
-        """
-        self._octets += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Give the body, or fail if it isn't whole.
-        """
-        if self.whole.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(bytes(self._octets))
-        else:
-            self.whole.errback(Failure(ResponseFailed([reason])))
+async def _whole(response: IResponse) -> bytes:
+    octets = bytearray()
+    streamed = Streamed(None, octets.extend)
+    response.deliverBody(streamed)
+    await streamed.over
+    return bytes(octets)
 
 
 @implementer(IBodyProducer)
@@ -305,7 +334,7 @@ def dated(answer: Any) -> Any:
     }
 
 
-_TIMES = frozenset(("started", "since", "deadline", "time"))
+_TIMES = frozenset(("started", "since", "deadline", "time", "until"))
 """
 The fields that are times, in seconds since 1970.
 """

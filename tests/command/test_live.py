@@ -5,7 +5,7 @@ Tests of the commands on a running gateway, over the socket of a real management
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,14 @@ reactor: Any = running
 class Live:
     """
     A gateway in memory with sessions of alice and of bob, who has two.
+
+    @ivar stop: stops its management interface.
     """
 
-    def __init__(self, *users: bytes) -> None:
-        self.world = Managed()
+    stop: Callable[[], Any]
+
+    def __init__(self, *users: bytes, world: Managed | None = None) -> None:
+        self.world = Managed() if world is None else world
         for name in users or (b"alice", b"bob", b"bob"):
             self.world.setUpCall(name)
 
@@ -40,16 +44,21 @@ class Live:
 
 
 @asynccontextmanager
-async def live(configuration: Path, *users: bytes) -> AsyncIterator[Live]:
+async def live(
+    configuration: Path, *users: bytes, world: Managed | None = None
+) -> AsyncIterator[Live]:
     """
     While this context lasts, a gateway runs beside C{configuration}, where that says.
 
     @param users: who has sessions.
+    @param world: the gateway; None for one whose callers have no GRE.
     """
     place = f"unix:{configuration.parent}/management.sock:mode=600"
-    gateway = Live(*users)
+    gateway = Live(*users, world=world)
     service = ManagementService(reactor, ManagementSection((place,)), gateway.world)
+    gateway.stop = service.stopService
     service.privilegedStartService()
+    service.startService()
     try:
         yield gateway
     finally:
@@ -71,6 +80,9 @@ async def test_noGateway(pptpgw: Command) -> None:
         ("attempts",),
         ("lockouts", "clear", "--all"),
         ("pools",),
+        ("monitor",),
+        ("trace", "alice"),
+        ("capture", "alice", "-"),
         ("reload",),
         ("drain",),
         ("undrain",),
