@@ -7,14 +7,12 @@ Each goes on until its time is over or Ctrl-C ends it.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +26,7 @@ from pptpgw.command.remote import GONE, Gateway, NotDone, connected, dated, quot
 from pptpgw.command.status import Unreachable
 from pptpgw.command.streaming import BlockDecoder, EventDecoder
 from pptpgw.error import ConfigurationError
+from pptpgw.ports.growingfile import GrowingFile
 
 Event = Mapping[str, Any]
 """
@@ -240,45 +239,6 @@ async def trace(gateway: Gateway, output: Output, caller: str, lasting: str) -> 
         raise Unreachable(f"{GONE}: {gateway.place}")
 
 
-class _File:
-    """
-    The file of a capture, which is made when there is something to write.
-
-    @ivar size: how many octets it has.
-    """
-
-    def __init__(self, path: str, replace: bool) -> None:
-        """
-        @param path: its path; C{-} for standard output.
-        @raise ConfigurationError: there is such a file already.
-        """
-        self.size = 0
-        self._path = path
-        self._replace = replace
-        self._descriptor = sys.stdout.fileno() if path == "-" else -1
-        if path != "-" and not replace and Path(path).exists():
-            raise ConfigurationError(f"{path}: there is such a file already; --force replaces it")
-
-    def write(self, data: bytes) -> None:
-        """
-        Write octets, so that others see them at once.
-
-        @raise ConfigurationError: they can't be written.
-        """
-        try:
-            if self._descriptor < 0:
-                if self._replace:
-                    Path(self._path).unlink(missing_ok=True)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._descriptor = os.open(self._path, flags, 0o600)
-            left = memoryview(data)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError as error:
-            raise ConfigurationError(f"{self._path}: {error.strerror}") from error
-        self.size += len(data)
-
-
 @command(
     "capture",
     "Write the packets of one call to a file, decrypted.",
@@ -306,7 +266,7 @@ async def capture(
     """
     limit, most = seconds(lasting), octets(size)
     kind, value = await _target(gateway, caller)
-    written = _File(file, force)
+    written = GrowingFile(file, force)
     blocks = BlockDecoder(written.write)
     began = gateway.now()
     query: dict[str, object] = {"for": limit, "size": most}
