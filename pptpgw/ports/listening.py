@@ -8,8 +8,9 @@ import re
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
@@ -38,6 +39,8 @@ class Listening:
         listening: Deferred[Any] = maybeDeferred(endpoint.listen, factory)
         listening.addCallbacks(self.ports.append, refused.append)
         if not refused:
+            if isinstance(endpoint, AdoptedStreamServerEndpoint):
+                _leave(self.ports[-1])
             return ""
         error = refused[0].value
         if not isinstance(error, CannotListenError):
@@ -53,6 +56,18 @@ class Listening:
         """
         ports, self.ports = self.ports, []
         return DeferredList([maybeDeferred(one.stopListening) for one in ports])
+
+
+def _leave(port: Any) -> None:
+    """
+    Have C{port}, whose socket another program has passed, leave the socket alone when it is closed:
+    that program listens on. Twisted does so for TCP, but shuts Unix sockets down and removes their
+    files.
+    """
+    if isinstance(port, unix.Port):
+        mended: Any = port
+        mended._shouldShutdown = False
+        mended.connectionLost = lambda reason: tcp.Port.connectionLost(port, reason)
 
 
 def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEndpoint:

@@ -4,14 +4,21 @@ Tests for L{pptpgw.ports.listening}.
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
 import pytest
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.listening import Listening, endpointFromString
+from tests.ports.running import running
 
 
 def test_ports() -> None:
@@ -26,6 +33,29 @@ def test_ports() -> None:
     for _ in range(2):
         listening.close().addCallback(closed.append)
     assert len(closed) == 2 and listening.ports == []
+
+
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+def test_aPassedSocket(family: socket.AddressFamily, tmp_path: Path) -> None:
+    """
+    The program that has passed a socket still listens on it when the gateway has closed it.
+    """
+    with socket.socket(family) as passed, socket.socket(family) as caller:
+        passed.bind(f"{tmp_path}/passed" if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        passed.listen()
+
+        def openAndClose(reactor: Any) -> Deferred[Any]:
+            listening = Listening()
+            # The endpoint closes what it is given.
+            endpoint = AdoptedStreamServerEndpoint(reactor, os.dup(passed.fileno()), family)
+            assert listening.open(endpoint, Factory()) == ""
+            return listening.close()
+
+        running(openAndClose)
+        for one in (caller, passed):
+            one.settimeout(10)
+        caller.connect(passed.getsockname())
+        passed.accept()[0].close()
 
 
 @pytest.mark.parametrize(
