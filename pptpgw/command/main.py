@@ -16,7 +16,7 @@ from pptpgw import __version__
 from pptpgw.command.parsing import Group, Work
 from pptpgw.command.status import DONE, FAILED, USAGE, statusOf
 from pptpgw.error import PPTPGWError
-from pptpgw.ports.terminal import endWithReader, onInterrupt, outliveReader
+from pptpgw.ports.terminal import endWithReader, leaveForbiddenFolder, onInterrupt, outliveReader
 
 _FOLDER = "pptpgw.command"
 
@@ -153,6 +153,7 @@ def main() -> NoReturn:
     The entry point: run the command line of this process, and exit.
     """
     endWithReader()
+    leaveForbiddenFolder()
     try:
         work = parse(sys.argv[1:])
     except KeyboardInterrupt:

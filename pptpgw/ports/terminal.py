@@ -62,6 +62,17 @@ def outliveReader() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
+def leaveForbiddenFolder() -> None:
+    """
+    Go to the root folder, if this process may not know which folder it is in. Libraries ask for
+    that when they are imported.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir("/")
+
+
 @contextmanager
 def rawInput() -> Iterator[None]:
     """

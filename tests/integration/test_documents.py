@@ -181,7 +181,7 @@ def call(program: Program, dialling: Client, *users: tuple[str, str]) -> None:
 def test_asTheDocumentsSay(
     world: World, machine: Machine, tmp_path: Path, client: Callable[[], Client]
 ) -> None:
-    install, foreground, accounts = blocks("README.md", "Run it")
+    install, foreground, accounts, *_ = blocks("README.md", "Run it")
     machine.start(install, ALICE[1])
     program = machine.program(tmp_path / "foreground.log", "sh", "-ec", f"exec {foreground}")
     program.waitFor(SERVES)

@@ -4,9 +4,13 @@ Tests for L{pptpgw.ports.terminal}.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 READING = """
 import os, signal, sys, threading
@@ -48,3 +52,27 @@ def test_afterTheContext() -> None:
         "assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_aFolderThatIsForbidden(tmp_path: Path) -> None:
+    """
+    A command of a user that may not read the folder it is started in works.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    tmp_path.chmod(0o700)
+    code = (
+        "import os; from pptpgw.ports.terminal import leaveForbiddenFolder\n"
+        "os.setgid(65534); os.setuid(65534); leaveForbiddenFolder(); print(os.getcwd())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for folder, found in ((tmp_path, "/"), ("/tmp", "/tmp")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout == f"{found}\n", done.stderr
