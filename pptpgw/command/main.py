@@ -86,6 +86,10 @@ commands = Group(
             f"{_FOLDER}.trial:group",
             "Try one thing without a caller: login, radius, call.",
         ),
+        "doctor": (
+            f"{_FOLDER}.doctor:doctor",
+            "Examine this machine and what the gateway needs.",
+        ),
         "completion": (
             f"{_FOLDER}.completion:completion",
             "Print the script that completes this command in a shell.",

@@ -112,6 +112,34 @@ database.
 """
 
 
+def version(database: Database, known: int = len(STEPS)) -> Deferred[int]:
+    """
+    Find the version of the tables, without changing them.
+
+    @param known: the latest version that is known.
+    @return: fires with the version, 0 if there are no tables; fails with L{StoreError} if it is a
+        later one than is known.
+    """
+
+    def look(transaction: Transaction) -> int:
+        return _version(database, transaction, known)
+
+    return database.read(look)
+
+
+def _version(database: Database, transaction: Transaction, known: int) -> int:
+    if not database.hasTable(transaction, _VERSION):
+        return 0
+    row = transaction.row(f"SELECT version FROM {_VERSION}")
+    found: int = row[0] if row is not None else 0
+    if found > known:
+        raise StoreError(
+            f"{database.url}: its tables are of version {found}, made by a later pptpgw; "
+            f"this one knows {known}"
+        )
+    return found
+
+
 def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Deferred[None]:
     """
     Convert the tables to the form of this version.
@@ -119,20 +147,8 @@ def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Defer
     @return: fails with L{StoreError} if the tables are those of a later version.
     """
 
-    def version(transaction: Transaction) -> int:
-        if not database.hasTable(transaction, _VERSION):
-            return 0
-        row = transaction.row(f"SELECT version FROM {_VERSION}")
-        found: int = row[0] if row is not None else 0
-        if found > len(steps):
-            raise StoreError(
-                f"{database.url}: its tables are of version {found}, made by a later pptpgw; "
-                f"this one knows {len(steps)}"
-            )
-        return found
-
     def climb(transaction: Transaction) -> None:
-        found = version(transaction)
+        found = _version(database, transaction, len(steps))
         if found == 0:
             transaction.execute(f"CREATE TABLE {_VERSION} (version INTEGER NOT NULL)")
             transaction.execute(f"INSERT INTO {_VERSION} VALUES (0)")
@@ -145,4 +161,4 @@ def upgrade(database: Database, steps: Sequence[Sequence[str]] = STEPS) -> Defer
         return database.alone(climb) if found < len(steps) else None
 
     # Usually the tables are up to date. Finding that out needs no lock and no right to make tables.
-    return database.read(version).addCallback(compare)
+    return version(database, len(steps)).addCallback(compare)

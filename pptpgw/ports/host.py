@@ -1,0 +1,130 @@
+"""
+What a diagnosis asks this machine: files, capabilities, clocks, disks and firewall rules. Nothing
+is changed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from pptpgw.ports import capabilities
+
+# The state of the kernel's clock that means that nothing disciplines it (linux/timex.h).
+_TIME_ERROR = 5
+# More octets than struct timex has.
+_TIMEX_OCTETS = 512
+# Files in /proc and /sys, and certificates, are smaller.
+_MAXIMUM_OCTETS = 1 << 22
+_RULES_SECONDS = 10.0
+
+
+class Host:
+    """
+    This machine, as a diagnosis sees it.
+    """
+
+    def read(self, path: str) -> str | None:
+        """
+        Return the content of a file; None if it can't be read.
+        """
+        try:
+            with open(path, "rb") as file:
+                return file.read(_MAXIMUM_OCTETS).decode(errors="replace")
+        except OSError:
+            return None
+
+    def mode(self, path: str) -> int | None:
+        """
+        Return the mode of a file, see C{os.stat}; None if there is none, or it isn't visible.
+        """
+        try:
+            return os.stat(path).st_mode
+        except OSError:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """
+        Return the names in a folder; none if it can't be read.
+        """
+        try:
+            return sorted(os.listdir(path))
+        except OSError:
+            return []
+
+    def link(self, path: str) -> str:
+        """
+        Return what a symbolic link says; empty if it can't be read.
+        """
+        try:
+            return os.readlink(path)
+        except OSError:
+            return ""
+
+    def mayUse(self, path: str) -> bool:
+        """
+        Return whether this process may read and write a file.
+        """
+        return os.access(path, os.R_OK | os.W_OK)
+
+    def capabilities(self) -> int:
+        """
+        Return the effective capabilities of this process, one bit each.
+        """
+        return capabilities.effective()
+
+    def free(self, path: str) -> tuple[int, int] | None:
+        """
+        Return how many octets are free to this user on the disk of a file or folder, which need not
+        exist, and how many the disk has; None if that can't be told.
+        """
+        place = Path(path).absolute()
+        for one in (place, *place.parents):
+            try:
+                found = os.statvfs(one)
+            except OSError:
+                continue
+            return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        return None
+
+    def synchronised(self) -> bool | None:
+        """
+        Return whether something keeps the kernel's clock right; None if that can't be told.
+        """
+        buffer = ctypes.create_string_buffer(_TIMEX_OCTETS)
+        try:
+            state = ctypes.CDLL(None).adjtimex(buffer)
+        except (AttributeError, OSError):
+            return None
+        return None if state < 0 else state != _TIME_ERROR
+
+    def isMonotonic(self) -> bool:
+        """
+        Return whether there is a clock that never goes back.
+        """
+        return time.get_clock_info("monotonic").monotonic
+
+    def ruleset(self) -> str | None:
+        """
+        Return the rules of nftables, as C{nft} prints them in JSON; None if it can't.
+        """
+        nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if nft is None:
+            return None
+        try:
+            done = subprocess.run(
+                [nft, "-j", "list", "ruleset"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_RULES_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None
