@@ -232,10 +232,10 @@ async def trace(gateway: Gateway, output: Output, caller: str, lasting: str) -> 
     """
     limit = seconds(lasting)
     kind, value = await _target(gateway, caller)
-    began = gateway.now()
+    began = gateway.reactor.seconds()
     events = EventDecoder(_printEvent(output, _traceLine))
     await gateway.stream("/trace", {kind: value, "for": limit}, events.add, SILENCE)
-    if gateway.now() - began < limit - _TOLERANCE:
+    if gateway.reactor.seconds() - began < limit - _TOLERANCE:
         raise Unreachable(f"{GONE}: {gateway.place}")
 
 
@@ -268,7 +268,7 @@ async def capture(
     kind, value = await _target(gateway, caller)
     written = GrowingFile(file, force)
     blocks = BlockDecoder(written.write)
-    began = gateway.now()
+    began = gateway.reactor.seconds()
     query: dict[str, object] = {"for": limit, "size": most}
     path = "/capture"
     if kind == "session":
@@ -282,6 +282,6 @@ async def capture(
         print(f"{written.size} octets are captured.", file=sys.stderr)
     if blocks.last == _STATISTICS:
         return
-    if gateway.now() - began < limit - _TOLERANCE:
+    if gateway.reactor.seconds() - began < limit - _TOLERANCE:
         raise Unreachable(f"{GONE}: {gateway.place}")
     raise ConfigurationError(f"there was no call of {shown(caller)}")

@@ -58,6 +58,10 @@ commands = Group(
             f"{_FOLDER}.attempts:attempts",
             "List what became of the last calls.",
         ),
+        "top": (
+            f"{_FOLDER}.top:top",
+            "Show the sessions of the running gateway on a screen, as they are now.",
+        ),
         "monitor": (f"{_FOLDER}.following:monitor", "Print what happens, as it happens."),
         "trace": (
             f"{_FOLDER}.following:trace",

@@ -94,6 +94,7 @@ class Gateway:
     A running gateway.
 
     @ivar place: where its management interface listens, as a server endpoint string.
+    @ivar reactor: the reactor that runs, with a clock that never jumps.
     """
 
     def __init__(self, reactor: Any, endpoints: Sequence[str], source: str) -> None:
@@ -104,7 +105,7 @@ class Gateway:
         @raise ConfigurationError: there is none that a client can connect to.
         """
         reactor = steady(reactor)
-        self._reactor = reactor
+        self.reactor = reactor
         self._source = source
         for place in endpoints:
             endpoint = clientOf(reactor, place)
@@ -116,13 +117,6 @@ class Gateway:
             )
         self.place = place
         self._agent = Agent.usingEndpointFactory(reactor, _Here(endpoint))
-
-    def now(self) -> float:
-        """
-        Return the seconds of a clock that runs evenly.
-        """
-        seconds: float = self._reactor.seconds()
-        return seconds
 
     async def ask(
         self,
@@ -144,7 +138,7 @@ class Gateway:
             return response.code, await _whole(response)
 
         asking: Deferred[tuple[int, bytes]] = Deferred.fromCoroutine(exchange())
-        asking.addTimeout(ANSWER_SECONDS, self._reactor, _late)
+        asking.addTimeout(ANSWER_SECONDS, self.reactor, _late)
         with self._complaining():
             status, octets = await asking
         return self._answer(status, octets)
@@ -166,12 +160,12 @@ class Gateway:
         @raise NotDone: as in L{ask}.
         """
         requesting = Deferred.fromCoroutine(self._request("GET", path, query, None))
-        requesting.addTimeout(ANSWER_SECONDS, self._reactor, _late)
+        requesting.addTimeout(ANSWER_SECONDS, self.reactor, _late)
         with self._complaining():
             response = await requesting
             if response.code >= HTTPStatus.BAD_REQUEST:
                 self._answer(response.code, await _whole(response))
-        streamed = Streamed(self._reactor, took, silence)
+        streamed = Streamed(self.reactor, took, silence)
         response.deliverBody(streamed)
         try:
             await streamed.over

@@ -11,6 +11,11 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 NOTICE = 0.5
 """
@@ -89,6 +94,62 @@ def rawInput() -> Iterator[None]:
         with suppress(termios.error):
             # The terminal may have been closed.
             termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+
+
+@implementer(IReadDescriptor)
+class Keys:
+    """
+    While this context lasts, each key that is pressed is told at once, and not shown.
+    """
+
+    def __init__(self, reactor: Any, told: Callable[[str], object]) -> None:
+        """
+        @param told: called with what was typed; with C{q} when nothing will be any more.
+        """
+        self._reactor = reactor
+        self._told = told
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._before = termios.tcgetattr(_STDIN)
+        tty.setcbreak(_STDIN)
+        self._reactor.addReader(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._reactor.removeReader(self)
+        with suppress(termios.error):
+            # The terminal may have been closed.
+            termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._before)
+
+    def fileno(self) -> int:
+        """
+        See L{IReadDescriptor}.
+        """
+        return _STDIN
+
+    def logPrefix(self) -> str:
+        """
+        See L{IReadDescriptor}.
+        """
+        return "keys"
+
+    def doRead(self) -> None:
+        """
+        Tell what was typed.
+        """
+        try:
+            octets = os.read(_STDIN, 64)
+        except OSError:
+            octets = b""
+        if not octets:
+            self._reactor.removeReader(self)
+            self._told("q")
+        self._told(octets.decode("ascii", "ignore"))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Do nothing: the reactor has stopped.
+        """
 
 
 class Foreground:
