@@ -32,12 +32,6 @@ class Rate(NamedTuple):
     sent: float
 
 
-class _Sample(NamedTuple):
-    time: float
-    received: int
-    sent: int
-
-
 class Rates:
     """
     The rates of the current sessions.
@@ -46,8 +40,11 @@ class Rates:
     def __init__(self, clock: IReactorTime, sessions: ISessions) -> None:
         self._clock = clock
         self._sessions = sessions
-        self._samples: dict[int, _Sample] = {}
-        self._rates: dict[int, Rate] = {}
+        # The octets received and sent until the last measurement, and until the one before it, by
+        # the numbers of sessions.
+        self._samples: dict[int, tuple[int, int]] = {}
+        self._before: dict[int, tuple[int, int]] = {}
+        self._time = self._seconds = 0.0
         self._until = 0.0
         self._timer: IDelayedCall | None = None
 
@@ -58,32 +55,28 @@ class Rates:
         self._until = self._clock.seconds() + WATCHED
         if self._timer is None:
             self._measure()
-        return self._rates.get(session.number)
+        sample, before = self._samples.get(session.number), self._before.get(session.number)
+        if sample is None or before is None or self._seconds <= 0:
+            return None
+        bits = 8 / self._seconds
+        return Rate((sample[0] - before[0]) * bits, (sample[1] - before[1]) * bits)
 
     def stop(self) -> None:
         """
         Measure no more. Calling this again does nothing.
         """
         self._timer = cancelled(self._timer)
-        self._samples.clear()
-        self._rates.clear()
+        self._samples, self._before = {}, {}
 
     def _measure(self) -> None:
         now = self._clock.seconds()
         if now > self._until:
             self._timer = None
-            self._samples.clear()
-            self._rates.clear()
+            self.stop()
             return
-        before, self._samples, self._rates = self._samples, {}, {}
+        self._seconds, self._time = now - self._time, now
+        self._before, self._samples = self._samples, {}
         for session in self._sessions:
             counters = session.counters
-            sample = _Sample(now, counters.octetsReceived, counters.octetsSent)
-            self._samples[session.number] = sample
-            last = before.get(session.number)
-            if last is not None and now > last.time:
-                bits = 8 / (now - last.time)
-                self._rates[session.number] = Rate(
-                    (sample.received - last.received) * bits, (sample.sent - last.sent) * bits
-                )
+            self._samples[session.number] = (counters.octetsReceived, counters.octetsSent)
         self._timer = self._clock.callLater(INTERVAL, self._measure)
