@@ -22,7 +22,7 @@ PASSWORD = "open sesame"
 ALICE = ("alice", PASSWORD)
 MARKUP = "<script>alert(1)</script>"
 ARABIC = "مريم"
-FAILURES = 3
+FAILURES = 2
 OPERATORS = {"ada": "admin", "olga": "operator", "vic": "viewer"}
 ARGUMENTS = [
     "--disable-gpu",
