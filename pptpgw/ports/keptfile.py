@@ -6,7 +6,6 @@ slow disk doesn't block the reactor, and so that after a crash there is the old 
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
@@ -33,6 +32,8 @@ class KeptFile:
         self._path = path
         self._limit = limit
         self._worker: Worker | None = None
+        # What is to be written next.
+        self._content = b""
         # Why it couldn't be written the last time.
         self._fault = ""
 
@@ -56,8 +57,9 @@ class KeptFile:
         """
         if self._worker is None:
             self._worker = Worker("kept file", 2)
-        # While the disk is stalled the content is replaced the next time.
-        self._worker.put(partial(self._replace, octets))
+        # Where the disk is stalled and the queue is full, a write that waits takes this content.
+        self._content = octets
+        self._worker.put(self._replace)
 
     def stop(self) -> Deferred[None]:
         """
@@ -71,7 +73,8 @@ class KeptFile:
         worker.stop()
         return worker.finished(self._clock)
 
-    def _replace(self, octets: bytes) -> None:
+    def _replace(self) -> None:
+        octets = self._content
         new = self._path.with_name(f"{self._path.name}.new")
         try:
             descriptor = os.open(new, _FLAGS, OWNER_ONLY)

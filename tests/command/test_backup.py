@@ -5,12 +5,14 @@ Tests for C{pptpgw backup}, and for what a user is told who can't open a store.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -71,16 +73,14 @@ class TestBackup:
 @pytest.fixture
 def reachable(store: Path) -> Iterator[Path]:
     """
-    Open the store's folder to every user, so that only the store's own permissions count.
+    Copy the store to where every user gets, so that only the store's own permissions count. Every
+    run of pytest closes its folders to other users.
     """
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user")
-    folders = [one for one in store.parents[1:] if not one.stat().st_mode & 0o001]
-    for folder in folders:
-        folder.chmod(0o711)
-    yield store
-    for folder in folders:
-        folder.chmod(0o700)
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield shutil.copytree(store.parent, Path(folder) / "store") / store.name
 
 
 @pytest.mark.parametrize("folder", ["its own", "root's"])

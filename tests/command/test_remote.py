@@ -9,9 +9,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -195,18 +194,20 @@ class TestUnreachable:
         finally:
             await port.stopListening()
 
-    def test_permissionDenied(self, tmp_path: Path) -> None:
+    def test_permissionDenied(self) -> None:
         """
         The command ends with status 3, and says who may open the socket.
         """
         if os.geteuid() != 0:
             pytest.skip("needs root, to be another user")
-        with reachable(tmp_path), socket.socket(socket.AF_UNIX) as server:
-            path = tmp_path / "management.sock"
+        with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+            reachable = Path(folder)
+            reachable.chmod(0o711)
+            path = reachable / "management.sock"
             server.bind(str(path))
             server.listen()
             path.chmod(0o600)
-            file = tmp_path / "pptpgw.toml"
+            file = reachable / "pptpgw.toml"
             file.write_text(f'[management]\nendpoints = ["unix:{path}"]\n')
             done = subprocess.run(
                 [
@@ -220,19 +221,6 @@ class TestUnreachable:
             )
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith(f"pptpgw: this user may not open unix:{path}: run pptpgw as")
-
-
-@contextmanager
-def reachable(folder: Path) -> Iterator[None]:
-    """
-    While this context lasts, every user gets as far as to C{folder}.
-    """
-    closed = [one for one in (folder, *folder.parents) if not one.stat().st_mode & 0o001]
-    for one in closed:
-        one.chmod(0o711)
-    yield
-    for one in closed:
-        one.chmod(0o700)
 
 
 def test_noEndpoint() -> None:

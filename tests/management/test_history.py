@@ -4,8 +4,10 @@ Tests for L{pptpgw.management.history}.
 
 from __future__ import annotations
 
+import os
 from array import array
 from pathlib import Path
+from threading import Event
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -263,3 +265,27 @@ def test_cost() -> None:
         times.append(perf_counter() - began)
     assert (traffic.octetsReceived, traffic.discards) == (5000, 10_000)
     assert min(times) < 0.02
+
+
+def test_aStalledDisk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When the disk has stalled, the last content is written all the same.
+    """
+    path, going = tmp_path / "history", Event()
+    written: list[int] = []
+    sync = os.fsync
+
+    def stalled(descriptor: int) -> None:
+        written.append(descriptor)
+        assert going.wait(10)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", stalled)
+    world = Managed()
+    file = KeptFile(world.clock, path, LIMIT)
+    for number in range(9):
+        file.write(b"content %d" % number)
+    done = file.stop()
+    going.set()
+    wait(world, done)
+    assert path.read_bytes() == b"content 8" and len(written) <= 2
