@@ -14,6 +14,7 @@ group = Group(
     {
         "login": (f"{_FOLDER}.trylogin:login", "Have the checkers judge a user's password."),
         "radius": (f"{_FOLDER}.tryradius:radius", "Ask each RADIUS server."),
+        "call": (f"{_FOLDER}.trycall:call", "Call a gateway, and time each stage."),
     },
 )
 """

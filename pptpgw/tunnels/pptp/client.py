@@ -7,7 +7,7 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -256,12 +256,14 @@ class ControlClient:
         settings: ConnectionSettings | None = None,
         bindAddress: str | None = None,
         timeout: float = 30,
+        connected: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param ports: the data path and ports; None for those that all clients on this reactor
             share.
         @param timeout: seconds for the control connection to open, from TCP to the end of the
             handshake, and seconds for each call.
+        @param connected: called when a TCP connection is open, before the handshake.
         """
         self.clock = self._reactor = reactor = steady(reactor)
         self._host = host
@@ -270,6 +272,7 @@ class ControlClient:
         self._settings = settings if settings is not None else ConnectionSettings()
         self._bindAddress = bindAddress
         self._timeout = timeout
+        self._connected = connected
 
     def connect(self) -> Deferred[ClientConnection]:
         """
@@ -299,7 +302,11 @@ class ControlClient:
             ports.release()
             return failure
 
+        def opened(protocol: PPTPProtocol) -> Deferred[ClientConnection]:
+            self._connected()
+            return owner.connected(protocol)
+
         factory = _Factory(self._reactor, self._settings, ports, owner)
         connecting: Deferred[Any] = endpoint.connect(factory)
-        connecting.addCallbacks(owner.connected, failed)
+        connecting.addCallbacks(opened, failed)
         return connecting.addTimeout(self._timeout, self._reactor)
