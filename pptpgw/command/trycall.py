@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectError, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.clock import steady
@@ -171,10 +171,12 @@ async def call(
     error, result = "", dict[str, str]()
     try:
         result = await _dial(reactor, address, port, identity, timeout, progress)
-    except (ConnectError, CallError, TimeoutError) as failure:
+    except (ConnectError, DNSLookupError, CallError, TimeoutError) as failure:
         error = str(failure) or type(failure).__name__
         if isinstance(failure, ConnectionRefusedError):
             error = "nobody listens there"
+        elif isinstance(failure, DNSLookupError):
+            error = f"no machine with IPv4 is called {shown(address)}"
         elif isinstance(failure, TimeoutError):
             error = f"no answer within {timeout:g} s"
     last = IPCP_ if identity is not None else GRE

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from hmac import compare_digest
+from ipaddress import ip_address
 from time import time
 from typing import Any
 
@@ -19,7 +20,7 @@ from pptpgw.auth.trial import Trial
 from pptpgw.clock import steady
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
-from pptpgw.command.parsing import command, one
+from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.config.configuration import Configuration, load
@@ -108,6 +109,11 @@ async def login(
     """
     C{pptpgw test login}: try a login.
     """
+    if source:
+        try:
+            ip_address(source)
+        except ValueError as error:
+            refuse(f"--from {source}: {error}")
     configuration = Configuration() if config is None else load(config)
     if not configuration.auth.checkers:
         raise ConfigurationError("[auth] checkers names nobody who could judge a login")

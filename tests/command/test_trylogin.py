@@ -96,6 +96,8 @@ async def test_whenAndWhere(judging: Path, pptpgw: Command) -> None:
     assert (await tried(pptpgw, "bob", "--from", "192.0.2.7"))[0] == 0
     status, methods = await tried(pptpgw, "bob", "--from", "198.51.100.1")
     assert (status, methods[0]["reason"]) == (1, "refused: bob may not call from 198.51.100.1")
+    done = await pptpgw("test", "login", "bob", "--stdin", "--from", "office")
+    assert done.status == 2 and "--from office: " in done.error
     later = (datetime.now() + timedelta(days=3)).strftime("%a")[:2]
     await pptpgw("user", "set", "bob", "--hours", later)
     status, methods = await tried(pptpgw, "bob")

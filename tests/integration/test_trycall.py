@@ -15,11 +15,17 @@ from tests.integration.conftest import Serve
 from tests.integration.world import ALICE, GATEWAY, ROOT, World
 
 
-def call(world: World, *words: str, password: str = ALICE[1], before: str = "") -> Any:
+def call(
+    world: World,
+    *words: str,
+    password: str = ALICE[1],
+    before: str = "",
+    address: str = GATEWAY,
+) -> Any:
     """
     What the command prints, run on the caller's host.
     """
-    command = f"{before} {sys.executable} -m pptpgw.command test call {GATEWAY} {' '.join(words)}"
+    command = f"{before} {sys.executable} -m pptpgw.command test call {address} {' '.join(words)}"
     script = f"cd {ROOT} && printf '{password}\\n' | {command} --json 2>&1 || test $? = 1"
     text = world.caller.run("sh", "-c", script)
     return json.loads(text) if text.startswith("{") else text
@@ -88,6 +94,11 @@ def test_nobody(world: World) -> None:
         False,
         "TCP",
         "nobody listens there",
+    )
+    said = call(world, address="nosuchhost.invalid")
+    assert (said["failed"], said["reason"]) == (
+        "TCP",
+        "no machine with IPv4 is called nosuchhost.invalid",
     )
 
 
