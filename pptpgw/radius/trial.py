@@ -210,7 +210,8 @@ def advise(server: Server, error: Unanswered, counters: Counters) -> str:
 
     @param counters: what the transport has counted.
     """
-    if isinstance(error, Gone):
+    # The client, which asks again, has the reason of the last time in its text.
+    if isinstance(error, Gone) or "nobody listens" in str(error):
         return "nobody listens on that port: is the server running, and is the port right?"
     if any("authenticator is wrong" in one for one in counters.discards):
         return "an answer came that is signed with another secret: compare secret at both ends"

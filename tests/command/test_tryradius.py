@@ -102,9 +102,10 @@ async def test_anotherSecret(pptpgw: Command, configuration: Path) -> None:
     assert "signed with another secret" in done.out
 
 
-async def test_nobodyListens(pptpgw: Command, configuration: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("bob", "--stdin")])
+async def test_nobodyListens(pptpgw: Command, configuration: Path, words: tuple[str, ...]) -> None:
     configure(configuration, freePort())
-    done = await pptpgw("test", "radius")
+    done = await pptpgw("test", "radius", *words, stdin="sesame\n")
     assert done.status == 1
     assert "nobody listens there" in done.out and "is the server running" in done.out
 
