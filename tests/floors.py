@@ -3,7 +3,8 @@ Runs the tests with the lowest and with the newest versions that C{pyproject.tom
 
 Each has a virtual environment of its own, in C{.venv/floors}: the lowest with every version that
 C{pyproject.toml} names, the newest with those that the index has today. C{pip check} must find no
-fault there, and the native tests that need no real client must pass. Packages that only tests need
+fault there, and the native tests must pass that need no real client and run code of
+other packages. Packages that only tests need
 are the newest in both.
 
 Run it as C{python -m tests.floors}, optionally with C{lowest} or C{newest}.

@@ -69,9 +69,10 @@ def run(world: World, tmp_path: Path) -> Callable[[str], Program]:
 
 def test_everyFileIsRun() -> None:
     """
-    Every file of C{tap} is run here or by L{tests.integration.test_documents}.
+    Every file of C{tap} is run here or by L{tests.integration.test_documents}, and what is for
+    Prometheus by L{tests.integration.test_prometheus}.
     """
-    others = {"README.md", "pptpgw.service", "pptpgw.toml"}
+    others = {"README.md", "pptpgw.service", "pptpgw.toml", "prometheus"}
     assert {path.name for path in (ROOT / "tap").iterdir()} - {"__pycache__"} == {*TACS, *others}
 
 

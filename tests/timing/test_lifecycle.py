@@ -76,7 +76,7 @@ def test_togetherNoneWaitsForTheOthers() -> None:
 
 def test_aPartHasItsOwnDeadline(log: list[str]) -> None:
     scene = Scene()
-    scene.stages.addService(scene.part("slow", stopSeconds=30))
+    scene.stages.addService(scene.part("slow", stopSeconds=lambda: 30))
     scene.stages.startService()
     scene.answers["stop slow"] = Deferred()
     stopped: list[object] = []
