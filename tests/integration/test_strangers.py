@@ -51,7 +51,7 @@ def test_honestCallersGetTheirPlaces(
     script = str(Path(__file__).parent / "strangers.py")
     command = (sys.executable, script, kind, GATEWAY, *addresses[:count])
     strangers = Program(world.caller, tmp_path / "strangers.log", *command)
-    strangers.waitFor("ready", 60)
+    strangers.waitFor("ready", 180)
     honest = client()
     inTime = 0
     for _ in range(SETUPS):
