@@ -70,7 +70,8 @@ class Gateway(Process):
         command += ["--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"]
         super().__init__(namespace.command(*command), folder / "gateway.log")
         deadline = time.monotonic() + 30
-        while not self.serves():
+        # The gateway says where it answers once everything has started, after its ports are open.
+        while not self.serves() or " answers on " not in self.text:
             assert self.running, f"the gateway ended at once:\n{self.text}"
             assert time.monotonic() < deadline, f"the gateway doesn't listen:\n{self.text}"
             time.sleep(0.05)

@@ -33,7 +33,8 @@ def pap(parts: Parts) -> str:
         return f"{text} {quoted(name)}{hexed(rest)}{parts.end}"
     text += f" user={quoted(name)} password=<hidden>"
     password, rest = _sized(rest)
-    return text + secret(rest) + parts.end if password is not None else text + parts.end
+    # Frames that are kept are cut off before the password, which would be hidden anyway.
+    return text if password is None else text + secret(rest) + parts.end
 
 
 def chap(parts: Parts) -> str:
