@@ -4,13 +4,14 @@ The attributes of users and profiles on the command line: an option for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pptpgw.command.output import shown
+from pptpgw.command.parsing import Function, optioned
 from pptpgw.command.quantity import DURATION, RATE, READERS, SIZE
 from pptpgw.error import ConfigurationError
 from pptpgw.store.attribute import (
@@ -26,8 +27,6 @@ from pptpgw.store.attribute import (
 if TYPE_CHECKING:
     from pptpgw.config.configuration import Configuration
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _METAVARS = {SECONDS: "TIME", OCTETS: "SIZE", BITS_A_SECOND: "RATE"}
 
 WORDS = (
@@ -40,7 +39,7 @@ What C{--help} says about attributes.
 """
 
 
-def attributed(function: F) -> F:
+def attributed(function: Function) -> Function:
     """
     Add an option for each attribute of a profile; the function is given C{given}, the texts of
     those that the command line has, by their names.
@@ -52,13 +51,16 @@ def attributed(function: F) -> F:
         given = {name: text for name, text in texts.items() if text is not None}
         return function(first, given=given, **more)
 
-    made: Any = wrapped
-    for name, one in reversed(list(ATTRIBUTES.items())):
-        metavar = _METAVARS.get(one.unit, "TEXT")
-        made = click.option(f"--{name}", _parameter(name), metavar=metavar, help=f"{one.words}.")(
-            made
+    options = [
+        click.option(
+            f"--{name}",
+            _parameter(name),
+            metavar=_METAVARS.get(one.unit, "TEXT"),
+            help=f"{one.words}.",
         )
-    return made  # type: ignore[no-any-return]
+        for name, one in ATTRIBUTES.items()
+    ]
+    return optioned(wrapped, options)
 
 
 def _parameter(name: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from twisted.cred.strcred import AuthOptionMixin
@@ -14,9 +14,8 @@ from twisted.python import usage
 
 from pptpgw import tap
 from pptpgw.auth.chain import configuredCheckers
+from pptpgw.command.parsing import Function, optioned
 from pptpgw.config.configuration import Configuration
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 NOBODY = (
     "nobody could log in: name at least one --auth, as in --auth "
@@ -71,7 +70,7 @@ class GatewayOptions(tap.Options):
                 AuthOptionMixin.addChecker(self, checker)
 
 
-def gatewayed(function: F) -> F:
+def gatewayed(function: Function) -> Function:
     """
     Add the options of C{twistd pptpgw}; the function is given C{words}, the command line for it.
     """
@@ -84,36 +83,43 @@ def gatewayed(function: F) -> F:
                 words.append(f"--{name}={value}")
         return function(*first, words=words, **more)
 
-    made: Any = wrapped
-    for name, docstring in (
-        ("help-plugins", tap.Options.opt_help_plugins.__doc__),
-        ("help-network", tap.Options.opt_help_network.__doc__),
-        ("help-auth", tap.Options.opt_help_auth.__doc__),
-    ):
-        made = click.option(
-            f"--{name}",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            help=_sentence(docstring),
-            callback=_teller(name),
-        )(made)
-    made = click.option(
+    inherited = [
+        click.option(
+            f"--{option}",
+            *([f"-{letter}"] if letter else []),
+            str(option),
+            metavar=_METAVARS[str(option)],
+            help=str(line),
+        )
+        for option, letter, _, line in tap.Options.optParameters
+    ]
+    auth = click.option(
+        "--auth", metavar="SPEC", multiple=True, help=_sentence(tap.Options.opt_auth.__doc__)
+    )
+    kind = click.option(
         "--help-auth-type",
         metavar="NAME",
         is_eager=True,
         expose_value=False,
         help=_sentence(tap.Options.opt_help_auth_type.__doc__),
         callback=_teller("help-auth-type"),
-    )(made)
-    made = click.option(
-        "--auth", metavar="SPEC", multiple=True, help=_sentence(tap.Options.opt_auth.__doc__)
-    )(made)
-    for row in reversed(tap.Options.optParameters):
-        option, letter, _, line = map(str, row)
-        flags = [f"--{option}", *([f"-{letter}"] if row[1] else [])]
-        made = click.option(*flags, option, metavar=_METAVARS[option], help=line)(made)
-    return made  # type: ignore[no-any-return]
+    )
+    helps = [
+        click.option(
+            f"--{name}",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help=_sentence(docstring),
+            callback=_teller(name),
+        )
+        for name, docstring in (
+            ("help-auth", tap.Options.opt_help_auth.__doc__),
+            ("help-network", tap.Options.opt_help_network.__doc__),
+            ("help-plugins", tap.Options.opt_help_plugins.__doc__),
+        )
+    ]
+    return optioned(wrapped, [*inherited, auth, kind, *helps])
 
 
 _METAVARS = {"config": "FILE", "network": "NAME,...", "pcap": "FILE"}

@@ -7,21 +7,20 @@ command, and gives the function one argument that is made of their values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pptpgw.command.output import Column, Listing, Output
+from pptpgw.command.parsing import Function, Option, optioned
 from pptpgw.store.interface import IStore
 
 if TYPE_CHECKING:
     from pptpgw.config.configuration import Configuration
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _JSON = click.option("--json", "asJSON", is_flag=True, help="Print JSON, for programs.")
 FORCE = click.option("--force", is_flag=True, help="Replace the file if it is there already.")
@@ -102,7 +101,7 @@ class Accounts:
             store.close()
 
 
-def stored(function: F) -> F:
+def stored(function: Function) -> Function:
     """
     Add C{--store} and C{--config}; the function is given C{accounts}, an L{Accounts}, in place of
     the reactor.
@@ -117,11 +116,10 @@ def stored(function: F) -> F:
         return await function(accounts, **more)
 
     url = "The URL of the store. Instead of [accounts] store."
-    made: Any = click.option("--store", metavar="URL", help=url)(CONFIG(wrapped))
-    return made  # type: ignore[no-any-return]
+    return optioned(wrapped, [click.option("--store", metavar="URL", help=url), CONFIG])
 
 
-def said(function: F) -> F:
+def said(function: Function) -> Function:
     """
     Add C{--json}; the function is given C{output}, an L{Output}.
     """
@@ -130,13 +128,12 @@ def said(function: F) -> F:
     def wrapped(first: Any, *, asJSON: bool, **more: Any) -> Any:
         return function(first, output=Output(asJSON), **more)
 
-    made: Any = _JSON(wrapped)
-    return made  # type: ignore[no-any-return]
+    return optioned(wrapped, [_JSON])
 
 
 def listed(
     columns: Sequence[Column[Any]], instead: Mapping[str, Sequence[Column[Any]]] = {}
-) -> Callable[[F], F]:
+) -> Option:
     """
     Add C{--json}, C{--columns}, C{--sort} and C{--match}; the function is given C{listing}, a
     L{Listing}.
@@ -185,7 +182,7 @@ def listed(
         ),
     )
 
-    def decorate(function: F) -> F:
+    def decorate(function: Function) -> Function:
         @wraps(function)
         def wrapped(
             first: Any,
@@ -200,9 +197,6 @@ def listed(
             listing = Listing(every, asJSON, chosen, sort, match)
             return function(first, listing=listing, **more)
 
-        made: Any = wrapped
-        for option in reversed(options):
-            made = option(made)
-        return made  # type: ignore[no-any-return]
+        return optioned(wrapped, options)
 
     return decorate

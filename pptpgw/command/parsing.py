@@ -7,20 +7,30 @@ later, with a reactor.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from pptpgw.command.status import WORDS
 
-F = TypeVar("F", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+Function = Callable[..., Any]
+"""
+A command's function.
+"""
+
+Option = Callable[[Any], Any]
+"""
+A decorator of a command's function, which adds an option or an argument.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ def command(
     return click.command(name, cls=cls, short_help=words, help=f"{words}\n\n{more}".strip())
 
 
-def one(metavar: str, needed: bool = True, complete: Completer | None = None) -> Callable[[F], F]:
+def one(metavar: str, needed: bool = True, complete: Completer | None = None) -> Option:
     """
     Add an argument that stands exactly once, or at most once.
 
@@ -221,6 +231,15 @@ def one(metavar: str, needed: bool = True, complete: Completer | None = None) ->
         callback=judge,
         shell_complete=complete,
     )
+
+
+def optioned(function: Function, options: Sequence[Option]) -> Function:
+    """
+    Add options to a function, in the order in which C{--help} shows them.
+    """
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def exclusive(**given: object) -> None:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from getpass import GetPassWarning, getpass
 from secrets import token_urlsafe
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from pptpgw.command.parsing import exclusive
+from pptpgw.command.parsing import Function, exclusive, optioned
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OCTETS = 12
 
@@ -65,7 +62,7 @@ class PasswordSource:
         return password.decode() if self.generate else None
 
 
-def passworded(function: F) -> F:
+def passworded(function: Function) -> Function:
     """
     Add the options that say where a password comes from; the function is given C{source}, a
     L{PasswordSource}.
@@ -78,16 +75,16 @@ def passworded(function: F) -> F:
         exclusive(generate=generate, stdin=stdin)
         return function(first, source=PasswordSource(generate, stdin, recoverable), **more)
 
-    made: Any = wrapped
-    for flag, words in (
-        ("--stdin", "Read the password, a line, from standard input."),
-        ("--generate", "Make a random password, and print it once."),
-    ):
-        made = click.option(flag, is_flag=True, help=words)(made)
-    return made  # type: ignore[no-any-return]
+    words = {
+        "--generate": "Make a random password, and print it once.",
+        "--stdin": "Read the password, a line, from standard input.",
+    }
+    return optioned(
+        wrapped, [click.option(flag, is_flag=True, help=text) for flag, text in words.items()]
+    )
 
 
-def sourced(function: F) -> F:
+def sourced(function: Function) -> Function:
     """
     Add the options of L{passworded}, and the one by which a password can be had back.
     """

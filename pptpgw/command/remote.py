@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from twisted.internet.defer import Deferred, succeed
@@ -26,12 +26,11 @@ from zope.interface import implementer
 from pptpgw.clock import steady
 from pptpgw.command.options import CONFIG, Accounts
 from pptpgw.command.output import stamp
+from pptpgw.command.parsing import Function, optioned
 from pptpgw.command.status import Unreachable
 from pptpgw.command.streaming import Streamed
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.ports.listening import wordsOf
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 Session = Mapping[str, Any]
 """
@@ -353,7 +352,7 @@ def clientOf(reactor: Any, place: str) -> IStreamClientEndpoint | None:
     return made(reactor, host, int(port), timeout=CONNECT_SECONDS)
 
 
-def connected(function: F) -> F:
+def connected(function: Function) -> Function:
     """
     Add C{--config}; the function is given a L{Gateway} in place of the reactor.
     """
@@ -363,5 +362,4 @@ def connected(function: F) -> F:
         accounts = Accounts(reactor, config, None)
         return await function(Gateway(reactor, *accounts.management), **more)
 
-    made: Any = CONFIG(wrapped)
-    return made  # type: ignore[no-any-return]
+    return optioned(wrapped, [CONFIG])

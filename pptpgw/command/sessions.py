@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import click
 
@@ -14,7 +13,7 @@ from pptpgw.command.accel import COLUMNS as accelColumns
 from pptpgw.command.accel import printTable
 from pptpgw.command.options import listed, said
 from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
-from pptpgw.command.parsing import Group, command, one, refuse
+from pptpgw.command.parsing import Function, Group, command, one, optioned, refuse
 from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
 from pptpgw.command.remote import Gateway, NotDone, Session, connected, dated, quoted
 from pptpgw.error import ConfigurationError
@@ -185,11 +184,12 @@ The field of each option of C{session set}, its metavar, what reads it, and its 
 """
 
 
-def _changing(function: Callable[..., Any]) -> Any:
-    for name, (_, metavar, _, words) in reversed(list(_CHANGES.items())):
-        option = f"--{name.replace('_', '-')}"
-        function = click.option(option, name, metavar=metavar, help=words)(function)
-    return function
+def _changing(function: Function) -> Function:
+    options = [
+        click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=words)
+        for name, (_, metavar, _, words) in _CHANGES.items()
+    ]
+    return optioned(function, options)
 
 
 @command(
@@ -235,10 +235,11 @@ _FILTERS = {
 }
 
 
-def _filtered(function: Callable[..., Any]) -> Any:
-    for name, words in reversed(list(_FILTERS.items())):
-        function = click.option(f"--{name}", metavar="PATTERN", help=words)(function)
-    return function
+def _filtered(function: Function) -> Function:
+    options = [
+        click.option(f"--{name}", metavar="PATTERN", help=words) for name, words in _FILTERS.items()
+    ]
+    return optioned(function, options)
 
 
 @command(

@@ -13,12 +13,12 @@ The rules:
 
 from __future__ import annotations
 
-from hashlib import sha256
 from secrets import token_urlsafe
 
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.management.operation import Operator, Sender
+from pptpgw.store.operator import digestOf
 
 IDLE_SECONDS = 1800.0
 LONGEST_SECONDS = 12 * 3600.0
@@ -80,7 +80,7 @@ class ConsoleSessions:
         while len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         token = token_urlsafe(_TOKEN_OCTETS)
-        session = ConsoleSession(_hash(token), operator, self._clock.seconds())
+        session = ConsoleSession(digestOf(token), operator, self._clock.seconds())
         self._sessions[session.key] = session
         return token, session
 
@@ -90,7 +90,7 @@ class ConsoleSessions:
         is over.
         """
         now = self._clock.seconds()
-        session = self._sessions.pop(_hash(token), None)
+        session = self._sessions.pop(digestOf(token), None)
         if session is None or session.isOver(now):
             return None
         session.used = now
@@ -124,7 +124,7 @@ class ConsoleSessions:
         while len(self._links) >= MOST_LINKS:
             del self._links[next(iter(self._links))]
         token = token_urlsafe(_TOKEN_OCTETS)
-        self._links[_hash(token)] = operator, now + LINK_SECONDS
+        self._links[digestOf(token)] = operator, now + LINK_SECONDS
         return token
 
     def redeem(self, token: str) -> Operator | None:
@@ -132,7 +132,7 @@ class ConsoleSessions:
         Return who may log in by the link with this token, which can't be used again; None if
         nobody may.
         """
-        operator, until = self._links.pop(_hash(token), (None, 0.0))
+        operator, until = self._links.pop(digestOf(token), (None, 0.0))
         return operator if self._clock.seconds() < until else None
 
     def _sweep(self) -> None:
@@ -156,7 +156,3 @@ def cookie(sender: Sender, token: str) -> str:
     text = f"{cookieName(sender)}={token}; Path=/; HttpOnly; SameSite=Strict"
     text += "; Secure" if sender.isSecure else ""
     return text if token else f"{text}; Max-Age=0"
-
-
-def _hash(token: str) -> str:
-    return sha256(token.encode()).hexdigest()

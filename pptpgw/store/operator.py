@@ -33,7 +33,7 @@ def newToken() -> str:
 
 def digestOf(token: str) -> str:
     """
-    Return the SHA-256 hash of a token, by which the store knows it.
+    Return the SHA-256 hash of a token, which is kept in its place.
     """
     return sha256(token.encode()).hexdigest()
 

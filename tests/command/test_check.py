@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chapsecrets import secretsIn
+
 COMMAND = (sys.executable, "-m", "pptpgw.command")
 
 
@@ -23,10 +25,7 @@ def auth(tmp_path: Path) -> list[str]:
     """
     An option that names a checker.
     """
-    path = tmp_path / "secrets"
-    path.touch(0o600)
-    path.write_text("alice * swordfish *\n")
-    return ["--auth", f"chap-secrets:{path}"]
+    return ["--auth", f"chap-secrets:{secretsIn(tmp_path, 'alice * swordfish *').path}"]
 
 
 class TestCheck:

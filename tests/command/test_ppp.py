@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chapsecrets import secretsIn
+
 PPTPGW = Path(sys.executable).parent / "pptpgw"
 
 
@@ -26,10 +28,7 @@ def ppp(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> list[str]:
-    path = tmp_path / "secrets"
-    path.touch(0o600)
-    path.write_text("alice * swordfish *\n")
-    return ["--auth", f"chap-secrets:{path}"]
+    return ["--auth", f"chap-secrets:{secretsIn(tmp_path, 'alice * swordfish *').path}"]
 
 
 @pytest.mark.parametrize(
