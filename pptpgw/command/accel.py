@@ -15,7 +15,7 @@ import click
 from pptpgw.command.options import said
 from pptpgw.command.output import Column, Listing, Output, duration, find, shown
 from pptpgw.command.parsing import Group, command, refuse
-from pptpgw.command.remote import Gateway, NotDone, Session, connected
+from pptpgw.command.remote import NotDone, RunningGateway, Session, connected
 
 show = Group(
     "show",
@@ -159,7 +159,7 @@ def printTable(listing: Listing[Session], found: Sequence[Session]) -> None:
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @said
 @connected
-async def sessions(gateway: Gateway, output: Output, words: Sequence[str]) -> None:
+async def sessions(gateway: RunningGateway, output: Output, words: Sequence[str]) -> None:
     """
     C{pptpgw show sessions}: list the sessions in accel-ppp's way.
     """
@@ -196,7 +196,7 @@ _USAGE = "username NAME|ip ADDRESS|sid ID|csid ADDRESS|if NAME|match COLUMN REGE
 @click.argument("words", nargs=-1, metavar="WORDS...")
 @said
 @connected
-async def terminate(gateway: Gateway, output: Output, words: Sequence[str]) -> None:
+async def terminate(gateway: RunningGateway, output: Output, words: Sequence[str]) -> None:
     """
     C{pptpgw terminate}: end sessions in accel-ppp's way.
     """
@@ -244,7 +244,7 @@ def _matching(column: Column[Session], pattern: str) -> Callable[[Session], bool
     return lambda one: search(column.text(one)) is not None
 
 
-async def _end(gateway: Gateway, identifier: str) -> list[str]:
+async def _end(gateway: RunningGateway, identifier: str) -> list[str]:
     """
     End a session, and return its identifier, unless it has ended by itself meanwhile.
     """

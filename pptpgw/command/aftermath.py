@@ -20,7 +20,7 @@ from pptpgw.error import PPTPGWError
 from pptpgw.sessions.profile import Profile
 
 if TYPE_CHECKING:
-    from pptpgw.command.remote import Gateway
+    from pptpgw.command.remote import RunningGateway
 
 NOW = click.option("--now", is_flag=True, help="End the user's sessions, too, if there are any.")
 NOW_CHANGES = click.option(
@@ -102,7 +102,7 @@ async def changed(
 
 
 async def _ask(
-    gateway: Gateway, method: str, identifier: str, body: Mapping[str, Any] | None = None
+    gateway: RunningGateway, method: str, identifier: str, body: Mapping[str, Any] | None = None
 ) -> None:
     """
     End or change a session, unless it has ended by itself meanwhile.
@@ -124,14 +124,14 @@ def _unknown(error: PPTPGWError, now: bool) -> Aftermath:
     return Aftermath(None, fault=fault)
 
 
-async def _find(accounts: Accounts, name: str) -> tuple[Gateway, list[str]]:
+async def _find(accounts: Accounts, name: str) -> tuple[RunningGateway, list[str]]:
     """
     Return the gateway and the identifiers of the user's sessions.
 
     @raise PPTPGWError: the gateway can't be asked.
     """
     # Commands that only read accounts start sooner without this module.
-    from pptpgw.command.remote import Gateway
+    from pptpgw.command.remote import RunningGateway
 
-    gateway = Gateway(accounts.reactor, *accounts.management)
+    gateway = RunningGateway(accounts.reactor, *accounts.management)
     return gateway, [one["session_id"] for one in await gateway.sessionsOf(name)]

@@ -11,7 +11,7 @@ from pptpgw.command.completion import userNames
 from pptpgw.command.options import listed, said
 from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import command, one
-from pptpgw.command.remote import Gateway, connected, dated, quoted
+from pptpgw.command.remote import RunningGateway, connected, dated, quoted
 
 Attempt = Mapping[str, Any]
 """
@@ -29,7 +29,7 @@ An attempt to call, as the management interface describes it.
 @one("USER", complete=userNames)
 @said
 @connected
-async def why(gateway: Gateway, output: Output, user: str) -> None:
+async def why(gateway: RunningGateway, output: Output, user: str) -> None:
     """
     C{pptpgw why USER}: say why the user can't call.
     """
@@ -97,7 +97,7 @@ The columns of C{pptpgw attempts}.
 )
 @listed(COLUMNS)
 @connected
-async def attempts(gateway: Gateway, listing: Listing[Attempt]) -> None:
+async def attempts(gateway: RunningGateway, listing: Listing[Attempt]) -> None:
     """
     C{pptpgw attempts}: list the attempts.
     """

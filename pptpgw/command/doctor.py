@@ -12,11 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from pptpgw.clock import steady
-from pptpgw.command.hostchecks import Finding, Level, examine, fault, ok, warning
+from pptpgw.command.hostchecks import HostFinding, Level, examine, fault, ok, warning
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command
-from pptpgw.command.remote import Gateway
+from pptpgw.command.remote import RunningGateway
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.error import PPTPGWError
@@ -78,13 +78,13 @@ class Doctor:
         self._source = source
         self._host = host or Host()
 
-    async def examine(self) -> list[Finding]:
+    async def examine(self) -> list[HostFinding]:
         """
         Return what is found.
         """
         running, gateway = await self._gateway()
         # A walk over all processes, and a program that lists rules, take a while.
-        here: Deferred[list[Finding]] = deferToThreadPool(
+        here: Deferred[list[HostFinding]] = deferToThreadPool(
             self._reactor,
             self._reactor.getThreadPool(),
             partial(_listed, self._host, self._configuration, running),
@@ -96,7 +96,7 @@ class Doctor:
             *await self._radius(),
         ]
 
-    async def _gateway(self) -> tuple[bool, list[Finding]]:
+    async def _gateway(self) -> tuple[bool, list[HostFinding]]:
         """
         Ask the gateway's management interface.
 
@@ -106,7 +106,9 @@ class Doctor:
         if not endpoints:
             return False, [ok("gateway", "[management] endpoints is empty: it can't be asked")]
         try:
-            status = await Gateway(self._reactor, endpoints, self._source).ask("GET", "/status")
+            status = await RunningGateway(self._reactor, endpoints, self._source).ask(
+                "GET", "/status"
+            )
         except PPTPGWError as error:
             return False, [
                 warning(
@@ -124,7 +126,7 @@ class Doctor:
         if self._configuration.audit.store:
             yield self._configuration.audit.store
 
-    async def _store(self, url: str) -> Finding:
+    async def _store(self, url: str) -> HostFinding:
         try:
             database = Database(self._reactor, url)
             try:
@@ -138,7 +140,7 @@ class Doctor:
             return warning("store", text, "the next start of the gateway converts them: back it up")
         return ok("store", f"{url} answers, and its tables are those of this version")
 
-    async def _radius(self) -> list[Finding]:
+    async def _radius(self) -> list[HostFinding]:
         findings = []
         for server in self._configuration.radius.server:
             for service in services(server):
@@ -157,11 +159,11 @@ class Doctor:
         return findings
 
 
-def _listed(host: Host, configuration: Configuration, running: bool) -> list[Finding]:
+def _listed(host: Host, configuration: Configuration, running: bool) -> list[HostFinding]:
     return list(examine(host, configuration, running))
 
 
-def _lines(findings: list[Finding]) -> Iterator[str]:
+def _lines(findings: list[HostFinding]) -> Iterator[str]:
     for one in findings:
         yield f"{one.level.value:7}  {one.subject}: {one.text}"
         if one.advice:

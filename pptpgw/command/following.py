@@ -22,7 +22,7 @@ from pptpgw.command.options import FORCE, said
 from pptpgw.command.output import Output, duration, moment, shown
 from pptpgw.command.parsing import command, one
 from pptpgw.command.quantity import DURATION, SIZE, octets, seconds
-from pptpgw.command.remote import GONE, Gateway, NotDone, connected, dated, quoted
+from pptpgw.command.remote import GONE, NotDone, RunningGateway, connected, dated, quoted
 from pptpgw.command.status import Unreachable
 from pptpgw.command.streaming import BlockDecoder, EventDecoder
 from pptpgw.error import ConfigurationError
@@ -181,7 +181,7 @@ def _eventLine(event: Event) -> str:
 @said
 @connected
 async def monitor(
-    gateway: Gateway, output: Output, kind: str | None, user: str | None, last: int
+    gateway: RunningGateway, output: Output, kind: str | None, user: str | None, last: int
 ) -> None:
     """
     C{pptpgw monitor}: print events.
@@ -193,7 +193,7 @@ async def monitor(
     raise Unreachable(f"{GONE}: {gateway.place}")
 
 
-async def _target(gateway: Gateway, name: str) -> tuple[str, str]:
+async def _target(gateway: RunningGateway, name: str) -> tuple[str, str]:
     """
     Return what C{name} is (C{address}, C{session} or C{user}), and the value of that.
     """
@@ -226,7 +226,7 @@ def _traceLine(event: Event) -> str:
 @_FOR
 @said
 @connected
-async def trace(gateway: Gateway, output: Output, caller: str, lasting: str) -> None:
+async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: str) -> None:
     """
     C{pptpgw trace CALLER}: print what a caller negotiates.
     """
@@ -259,7 +259,7 @@ async def trace(gateway: Gateway, output: Output, caller: str, lasting: str) -> 
 @FORCE
 @connected
 async def capture(
-    gateway: Gateway, caller: str, file: str, lasting: str, size: str, force: bool
+    gateway: RunningGateway, caller: str, file: str, lasting: str, size: str, force: bool
 ) -> None:
     """
     C{pptpgw capture CALLER FILE}: write the packets of a call to a file.

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.scripts import twistd
 
 from pptpgw.command.gateway import NOBODY, GatewayOptions, gatewayed
-from pptpgw.command.parsing import Foreground, command, refuse
+from pptpgw.command.parsing import ForegroundCommand, command, refuse
 
 
 @command(
@@ -19,7 +19,7 @@ from pptpgw.command.parsing import Foreground, command, refuse
     "The log goes to standard output, or to the journal. SIGHUP reads the configuration again; "
     "SIGTERM and Ctrl-C hang up every call and end the gateway. It is the same as twistd -n "
     "--pidfile= pptpgw, which can do more: become a daemon, for example.",
-    cls=Foreground,
+    cls=ForegroundCommand,
 )
 @gatewayed
 def run(words: Sequence[str]) -> None:

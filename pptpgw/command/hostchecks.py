@@ -44,7 +44,7 @@ class Level(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HostFinding:
     """
     One thing that was examined.
 
@@ -59,28 +59,28 @@ class Finding:
     advice: str = ""
 
 
-def ok(subject: str, text: str) -> Finding:
+def ok(subject: str, text: str) -> HostFinding:
     """
     Return a finding that is well.
     """
-    return Finding(Level.OK, subject, text)
+    return HostFinding(Level.OK, subject, text)
 
 
-def warning(subject: str, text: str, advice: str) -> Finding:
+def warning(subject: str, text: str, advice: str) -> HostFinding:
     """
     Return a finding that may be a fault.
     """
-    return Finding(Level.WARNING, subject, text, advice)
+    return HostFinding(Level.WARNING, subject, text, advice)
 
 
-def fault(subject: str, text: str, advice: str) -> Finding:
+def fault(subject: str, text: str, advice: str) -> HostFinding:
     """
     Return a finding that is a fault.
     """
-    return Finding(Level.FAULT, subject, text, advice)
+    return HostFinding(Level.FAULT, subject, text, advice)
 
 
-def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Finding]:
+def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
     """
     Examine this machine.
 
@@ -100,7 +100,7 @@ def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Fi
     yield from _disks(host, configuration)
 
 
-def _privileges(host: Host, runs: bool) -> Iterator[Finding]:
+def _privileges(host: Host, runs: bool) -> Iterator[HostFinding]:
     has = host.capabilities()
     for bit, name in ((NET_ADMIN, "CAP_NET_ADMIN"), (NET_RAW, "CAP_NET_RAW")):
         if has >> bit & 1:
@@ -118,7 +118,7 @@ def _privileges(host: Host, runs: bool) -> Iterator[Finding]:
         yield ok(TUN_DEVICE, "it is there")
 
 
-def _port(host: Host, configuration: Configuration, runs: bool) -> Iterator[Finding]:
+def _port(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
     settings: PPTPSettings = configuration.section(pptp)
     if settings.endpoints or not settings.port:
         return
@@ -179,7 +179,7 @@ def _owner(host: Host, inode: str) -> str:
     return ""
 
 
-def _firewall(host: Host, configuration: Configuration) -> Iterator[Finding]:
+def _firewall(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
     settings: PPTPSettings = configuration.section(pptp)
     rules = host.ruleset()
     legacy = (host.read("/proc/net/ip_tables_names") or "").split()
@@ -204,7 +204,7 @@ def _firewall(host: Host, configuration: Configuration) -> Iterator[Finding]:
             yield ok(subject, f"{text}: see {looking}")
 
 
-def _modules(host: Host) -> Iterator[Finding]:
+def _modules(host: Host) -> Iterator[HostFinding]:
     loaded = {line.split()[0] for line in (host.read("/proc/modules") or "").splitlines() if line}
     bad = {
         "nf_conntrack_pptp": (
@@ -223,7 +223,7 @@ def _modules(host: Host) -> Iterator[Finding]:
         yield ok("kernel modules", "none that gets in the way; ppp_mppe and the like aren't needed")
 
 
-def _forwarding(host: Host, configuration: Configuration) -> Iterator[Finding]:
+def _forwarding(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
     switches = {
         "ipv4": (f"{_IPV4}/ip_forward", "net.ipv4.ip_forward"),
         "ipv6": ("/proc/sys/net/ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding"),
@@ -242,7 +242,7 @@ def _forwarding(host: Host, configuration: Configuration) -> Iterator[Finding]:
             yield ok("forwarding", f"{name} is on")
 
 
-def _reversePath(host: Host) -> Iterator[Finding]:
+def _reversePath(host: Host) -> Iterator[HostFinding]:
     folder = f"{_IPV4}/conf"
 
     def value(name: str) -> int:
@@ -263,7 +263,7 @@ def _reversePath(host: Host) -> Iterator[Finding]:
         yield ok("rp_filter", "it is in nobody's way")
 
 
-def _clocks(host: Host) -> Iterator[Finding]:
+def _clocks(host: Host) -> Iterator[HostFinding]:
     if not host.isMonotonic():
         advice = "use a kernel with CLOCK_MONOTONIC"
         yield fault("clock", "there is no clock that never goes back", advice)
@@ -274,7 +274,7 @@ def _clocks(host: Host) -> Iterator[Finding]:
         yield ok("clock", "it is monotonic, and nothing says that the time is wrong")
 
 
-def _certificates(host: Host, configuration: Configuration) -> Iterator[Finding]:
+def _certificates(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
     eap = configuration.eap
     paths = [eap.certificate, eap.ca]
     for server in configuration.radius.server:
@@ -294,7 +294,7 @@ def _certificates(host: Host, configuration: Configuration) -> Iterator[Finding]
         yield _expiry(path, min(one.not_valid_after_utc for one in found))
 
 
-def _expiry(path: str, end: datetime) -> Finding:
+def _expiry(path: str, end: datetime) -> HostFinding:
     left = (end - datetime.now(UTC)).days
     if left < 0:
         return fault("certificate", f"{path} expired on {end:%Y-%m-%d}", "issue another one")
@@ -315,7 +315,7 @@ def _tlsEndpoints(configuration: Configuration) -> Iterator[tuple[str, str]]:
             yield key, words.named.get("certKey", key)
 
 
-def _keys(host: Host, configuration: Configuration) -> Iterator[Finding]:
+def _keys(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
     paths = [configuration.eap.key, *(key for key, _ in _tlsEndpoints(configuration))]
     for server in configuration.radius.server:
         paths += [server.secretFile, server.tlsKey]
@@ -336,7 +336,7 @@ def _keys(host: Host, configuration: Configuration) -> Iterator[Finding]:
             yield fault("secrets", f"{path} can't be found", "look at its path and its owner")
 
 
-def _disks(host: Host, configuration: Configuration) -> Iterator[Finding]:
+def _disks(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
     audit, radius = configuration.audit, configuration.radius
     paths = [radius.spool, audit.spool, audit.file, configuration.management.history]
     stores = [audit.store]

@@ -14,7 +14,7 @@ import click
 from pptpgw.command.options import Accounts, listed, said, stored
 from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
 from pptpgw.command.parsing import Group, command, refuse
-from pptpgw.command.remote import Gateway, NotDone, connected, quoted
+from pptpgw.command.remote import NotDone, RunningGateway, connected, quoted
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.sessions.username import folded
 
@@ -82,7 +82,7 @@ async def _current(accounts: Accounts) -> Sequence[Lockout]:
     """
     if accounts.location is not None:
         raise ConfigurationError("a store is named")
-    return await Gateway(accounts.reactor, *accounts.management).list("/lockouts")
+    return await RunningGateway(accounts.reactor, *accounts.management).list("/lockouts")
 
 
 async def _stored(accounts: Accounts) -> Sequence[Lockout]:
@@ -110,7 +110,9 @@ async def _stored(accounts: Accounts) -> Sequence[Lockout]:
 @click.option("--all", "everyone", is_flag=True, help="Clear all lockouts.")
 @said
 @connected
-async def clear(gateway: Gateway, output: Output, words: Sequence[str], everyone: bool) -> None:
+async def clear(
+    gateway: RunningGateway, output: Output, words: Sequence[str], everyone: bool
+) -> None:
     """
     C{pptpgw lockouts clear}: clear lockouts.
     """
@@ -129,7 +131,7 @@ async def clear(gateway: Gateway, output: Output, words: Sequence[str], everyone
     output.say("\n".join(lines), subjects=cleared)
 
 
-async def _clear(gateway: Gateway, kinds: Sequence[str], subject: str) -> list[Any]:
+async def _clear(gateway: RunningGateway, kinds: Sequence[str], subject: str) -> list[Any]:
     """
     Clear the lockouts of C{subject}, however its name is spelled.
 

@@ -86,7 +86,7 @@ class Command(_Helped):
         return Work(partial(self.callback, **context.params), self.runsReactor)
 
 
-class Foreground(Command):
+class ForegroundCommand(Command):
     """
     A command that runs the reactor itself.
     """

@@ -12,7 +12,7 @@ import click
 from pptpgw.command.options import listed
 from pptpgw.command.output import Column, Listing
 from pptpgw.command.parsing import command
-from pptpgw.command.remote import Gateway, connected
+from pptpgw.command.remote import RunningGateway, connected
 
 Item = Mapping[str, Any]
 """
@@ -58,7 +58,7 @@ The columns of C{pptpgw pools --held}.
 @click.option("--held", is_flag=True, help="List who has which address, prefix or network.")
 @listed(POOLS, instead={"held": HELD})
 @connected
-async def pools(gateway: Gateway, listing: Listing[Item], held: bool) -> None:
+async def pools(gateway: RunningGateway, listing: Listing[Item], held: bool) -> None:
     """
     C{pptpgw pools}: list the pools, or who has what of them.
     """

@@ -88,7 +88,7 @@ class _Here:
         return self._endpoint
 
 
-class Gateway:
+class RunningGateway:
     """
     A running gateway.
 
@@ -354,12 +354,12 @@ def clientOf(reactor: Any, place: str) -> IStreamClientEndpoint | None:
 
 def connected(function: Function) -> Function:
     """
-    Add C{--config}; the function is given a L{Gateway} in place of the reactor.
+    Add C{--config}; the function is given a L{RunningGateway} in place of the reactor.
     """
 
     @wraps(function)
     async def wrapped(reactor: Any, *, config: str | None, **more: Any) -> Any:
         accounts = Accounts(reactor, config, None)
-        return await function(Gateway(reactor, *accounts.management), **more)
+        return await function(RunningGateway(reactor, *accounts.management), **more)
 
     return optioned(wrapped, [CONFIG])

@@ -15,7 +15,7 @@ from pptpgw.command.options import listed, said
 from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
 from pptpgw.command.parsing import Function, Group, command, one, optioned, refuse
 from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
-from pptpgw.command.remote import Gateway, NotDone, Session, connected, dated, quoted
+from pptpgw.command.remote import NotDone, RunningGateway, Session, connected, dated, quoted
 from pptpgw.error import ConfigurationError
 
 _HERE = "pptpgw.command.sessions"
@@ -98,7 +98,7 @@ The columns of C{pptpgw sessions}.
 )
 @listed(COLUMNS, {"format": accelColumns})
 @connected
-async def sessions(gateway: Gateway, listing: Listing[Session], format: str | None) -> None:
+async def sessions(gateway: RunningGateway, listing: Listing[Session], format: str | None) -> None:
     """
     C{pptpgw sessions}: list the sessions.
     """
@@ -109,7 +109,7 @@ async def sessions(gateway: Gateway, listing: Listing[Session], format: str | No
         printTable(listing, found)
 
 
-async def find(gateway: Gateway, name: str) -> Session:
+async def find(gateway: RunningGateway, name: str) -> Session:
     """
     Return the session with the identifier C{name}, or the only session of the user C{name}.
 
@@ -142,7 +142,7 @@ async def find(gateway: Gateway, name: str) -> Session:
 @one("SESSION")
 @said
 @connected
-async def show(gateway: Gateway, output: Output, session: str) -> None:
+async def show(gateway: RunningGateway, output: Output, session: str) -> None:
     """
     C{pptpgw session show SESSION}: show a session.
     """
@@ -203,7 +203,9 @@ def _changing(function: Function) -> Function:
 @_changing
 @said
 @connected
-async def change(gateway: Gateway, output: Output, session: str, **given: str | None) -> None:
+async def change(
+    gateway: RunningGateway, output: Output, session: str, **given: str | None
+) -> None:
     """
     C{pptpgw session set SESSION}: change a session that goes on.
     """
@@ -256,7 +258,7 @@ def _filtered(function: Function) -> Function:
 @said
 @connected
 async def disconnect(
-    gateway: Gateway,
+    gateway: RunningGateway,
     output: Output,
     session: str | None,
     everyone: bool,

@@ -14,7 +14,7 @@ from pptpgw.command.options import said
 from pptpgw.command.output import Output, duration, moment, shown
 from pptpgw.command.parsing import command
 from pptpgw.command.quantity import DURATION, seconds
-from pptpgw.command.remote import Gateway, connected, dated
+from pptpgw.command.remote import RunningGateway, connected, dated
 from pptpgw.command.status import DONE, FAILED
 
 _EFFECTS = {
@@ -27,7 +27,7 @@ _EFFECTS = {
 @command("status", "Show the state of the running gateway.")
 @said
 @connected
-async def status(gateway: Gateway, output: Output) -> int:
+async def status(gateway: RunningGateway, output: Output) -> int:
     """
     C{pptpgw status}: show the state. The exit status is 1 if the gateway has a fault.
     """
@@ -73,7 +73,7 @@ def _most(number: int, most: int | None) -> str:
 @click.option("--dry-run", is_flag=True, help="Only say what a reload would change.")
 @said
 @connected
-async def reload(gateway: Gateway, output: Output, dry_run: bool) -> None:
+async def reload(gateway: RunningGateway, output: Output, dry_run: bool) -> None:
     """
     C{pptpgw reload}: read the configuration again.
     """
@@ -99,7 +99,7 @@ async def reload(gateway: Gateway, output: Output, dry_run: bool) -> None:
 @click.option("--stop", is_flag=True, help="Stop the gateway when no call is left.")
 @said
 @connected
-async def drain(gateway: Gateway, output: Output, deadline: str | None, stop: bool) -> None:
+async def drain(gateway: RunningGateway, output: Output, deadline: str | None, stop: bool) -> None:
     """
     C{pptpgw drain}: take no more calls.
     """
@@ -112,7 +112,7 @@ async def drain(gateway: Gateway, output: Output, deadline: str | None, stop: bo
 @command("undrain", "Have the running gateway take calls again.")
 @said
 @connected
-async def undrain(gateway: Gateway, output: Output) -> None:
+async def undrain(gateway: RunningGateway, output: Output) -> None:
     """
     C{pptpgw undrain}: take calls again.
     """

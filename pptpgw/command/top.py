@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from pptpgw.command.output import duration, shown
 from pptpgw.command.parsing import command, refuse
 from pptpgw.command.quantity import seconds
-from pptpgw.command.remote import Gateway, Session, connected
+from pptpgw.command.remote import RunningGateway, Session, connected
 from pptpgw.ports.terminal import Keys
 from pptpgw.timing.timer import cancelled
 
@@ -134,7 +134,7 @@ def _table(status: Mapping[str, Any], sessions: Sequence[Session], sort: str) ->
 )
 @click.option("--interval", metavar="TIME", default="2s", help="Time between two looks.")
 @connected
-async def top(gateway: Gateway, interval: str) -> None:
+async def top(gateway: RunningGateway, interval: str) -> None:
     """
     C{pptpgw top}: show sessions live.
     """

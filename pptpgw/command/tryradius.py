@@ -29,7 +29,7 @@ from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import RADIUSService, Unanswered
-from pptpgw.radius.trial import Probe, advise, probe, services, transportTo, unsigned
+from pptpgw.radius.trial import ServerProbe, advise, probe, services, transportTo, unsigned
 
 
 @command(
@@ -103,7 +103,7 @@ async def _login(
     method: IAuthenticationProtocol,
     user: str,
     password: bytes,
-) -> tuple[Probe, bool]:
+) -> tuple[ServerProbe, bool]:
     """
     Have one server judge a login.
 
@@ -122,7 +122,7 @@ async def _login(
         right = True
     except Unanswered as error:
         advice = advise(server, error, counters)
-        return Probe(server, service, None, False, str(error), advice), False
+        return ServerProbe(server, service, None, False, str(error), advice), False
     except Refused as error:
         why = f"{shown(user)} by {method.name}: {error}"
     except PPTPGWError as error:
@@ -134,10 +134,10 @@ async def _login(
         if server.requireMessageAuthenticator and server.transport != "tls":
             right, why = False, "the gateway discards an answer without Message-Authenticator"
             advice = "update the server, or set require-message-authenticator = false"
-    return Probe(server, service, transport.seconds, transport.signed, why, advice), right
+    return ServerProbe(server, service, transport.seconds, transport.signed, why, advice), right
 
 
-def _lines(probes: Iterable[Probe]) -> list[str]:
+def _lines(probes: Iterable[ServerProbe]) -> list[str]:
     lines = []
     for found in probes:
         lines.append(f"{found.place}, {found.service.value}: {found.text}")

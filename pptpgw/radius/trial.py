@@ -23,7 +23,7 @@ _FIREWALL = "a firewall between here and there"
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ServerProbe:
     """
     What came of a Status-Server packet (RFC 5997).
 
@@ -162,7 +162,7 @@ def transportTo(
 
 async def probe(
     reactor: Any, configuration: Configuration, server: Server, service: RADIUSService
-) -> Probe:
+) -> ServerProbe:
     """
     Send a Status-Server packet, and wait for the answer for the seconds of C{[radius] timeout}.
 
@@ -182,12 +182,12 @@ async def probe(
             advice += (
                 "; or the server doesn't know Status-Server: 'pptpgw test radius USER' asks it"
             )
-        return Probe(server, service, None, False, str(error), advice)
+        return ServerProbe(server, service, None, False, str(error), advice)
     finally:
         transport.stop()
     signed = transport.signed
     advice = "" if signed else unsigned(server, service)
-    return Probe(server, service, transport.seconds, signed, "", advice)
+    return ServerProbe(server, service, transport.seconds, signed, "", advice)
 
 
 def unsigned(server: Server, service: RADIUSService) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.command.hostchecks import Finding, Level, examine
+from pptpgw.command.hostchecks import HostFinding, Level, examine
 from pptpgw.config.configuration import parse
 from pptpgw.ports.host import Host
 from tests.certificates import Authority
@@ -79,7 +79,7 @@ def bad(host: FakeHost, text: str = "", runs: bool = False) -> list[tuple[str, s
     ]
 
 
-def only(host: FakeHost, text: str = "", runs: bool = False) -> Finding:
+def only(host: FakeHost, text: str = "", runs: bool = False) -> HostFinding:
     """
     The one thing that isn't well. It says what to do.
     """

@@ -21,7 +21,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pptpgw.command import remote
-from pptpgw.command.remote import Gateway, NotDone
+from pptpgw.command.remote import NotDone, RunningGateway
 from pptpgw.command.status import Unreachable
 from pptpgw.error import ConfigurationError
 
@@ -86,7 +86,7 @@ class TestAsk:
     async def test_overAUnixSocket(self, tmp_path: Path) -> None:
         answers = Answers(octets=b'{"state": "serving"}')
         port, place = await served(tmp_path, site(answers))
-        gateway = Gateway(reactor, ["systemd:domain=INET:index=0", place], SOURCE)
+        gateway = RunningGateway(reactor, ["systemd:domain=INET:index=0", place], SOURCE)
         try:
             assert await gateway.ask("GET", "/status") == {"state": "serving"}
             query = {"user": "a&b *"}
@@ -103,14 +103,14 @@ class TestAsk:
         number = port.getHost().port
         try:
             for place in (f"tcp:{number}:interface=127.0.0.1", f"tcp:port={number}"):
-                assert await Gateway(reactor, [place], SOURCE).ask("GET", "/status") == {}
+                assert await RunningGateway(reactor, [place], SOURCE).ask("GET", "/status") == {}
         finally:
             await port.stopListening()
 
     async def test_nothingToSay(self, tmp_path: Path) -> None:
         port, place = await served(tmp_path, site(Answers(204, b"")))
         try:
-            assert await Gateway(reactor, [place], SOURCE).ask("DELETE", "/drain") is None
+            assert await RunningGateway(reactor, [place], SOURCE).ask("DELETE", "/drain") is None
         finally:
             await port.stopListening()
 
@@ -130,7 +130,7 @@ class TestAsk:
         port, place = await served(tmp_path, site(Pages()))
         try:
             for total in (5, 7):  # noqa: B007
-                assert await Gateway(reactor, [place], SOURCE).list("/x") == [0, 1, 2, 3, 4]
+                assert await RunningGateway(reactor, [place], SOURCE).list("/x") == [0, 1, 2, 3, 4]
         finally:
             await port.stopListening()
 
@@ -142,7 +142,7 @@ class TestAsk:
         port, place = await served(tmp_path, site(Answers(404, problem)))
         try:
             with pytest.raises(NotDone, match="there is no session x") as refused:
-                await Gateway(reactor, [place], SOURCE).ask("GET", "/sessions/x")
+                await RunningGateway(reactor, [place], SOURCE).ask("GET", "/sessions/x")
         finally:
             await port.stopListening()
         assert refused.value.status == 404
@@ -151,7 +151,7 @@ class TestAsk:
 class TestUnreachable:
     async def complaint(self, place: str) -> str:
         with pytest.raises(Unreachable) as unreachable:
-            await Gateway(reactor, [place], SOURCE).ask("GET", "/status")
+            await RunningGateway(reactor, [place], SOURCE).ask("GET", "/status")
         return str(unreachable.value)
 
     async def test_nobody(self, tmp_path: Path) -> None:
@@ -226,4 +226,4 @@ class TestUnreachable:
 def test_noEndpoint() -> None:
     for places in ([], ["systemd:domain=INET:index=0", "tcp:x", "unix:"]):
         with pytest.raises(ConfigurationError, match="has no unix: or tcp: endpoint"):
-            Gateway(reactor, places, SOURCE)
+            RunningGateway(reactor, places, SOURCE)
