@@ -240,6 +240,14 @@ def test_noModulesImportInACircle() -> None:
     assert circles({nameOf(path): path.read_text() for path in MODULES}) == []
 
 
+def test_theRootHasFewModules() -> None:
+    """
+    What has a room stands in its folder; the root of the package has fewer than twelve modules.
+    """
+    modules = [path for path in (ROOT / "pptpgw").glob("*.py") if not path.stem.startswith("__")]
+    assert len(modules) < 12, modules
+
+
 @pytest.mark.parametrize(
     ("name", "source", "clean"),
     [
