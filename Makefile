@@ -2,12 +2,15 @@
 # make demo    every network protocol over two calls to itself, in a network of its own
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
-# make check   ruff, mypy, the import rule, the news fragments, the API reference and the coverage
-# make docs    the API reference, in build/api, and the manual pages, in build/man
+# make check   ruff, mypy, the import rule, the news fragments and the API reference
+# make coverage   what the tests of protocols and sessions cover
+# make docs    the API reference, in build/api, and the manual pages, in docs/man
 # make floors  the native tests with the lowest and the newest versions of all dependencies
 # make fuzz    fuzz everything that strangers reach, for SECONDS=60; root only
 # make soak    COUNT=20000 set-ups, and how memory, files and timers grow with them; root only
-# make bench   throughput, set-up time, memory, lateness and metrics; root only
+# make bench   packets, TCP, set-ups, floods, memory and lateness, into bench.json; BENCH= has options,
+#              PROTOTYPE= is a program to compare with; root only
+# make bench-peers   other PPTP servers beside ours, in the lab kernel; ACCEL= is accel-ppp's program
 # make screenshots   the pictures of the console in docs/images; root only
 # make clean   remove everything that the others made
 
@@ -18,11 +21,14 @@ LAB ?=
 SECONDS ?= 60
 FLOORS ?= lowest newest
 COUNT ?= 20000
+BENCH ?=
+ACCEL ?=
+PROTOTYPE ?=
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
-SOURCES := setup.py pyproject.toml $(shell find pptpgw -name '*.c')
+SOURCES := setup.py pyproject.toml $(shell find pptpgw -name '*.[ch]')
 
-.PHONY: run demo test lab check docs coverage floors fuzz soak bench screenshots clean packages
+.PHONY: run demo test lab check docs coverage floors fuzz soak bench bench-peers screenshots clean packages
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m pptpgw
@@ -44,11 +50,11 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 	$(BIN)/towncrier build --draft >/dev/null
-	@$(MAKE) --no-print-directory docs coverage
+	@$(MAKE) --no-print-directory docs
 
 docs: $(VENV)/.test
 	$(BIN)/python -m pydoctor
-	$(BIN)/python -m pptpgw.command.manual build/man
+	$(BIN)/python -m pptpgw.command.manual docs/man
 
 coverage: $(VENV)/.test
 	@tests/coverage
@@ -65,12 +71,12 @@ soak: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz.soak $(COUNT)
 
 bench: $(VENV)/.test
-	$(BIN)/python tests/bench/packets.py
-	$(BIN)/python tests/bench/sessions.py
-	$(BIN)/python tests/bench/lateness.py
-	$(BIN)/python tests/bench/accounts.py
-	$(BIN)/python tests/bench/console.py
-	$(BIN)/python tests/bench/scrape.py
+	@PROTOTYPE="$(PROTOTYPE)" $(BIN)/python -m tests.bench --json bench.json --svg bench.svg $(BENCH)
+
+bench-peers: packages
+	@tests/packages.sh peers
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	@tests/lab/uml-run -t 1200 env ACCEL="$(ACCEL)" NO_COLOR=1 $(BIN)/python -m tests.bench.peers --json bench-peers.json
 
 screenshots: $(VENV)/.test
 	$(BIN)/python -m tests.browser.screenshots docs/images
@@ -104,10 +110,11 @@ $(VENV)/.test: $(SOURCES) | $(BIN)/python
 	@$(INSTALL) '.[test]'
 	@touch $(VENV)/.run $@
 
-$(VENV)/.fuzz: $(VENV)/.test
-	@echo "Installing into $(VENV) what fuzzing needs."
-	@$(INSTALL) '.[fuzz]' || { echo "atheris has no wheel for this Python or machine: see CONTRIBUTING.md, Fuzzing." >&2; exit 1; }
-	@touch $@
+$(VENV)/.fuzz: $(SOURCES) | $(BIN)/python
+	@$(MAKE) --no-print-directory compiler
+	@echo "Installing pptpgw into $(VENV), and what its tests and fuzzing need."
+	@$(INSTALL) '.[test,fuzz]' || { echo "Has atheris no wheel for this Python or machine? See CONTRIBUTING.md, Fuzzing." >&2; exit 1; }
+	@touch $(VENV)/.run $(VENV)/.test $@
 
 .PHONY: compiler
 compiler:

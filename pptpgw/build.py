@@ -31,12 +31,11 @@ from pptpgw.interfaces import (
     IReloadable,
     ISessionObserver,
     ISessionObserverFactory,
+    ISized,
     ITunnel,
     ITunnelFactory,
 )
 from pptpgw.ports.clockwatch import ClockWatch
-from pptpgw.ports.masquerading import Masquerading
-from pptpgw.ports.nftables import Masquerade
 from pptpgw.ports.shaper import Shaper
 from pptpgw.reporting import Reporting
 from pptpgw.sessions.gate import Filters
@@ -108,11 +107,11 @@ class GatewayParts:
         for section in environment.used.keys() - known:
             held[f"[{section}]"] = f"{section} reads its section at the start only"
         for one in environment.plugged:
-            if IReloadable.providedBy(one.part):
-                continue
-            name = one.factory.name
-            if INetwork.providedBy(one.part):
+            name, follows = one.factory.name, IReloadable.providedBy(one.part)
+            if INetwork.providedBy(one.part) and (not follows or ISized.providedBy(one.part)):
                 held["[link] mru"] = f"{name} is made for packets of one size"
+            if follows:
+                continue
             if IDataPath.providedBy(one.part):
                 why = f"the data path {name} reads it at the start only"
                 held |= dict.fromkeys(("[link] mru", "[capture]", "[network] mss-clamp"), why)
@@ -161,7 +160,12 @@ def build(
     )
     judging.inUse = lambda: (line.link.settings for line in gateway.lines)
     if configuration.network.masquerade:
-        masquerade = Masquerade(reactor, configuration.network.interface)
+        # Imported here, as few gateways need these.
+        from pptpgw.datapath.kernel.path import GROUP
+        from pptpgw.ports.masquerading import Masquerading
+        from pptpgw.ports.nftables import Masquerade
+
+        masquerade = Masquerade(reactor, configuration.network.interface, GROUP)
         gateway.health.append(masquerade)
         reporting.reports.append(Masquerading(masquerade))
     tunnels = makeTunnels(environment, gateway)
@@ -241,7 +245,7 @@ def makeDataPath(environment: Environment) -> IDataPath:
     """
     Make the data path that the configuration names.
     """
-    name, argument = plugin.specification(environment.configuration.plugins.dataPath)
+    name, argument = plugin.specification(environment.configuration.datapath.path)
     factory = plugin.find(IDataPathFactory, name)
     dataPath = factory.makeDataPath(argument, environment.settings(factory), environment)
     environment.plug(factory, dataPath)
@@ -254,8 +258,14 @@ def networkFactories(environment: Environment) -> dict[str, INetworkFactory]:
 
     @raise ConfigurationError: a plugin isn't installed, or a declaration can't be used.
     """
-    factories = plugin.choose(INetworkFactory, environment.configuration.network.protocols)
-    for declarer in plugin.installed(INetworkDeclarer).values():
+    configuration = environment.configuration
+    factories = plugin.choose(INetworkFactory, configuration.network.protocols)
+    declaring = [
+        name.removeprefix("network.")
+        for name in configuration.sections
+        if name.startswith("network.")
+    ]
+    for declarer in plugin.choose(INetworkDeclarer, declaring, 0).values():
         factories.update(declarer.factories(environment.settings(declarer)))
     return factories
 

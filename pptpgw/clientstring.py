@@ -9,7 +9,7 @@ from typing import Any
 
 from pptpgw.client import PORT, TIMEOUT, PPTPClientEndpoint
 from pptpgw.config.discovery import find
-from pptpgw.config.secrecy import readPassword
+from pptpgw.config.secrecy import readSecret
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -44,7 +44,7 @@ def fromString(reactor: Any, host: str, port: str = str(PORT), **given: str) -> 
     names = given.pop("methods", "mschapv2").split(",")
     identity = Identity(
         user.encode(),
-        readPassword(path),
+        readSecret(path),
         tuple(find(IAuthenticationProtocol, name) for name in names),
     )
     networks = given.pop("networks", "ipv4").split(",")

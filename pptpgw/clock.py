@@ -193,7 +193,9 @@ class Steady:
         """
         Return the heap that begins with the earliest entry; an empty one if there are no entries.
         """
-        return min(filter(None, (self._heap, self._swept)), default=self._heap)
+        if not self._swept:
+            return self._heap
+        return min(filter(None, (self._heap, self._swept)))
 
     def _settle(self) -> None:
         """

@@ -7,9 +7,13 @@ An exception that one module raises and catches itself is defined there.
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from pptpgw.sessions.remedy import Remedy
 
 
 class PPTPGWError(Exception):
@@ -120,6 +124,7 @@ class Refused(PPTPGWError):
     @ivar error: MS-CHAP's number for the reason (RFC 2759 section 6).
     @ivar text: the text for the peer's user, in UTF-8; empty for the default one.
     @ivar category: the L{Category} of the reason.
+    @ivar remedy: what the operator can do about it; None for that of the category, if it has one.
     """
 
     def __init__(
@@ -129,9 +134,11 @@ class Refused(PPTPGWError):
         error: int = WRONG_PASSWORD,
         text: bytes = b"",
         category: Category = Category.OTHER,
+        remedy: Remedy | None = None,
     ) -> None:
         super().__init__(reason)
         self.category = category
+        self.remedy = remedy
         self.retry = retry
         self.error = error
         self.text = text
@@ -184,6 +191,13 @@ class NotPermitted(PPTPGWError):
     """
     The operating system refused something that the gateway needs; the text says what is missing and
     how to grant it.
+    """
+
+
+class NotCarried(PPTPGWError):
+    """
+    The data path of a call can't carry a network protocol; the text says why, and which key of the
+    configuration changes that.
     """
 
 

@@ -20,7 +20,7 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
-from pptpgw.error import Category, Unavailable
+from pptpgw.error import Category, PPTPGWError, Unavailable
 from pptpgw.interfaces import (
     ICall,
     ICallTaker,
@@ -37,7 +37,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
-from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.cause import Cause, Termination, causeOf
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
 from pptpgw.sessions.line import Line, LineContext
@@ -46,14 +46,17 @@ from pptpgw.sessions.networkprotocols import Returns
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.tally import Tally
 from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
 
-_DISPLACED = Cause("a newer call needs its place", Termination.SERVICE_UNAVAILABLE)
-_STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT)
+_DISPLACED = Cause(
+    "a newer call needs its place", Termination.SERVICE_UNAVAILABLE, Remedy.DISPLACED
+)
+_STOPPING = Cause("the gateway is stopping", Termination.ADMIN_REBOOT, Remedy.STOPPING)
 
 
 @implementer(ICallTaker)
@@ -173,7 +176,7 @@ class Gateway:
             self.limit(configuration.limits)
             self.context.filters.change(rules, self.sessions)
 
-        return ReloadStep(apply)
+        return ReloadStep("[limits] and filters", apply)
 
     def limit(self, limits: LimitsSection) -> None:
         """
@@ -255,23 +258,29 @@ class Gateway:
             return
         source = call.caller
         if self._draining is not None:
-            self._refuse(call, Refusal.STOPPING, "the gateway is drained", Category.DRAINING)
+            reason = Cause("the gateway is drained", remedy=Remedy.DRAINED)
+            self._refuse(call, Refusal.STOPPING, reason, Category.DRAINING)
             return
         context = self.contextFor(source)
         if self._onlyPAP and context is self._withoutPAP:
-            reason = "only PAP is permitted, but not from there, see [limits] pap-clients"
+            text = "only PAP is permitted, but not from there, see [limits] pap-clients"
+            reason = Cause(text, remedy=Remedy.PAP_CLIENTS)
             self._refuse(call, Refusal.FORBIDDEN, reason, Category.FORBIDDEN)
             return
         try:
             self._assertWell()
             leaving = self.lines.room(source)
-        except Unavailable as reason:
-            self._refuse(call, Refusal.BUSY, str(reason), reason.category)
+        except Unavailable as error:
+            self._refuse(call, Refusal.BUSY, causeOf(error), error.category)
             return
         for other in leaving:
             self.counters.own.discard("call displaced by a newer one")
             other.drop(_DISPLACED)
-        line = Line(context, call)
+        try:
+            line = Line(context, call)
+        except PPTPGWError as error:
+            self._refuse(call, Refusal.BUSY, causeOf(error), Category.OUTAGE)
+            return
         self.lines.begin(line, source)
         call.accept(line)
 
@@ -283,14 +292,14 @@ class Gateway:
             return self.context
         return self._withoutPAP
 
-    def _refuse(self, call: ICall, refusal: Refusal, reason: str, category: Category) -> None:
+    def _refuse(self, call: ICall, refusal: Refusal, reason: Cause, category: Category) -> None:
         """
         Refuse a call, and report it.
         """
         call.refuse(refusal)
         self.attempts.turnedAway(call.caller, call.tunnel, CALL, reason)
         self.tally.refused(call.tunnel.name)
-        self.context.refusals.call(call.caller, reason, category)
+        self.context.refusals.call(call.caller, str(reason), category)
 
     def _assertWell(self) -> None:
         for fault in self.faults:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
 from twisted.cred.checkers import ICredentialsChecker
@@ -21,11 +21,10 @@ from zope.interface import implementer
 
 from pptpgw import __version__
 from pptpgw.build import build
-from pptpgw.client import PPTPClientEndpoint
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration, choiceOf
 from pptpgw.config.environment import Plugged
-from pptpgw.config.reload import SectionInForce
+from pptpgw.config.reload import NotPutBack, SectionInForce
 from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
@@ -52,8 +51,9 @@ from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.profile import Profile
 from pptpgw.store.interface import IStore
 from pptpgw.timing.lifecycle import Stages
-from pptpgw.tunnels.pptp.client import ClientPorts
-from pptpgw.tunnels.pptp.tunnel import ISharedGRE
+
+if TYPE_CHECKING:
+    from pptpgw.client import PPTPClientEndpoint
 
 # The number of open files other than those of connections: ports, logs, libraries.
 _OTHER_FILES = 64
@@ -131,7 +131,8 @@ class GatewayService(Stages):
 
     def unused(self) -> list[str]:
         """
-        Return what stands in the configuration and has no effect, one line each.
+        Return what stands in the configuration and has no effect, one line each. A section that
+        sets nothing, as those of the configuration that comes with the gateway, isn't among them.
         """
         methods = (f"eap.{name}" for name in self.configuration.eap.methods)
         used = self._environment.used.keys() | set(methods)
@@ -139,7 +140,7 @@ class GatewayService(Stages):
             f"[{name}] stands in the configuration, but {choiceOf(name, section)} doesn't name "
             f"{name.removeprefix('eap.')}"
             for name, section in self.configuration.sections.items()
-            if name not in used
+            if name not in used and section != type(section)()
         ]
 
     def privilegedStartService(self) -> None:
@@ -152,10 +153,11 @@ class GatewayService(Stages):
         if lacking := mschap.selfTest():
             raise ConfigurationError(
                 f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
-                "encryption need: reinstall pycryptodome and cryptography"
+                "encryption need: reinstall cryptography"
             )
-        self._allowDescriptors()
         super().privilegedStartService()
+        # How many are needed depends on what the parts have found.
+        self._allowDescriptors()
 
     def startService(self) -> None:
         """
@@ -318,8 +320,10 @@ class GatewayService(Stages):
             planned = self._parts.plan(new, self.management.follow)
             planned.apply()
         except PPTPGWError as error:
+            lost = isinstance(error, NotPutBack)
+            what = "the reload failed" if lost else "the configuration is unchanged"
             for line in str(error).splitlines():
-                self._log.error("the configuration is unchanged: {why}", why=line)
+                self._log.error("{what}: {why}", what=what, why=line)
             self._reloaded(ReloadOutcome(time(), error=str(error)))
             raise
         except Exception as error:
@@ -363,6 +367,11 @@ class GatewayService(Stages):
         @raise ConfigurationError: C{[listen] tunnels} doesn't name C{pptp}, or that tunnel can't
             share its port.
         """
+        # Imported here, as few gateways call themselves.
+        from pptpgw.client import PPTPClientEndpoint
+        from pptpgw.tunnels.pptp.client import ClientPorts
+        from pptpgw.tunnels.pptp.tunnel import ISharedGRE
+
         pptp = ISharedGRE(self.tunnels.get("pptp"), None)
         if pptp is None:
             raise ConfigurationError(
@@ -384,11 +393,12 @@ class GatewayService(Stages):
             # The gateway was stopped before the reactor ran.
             return
         self._log.info(
-            "pptpgw {version} answers on {places}; {networks}; MPPE: {mppe}; "
-            "encryption: {encryption}",
+            "pptpgw {version} answers on {places}; {networks}; packets pass by {path}; "
+            "MPPE: {mppe}; encryption: {encryption}",
             version=__version__,
             places=", ".join(place for one in self.tunnels.values() for place in one.places),
             networks=", ".join(self.networks),
+            path=self.dataPath.path,
             mppe=mppe.implementation,
             encryption=self.configuration.link.encryption,
         )
@@ -399,7 +409,7 @@ class GatewayService(Stages):
         connections = self.configuration.listen.maxConnections
         perSession = sum(
             ISessionFiles(one).filesPerSession
-            for one in self.networks.values()
+            for one in (self.dataPath, *self.networks.values())
             if ISessionFiles.providedBy(one)
         )
         files = connections * (1 + perSession) + _OTHER_FILES

@@ -173,12 +173,15 @@ class Options(usage.Options, AuthOptionMixin):
             # The command line is right, so printing its help would only hide the error.
             sys.exit(str(error))
         if self["check-config"]:
+            # Imported here, as a gateway need not have what it looks at.
+            from pptpgw.datapath.choice import foreseen
+
             # The service is made but not started, so it opens nothing.
             lacking = makeService(self).lacking()
             source = self["config"] or "the default configuration"
             if lacking:
                 sys.exit("\n".join(f"{source}: {fault}" for fault in lacking))
-            print(f"{source}: fine")
+            print(f"{source}: fine\npackets would pass by {foreseen(self.configuration)}")
             sys.exit(0)
         if not self.checkers:
             raise usage.UsageError(
@@ -334,6 +337,7 @@ class CommandService(GatewayService):
         """
         Open the ports, or log the fault and exit.
         """
+        self._serveFew()
         with self._exiting():
             super().privilegedStartService()
 
@@ -348,7 +352,6 @@ class CommandService(GatewayService):
             self._reactor.callWhenRunning(self._output.start)
             self._reactor.addSystemEventTrigger("after", "shutdown", self._output.finish)
         self._signals.start()
-        self._serveFew()
         self._collector.startService()
         if self._supervision is not None:
             self._supervision.start()

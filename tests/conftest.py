@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from functools import wraps
+from functools import cache, wraps
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ Whether tests may skip. With C{CI=true} everything that tests need is there, so 
 has failed.
 """
 
+# Hundreds of tests start programs: what these import is compiled once, not at each start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 collect_ignore = ["example"]
 """
 The tests of packages that must be installed. C{tests/test_example.py} runs them.
@@ -45,16 +49,29 @@ def pytest_configure() -> None:
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@cache
+def _others() -> frozenset[Path]:
     """
-    Run tests that are coroutines in the reactor. With C{NATIVE_PART=1/2} run only the files of the
-    first of two parts.
+    Return the files of the other parts.
     """
     part, _, parts = os.environ.get("NATIVE_PART", "1/1").partition("/")
-    files = sorted({item.path for item in items})
-    mine = set(files[int(part) - 1 :: int(parts)])
-    config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
-    items[:] = [item for item in items if item.path in mine]
+    files = sorted(Path(__file__).parent.rglob("test_*.py"))
+    return frozenset(files) - frozenset(files[int(part) - 1 :: int(parts)])
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """
+    With C{NATIVE_PART=1/2} ignore the files that aren't of the first of two parts.
+    """
+    return True if collection_path in _others() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Run tests that are coroutines in the reactor, and no tests of other parts, whose files may have
+    been named.
+    """
+    items[:] = [item for item in items if item.path not in _others()]
     for item in items:
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
             item.obj = _deferred(item.obj)

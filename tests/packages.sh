@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the Debian packages that the tests need, or print the one command that would.
-# With the argument fuzz: those of fuzzing too.
+# With the argument fuzz: those of fuzzing too; with the argument peers: the peers of make bench-peers.
 set -eu
 
 packages="python3-venv python3-dev gcc libc6-dev \
@@ -9,6 +9,7 @@ packages="python3-venv python3-dev gcc libc6-dev \
  chromium fonts-dejavu-core"
 # What make fuzz needs besides.
 [ "${1:-}" != fuzz ] || packages="$packages clang libclang-rt-dev"
+[ "${1:-}" != peers ] || packages="$packages pptpd"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian-like machine: the lab tests need the equivalents of:$packages" >&2

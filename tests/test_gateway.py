@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from pptpgw import testing
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.error import CallError, PPTPGWError
+from pptpgw.error import CallError, PPTPGWError, Unavailable
 from pptpgw.interfaces import (
     Caller,
     IAuthenticationProtocol,
@@ -181,6 +181,26 @@ def test_call(world: World) -> None:
         ("ended", "alice"),
     ]
     assert world.gateway.counters.sum().octetsReceived == len(b"to the gateway")
+
+
+def test_theDataPathCannotCarryACall(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A call that the data path can't carry is refused, the log says why, and nothing is left of it.
+    """
+    open_ = world.dataPath.openChannel
+
+    def openChannel(call: Any, owner: Any, number: int = 0) -> Any:
+        # The caller's end is opened without a session's number.
+        if number:
+            raise Unavailable("the kernel has no PPTP")
+        return open_(call, owner)
+
+    monkeypatch.setattr(world.dataPath, "openChannel", openChannel)
+    assert failureOf(world.call(world.connect()))
+    assert any("the kernel has no PPTP" in line for line in world.log)
+    assert not world.gateway.lines and len(world.callIDs) == 0
+    (attempt,) = world.gateway.attempts
+    assert "the kernel has no PPTP" in str(attempt.cause)
 
 
 def test_severalCallsOnOneConnection(world: World) -> None:

@@ -290,7 +290,7 @@ def test_theRootHasFewModules() -> None:
         ("pptpgw.ppp.lcp", "from pptpgw.log import Logger", True),
         ("pptpgw.ppp.lcp", "from twisted.logger import Logger", False),
         ("pptpgw.ports.tun", "import fcntl, os, socket", True),
-        ("pptpgw.ports.tun", "from pptpgw.ports import _tun", True),
+        ("pptpgw.ports.devicesystem", "from pptpgw.ports import _tun", True),
         ("pptpgw.ports.tun", "from pptpgw.tunnels.pptp.port import _gre", False),
         ("pptpgw.gateway", "from twisted.internet import reactor", False),
         ("pptpgw.tap", "def f():\n    from twisted.internet import reactor", True),

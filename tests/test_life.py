@@ -427,7 +427,7 @@ def test_faultsOfSections(site: Site, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_sectionsOfNobodyThatIsChosen(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
-    text = "[diary]\n[shelf]\n[ipv6]\n[desk]\n"
+    text = '[diary]\ncolor = "red"\n[shelf]\nlast = 3\n[ipv6]\ndhcp = false\n[bridge]\n[desk]\n'
     house = House(site, tmp_path, monkeypatch, text)
     house.service.startService()
     house.reactor.advance(0)

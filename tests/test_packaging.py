@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tarfile
 import venv
-from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -68,7 +68,7 @@ class Environment:
             shutil.copytree(
                 part,
                 self.packages / part.name,
-                ignore=shutil.ignore_patterns("__pycache__", "test"),
+                ignore=shutil.ignore_patterns("test"),
             )
         (self.packages / "twisted/plugins/dropin.cache").unlink(missing_ok=True)
         (self.packages / "outside.pth").write_text(f"{base}\n")
@@ -163,18 +163,37 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive
 
 
-@pytest.fixture
-def unpack(archive: Path, tmp_path: Path) -> Callable[[], Path]:
+def unpacked(archive: Path, folder: Path) -> Path:
     """
-    Unpack a fresh copy of the sdist's contents.
+    Unpack the sdist's contents into C{folder}, and return where they are.
     """
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
 
-    def unpacked() -> Path:
-        with tarfile.open(archive) as tar:
-            tar.extractall(tmp_path, filter="data")
-        return tmp_path / archive.name.removesuffix(".tar.gz")
 
-    return unpacked
+@pytest.fixture(scope="module")
+def wheel(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The wheel, made from the sdist without what the commands import.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
+    setuptools = Path(str(distribution("setuptools").locate_file("")))
+    alone = folder / "alone"
+    alone.mkdir()
+    for part in (*setuptools.glob("setuptools*"), *setuptools.glob("_distutils_hack")):
+        (alone / part.name).symlink_to(part)
+    subprocess.run(
+        [sys.executable, "-S", "-c", build, str(folder)],
+        cwd=unpacked(archive, folder),
+        env=os.environ | {"PYTHONPATH": str(alone)},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture
@@ -193,7 +212,11 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
         "setup.py",
         "README.md",
         "pptpgw/datapath/_mppe.c",
+        "pptpgw/datapath/native/rc4.c",
+        "pptpgw/datapath/native/rc4.h",
+        "pptpgw/datapath/native/segment.c",
         "pptpgw/ports/_tun.c",
+        "pptpgw/ppp/_md4.c",
         "pptpgw/tunnels/pptp/port/_gre.c",
         "tap/gateway.tac",
         "tap/pptpgw.service",
@@ -206,9 +229,9 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
 
 
 def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
-    environment: Environment, unpack: Callable[[], Path]
+    environment: Environment, wheel: Path
 ) -> None:
-    environment.install(str(unpack()))
+    environment.install(str(wheel))
     assert environment.offersGateway() and environment.offersPlugins()
     added = environment.files("twisted") - environment.whole
     assert [path.name for path in added] == ["pptpgw_plugin.py"]
@@ -220,7 +243,7 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     assert not (environment.packages / "tap").exists()
     assert not (environment.packages / "tests").exists()
     assert not (environment.packages / "pptpgw/newsfragments").exists()
-    assert not list((environment.packages / "pptpgw").rglob("*.c"))
+    assert not list((environment.packages / "pptpgw").rglob("*.[ch]"))
     metadata = environment.run("-c", METADATA).splitlines()
     assert metadata == [__version__, "MIT", ">=3.11", "['LICENSE']", "True"]
 
@@ -230,28 +253,51 @@ def test_installingGivesTheCommandAndUninstallingLeavesTwistedWhole(
     assert not environment.offersGateway()
 
 
-def test_theExtensionsAreBuiltForEveryLaterPython(
-    environment: Environment, unpack: Callable[[], Path]
-) -> None:
+def test_theManualIsWhereManFindsIt(environment: Environment, wheel: Path) -> None:
+    """
+    The pages are in the wheel, and C{man} finds them by the folder of the command.
+    """
+    inside = {Path(name) for name in ZipFile(wheel).namelist()}
+    shared = Path(f"pptpgw-{__version__}.data/data/share/man/man1")
+    pages = {path.name for path in (ROOT / "docs/man").iterdir()}
+    assert {"pptpgw.1", "pptpgw-sessions.1"} <= pages
+    assert {path.name for path in inside if path.parent == shared} == pages
+    environment.install(str(wheel))
+    if shutil.which("man") is None:
+        pytest.skip("needs man")
+    folders = f"{environment.path}/bin:{os.environ['PATH']}"
+    for name in ("pptpgw", "pptpgw-session-show"):
+        done = subprocess.run(
+            ["man", "--where", name],
+            env={"PATH": folders},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout == f"{environment.path}/share/man/man1/{name}.1\n", done.stderr
+
+
+def test_theExtensionsAreBuiltForEveryLaterPython(wheel: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
-    environment.install(str(unpack()))
-    extensions = {path.name for path in (environment.packages / "pptpgw").rglob("*.so")}
-    assert extensions == {"_mppe.abi3.so", "_tun.abi3.so", "_gre.abi3.so"}
+    inside = map(Path, ZipFile(wheel).namelist())
+    extensions = {path.name for path in inside if path.suffix == ".so"}
+    names = ("_mppe", "_native", "_tun", "_md4", "_gre")
+    assert extensions == {f"{name}.abi3.so" for name in names}
 
 
 def test_withoutACompilerTheGatewayInstallsAllTheSame(
-    environment: Environment, unpack: Callable[[], Path]
+    environment: Environment, archive: Path, tmp_path: Path
 ) -> None:
-    environment.install(str(unpack()), CC="/bin/false")
+    environment.install(str(unpacked(archive, tmp_path)), CC="/bin/false")
     assert not list((environment.packages / "pptpgw").rglob("*.so"))
     assert environment.offersGateway()
 
 
 def test_anEditableInstallationGivesTheSame(
-    environment: Environment, unpack: Callable[[], Path]
+    environment: Environment, archive: Path, tmp_path: Path
 ) -> None:
-    source = unpack()
+    source = unpacked(archive, tmp_path)
     environment.install("--editable", str(source))
     where = environment.run("-c", "import pptpgw; print(pptpgw.__file__)")
     assert Path(where.strip()) == source / "pptpgw/__init__.py"

@@ -72,7 +72,7 @@ def test_sectionsInForce() -> None:
     sections = {one.name: one for one in service.sections}
     assert {"listen", "limits", "ipv4", "pptp"} <= set(sections)
     assert sections["ipv4"].values == IPv4Section()
-    assert {one.factory.name for one in service.plugged} >= {"ipv4", "pptp", "python"}
+    assert {one.factory.name for one in service.plugged} >= {"ipv4", "pptp", "auto"}
     text = """
         [limits]
         max-sessions = 5

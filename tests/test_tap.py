@@ -211,7 +211,7 @@ HEADINGS = [
     ["Authentication", "protocol: [link] authentication"],
     ["Address", "pool: [ipv4] allocator"],
     ["Session", "observer: [plugins] observers"],
-    ["Data", "path: [plugins] data-path"],
+    ["Data", "path: [datapath] path"],
 ]
 
 
@@ -379,7 +379,7 @@ class TestConfiguration:
         [
             ('[network]\nprotocols = ["ipv9"]', "[network] protocols: no network protocol is"),
             ('[plugins]\nobservers = ["x:y"]', "[plugins] observers: no session observer is"),
-            ('[plugins]\ndata-path = "x"', '[plugins] data-path: no data path is called "x"'),
+            ('[datapath]\npath = "x"', '[datapath] path: no data path is called "x"'),
             ('[ipv4]\nallocator = "range"', 'address pool is called "range": did you mean ranges'),
         ],
     )

@@ -14,9 +14,10 @@ from zope.interface import Interface
 
 from pptpgw.auth.chain import isWrong
 from pptpgw.auth.rejection import Rejection
-from pptpgw.error import Category, Refused, Unproven
+from pptpgw.error import PASSWORD_EXPIRED, Category, Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.chap import ERRORS
+from pptpgw.sessions.remedy import Remedy
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
 
@@ -72,10 +73,12 @@ def _grant(login: _Login, credentials: IClaimCredentials) -> Grant:
 def _refuse(failure: Failure, claim: Claim) -> Failure:
     error = failure.value
     if isinstance(error, UnhandledCredentials):
-        raise Refused(f"no checker here can verify {claim.method.name}", retry=False)
+        text = f"no checker here can verify {claim.method.name}"
+        raise Refused(text, retry=False, remedy=Remedy.CHECKER)
     if isWrong(error):
         raise Unproven
     if isinstance(error, Rejection):
         reason = ERRORS.get(error.error, f"refused with error {error.error}")
-        raise Refused(reason, error.retry, error.error, error.text, Category.FORBIDDEN)
+        remedy = Remedy.EXPIRED if error.error == PASSWORD_EXPIRED else None
+        raise Refused(reason, error.retry, error.error, error.text, Category.FORBIDDEN, remedy)
     return failure

@@ -22,6 +22,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp import mppe, mschap
 from pptpgw.ppp.chap import ChangeClaim
+from pptpgw.ppp.md4 import md4
 from pptpgw.ppp.wire.chap import MSCHAPResponse, MSCHAPV2Response
 
 _WELCOME = b"Welcome"
@@ -179,7 +180,7 @@ class ChangeCredentials(MSCHAPV2Credentials):
         change = self.change
         password = mschap.decryptPassword(change.encryptedPassword, oldHash)
         # Derive keys for a wrong proof too, so that it takes as long as a right one.
-        newHash = mschap.md4(password or b"")
+        newHash = md4(password or b"")
         expected = mschap.encryptPasswordHash(oldHash, newHash)
         known = hmac.compare_digest(expected, change.encryptedHash)
         return password if self.checkNTHash(newHash) and known else None

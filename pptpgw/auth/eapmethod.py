@@ -38,6 +38,7 @@ from pptpgw.ppp.chap import explain
 from pptpgw.ppp.eappeer import MethodPeer
 from pptpgw.ppp.exchange import TRIES
 from pptpgw.ppp.wire import chap, eap
+from pptpgw.sessions.remedy import Remedy
 
 
 @implementer(IEAPMethod)
@@ -196,7 +197,8 @@ class MSCHAPV2Method(EAPMethod):
         challenge = conversation.random(algorithm.MSCHAPV2.challengeSize)
         number = conversation.random(1)[0]
         message = chap.Challenge(number, challenge, conversation.name).encode()
-        refused = Refused("the peer did not answer the challenge", retry=False)
+        silent = "the peer did not answer the challenge"
+        refused = Refused(silent, retry=False, remedy=Remedy.NO_ANSWER)
         for left in reversed(range(TRIES)):
             answer = await self._ask(conversation, message)
             if not isinstance(answer, chap.CHAPResponse) or answer.identifier != number:

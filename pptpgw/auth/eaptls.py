@@ -40,6 +40,7 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.eaptls import Reassembly, TLSSession, fragments
 from pptpgw.ppp.wire import eap
 from pptpgw.ppp.wire.eap import Fragment
+from pptpgw.sessions.remedy import Remedy
 
 T = TypeVar("T")
 
@@ -187,7 +188,7 @@ class TLSMethod(EAPMethod):
             if session.failure:
                 if output:
                     await _write(conversation, output)
-                raise Refused(f"TLS failed: {session.failure}", retry=False)
+                raise Refused(f"TLS failed: {session.failure}", retry=False, remedy=Remedy.EAP)
             if session.established:
                 break
             response = await _write(conversation, output)
@@ -195,7 +196,7 @@ class TLSMethod(EAPMethod):
         response = await _write(conversation, output + session.commit())
         session.received(await _read(conversation, response))
         if refusal := session.refusal():
-            raise Refused(f"TLS failed: {refusal}", retry=False)
+            raise Refused(f"TLS failed: {refusal}", retry=False, remedy=Remedy.EAP)
         return grant
 
     async def _judge(self, conversation: IEAPConversation, session: TLSSession) -> Grant:
@@ -206,7 +207,8 @@ class TLSMethod(EAPMethod):
             # OpenSSL has accepted a certificate that the cryptography package can't parse.
             certificate = None
         if certificate is None:
-            raise Refused("the peer has no certificate that can be read", retry=False)
+            text = "the peer has no certificate that can be read"
+            raise Refused(text, retry=False, remedy=Remedy.EAP)
         return await conversation.judge(
             CertifiedClaim(
                 conversation.protocol,
@@ -293,7 +295,8 @@ def nameIn(certificate: x509.Certificate, kind: str) -> bytes:
     """
     found = {name for name in _NAMES[kind](certificate) if name}
     if len(found) != 1:
-        raise Refused(f"a certificate with {len(found)} names, by {kind}", retry=False)
+        text = f"a certificate with {len(found)} names, by {kind}"
+        raise Refused(text, retry=False, remedy=Remedy.EAP)
     return found.pop()
 
 

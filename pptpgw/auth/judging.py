@@ -6,6 +6,7 @@ configuration asks for them and as a reload changes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 
 from twisted.application.service import IService
@@ -19,7 +20,7 @@ from pptpgw.auth.chain import judgesOf, makeNamed
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment, Plugged
 from pptpgw.config.reload import ReloadStep
-from pptpgw.config.section import strongestFirst
+from pptpgw.config.section import LinkSection, strongestFirst
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAuthenticationProtocol,
@@ -159,7 +160,7 @@ class Judging:
                 if IReloadable.providedBy(one):
                     IReloadable(one).reload(environment.settings(IConfigurable(one)))
 
-        return ReloadStep(apply, open, close)
+        return ReloadStep("authentication", apply, open, close)
 
     def _services(
         self, checkers: Iterable[ICredentialsChecker], settings: LinkSettings
@@ -243,8 +244,15 @@ def linkSettings(
         else one
         for one in (link.methods() if permitted is None else permitted)
     )
+    return replace(settingsOf(link), methods=methods)
+
+
+def settingsOf(link: LinkSection) -> LinkSettings:
+    """
+    Make the settings that C{[link]} has for a link, whichever end this is: all but who proves
+    what.
+    """
     return LinkSettings(
-        methods=methods,
         name=link.name.encode(),
         rechallenge=link.rechallenge,
         encryption=link.encryption,

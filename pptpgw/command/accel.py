@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from pptpgw.command.options import said
-from pptpgw.command.output import Column, Listing, Output, duration, find, shown
+from pptpgw.command.output import Column, Listing, Output, counted, duration, find, shown
 from pptpgw.command.parsing import Group, command, refuse
-from pptpgw.command.remote import NotDone, RunningGateway, Session, connected
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import NotDone, RunningGateway, Session
 
 show = Group(
     "show",
@@ -91,7 +92,7 @@ def _field(name: str) -> Callable[[Session], Any]:
 COLUMNS: tuple[Column[Session], ...] = (
     _column("netns", _nothing),
     _column("vrf", _nothing),
-    _column("ifname", _nothing, usual=True),
+    _column("ifname", lambda one: one["interface"] or f"ppp{one['number']}", usual=True),
     _column("username", _field("user"), usual=True),
     _column("calling-sid", _field("caller"), usual=True),
     _column("ip", _nth("ipv4", 0), usual=True),
@@ -139,7 +140,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def printTable(listing: Listing[Session], found: Sequence[Session]) -> None:
     """
-    Print sessions in accel-ppp's table, or as JSON.
+    Print the sessions of C{found} that C{listing} selects in accel-ppp's table; with C{--json} as
+    every listing.
     """
     if listing.asJSON:
         listing.list(found, "")
@@ -153,8 +155,9 @@ def printTable(listing: Listing[Session], found: Sequence[Session]) -> None:
     "sessions",
     "List the sessions of the running gateway in accel-ppp's way.",
     "WORDS are [COLUMNS] [order COLUMN] [match COLUMN REGEX], as those of accel-cmd show sessions. "
-    f"The columns are {', '.join(one.name for one in COLUMNS)}. netns, vrf, ifname, service-name "
-    "and inbound-if are empty. pptpgw sessions has more.",
+    f"The columns are {', '.join(one.name for one in COLUMNS)}. netns, vrf, service-name and "
+    "inbound-if are empty. ifname is the interface of the session or, if it has none for "
+    "itself, ppp and its number, RADIUS's NAS-Port. pptpgw sessions has more.",
 )
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @said
@@ -162,6 +165,8 @@ def printTable(listing: Listing[Session], found: Sequence[Session]) -> None:
 async def sessions(gateway: RunningGateway, output: Output, words: Sequence[str]) -> None:
     """
     C{pptpgw show sessions}: list the sessions in accel-ppp's way.
+
+    @raise click.UsageError: C{words} aren't those of accel-cmd, or name no column.
     """
     rest = list(words)
     chosen = rest.pop(0) if rest and rest[0] not in ("order", "match") else None
@@ -191,20 +196,23 @@ _USAGE = "username NAME|ip ADDRESS|sid ID|csid ADDRESS|if NAME|match COLUMN REGE
     "terminate",
     "End sessions in accel-ppp's way.",
     f"WORDS are {_USAGE}. Both soft and hard let the protocols say goodbye, for a second at most. "
-    "No session has an interface of its own, so that if ends none. pptpgw disconnect has more.",
+    "if takes the ifname of pptpgw show sessions, such as ppp7. pptpgw disconnect has more.",
 )
 @click.argument("words", nargs=-1, metavar="WORDS...")
 @said
 @connected
 async def terminate(gateway: RunningGateway, output: Output, words: Sequence[str]) -> None:
     """
-    C{pptpgw terminate}: end sessions in accel-ppp's way.
+    C{pptpgw terminate}: end sessions in accel-ppp's way. That there is none to end is no error.
+
+    @raise click.UsageError: C{words} choose no sessions.
     """
     chooses = _choice(words)
     ended: list[str] = []
     for one in filter(chooses, await gateway.list("/sessions")):
         ended += await _end(gateway, one["session_id"])
-    output.say("\n".join([f"{len(ended)} sessions are ended.", *ended]), session_ids=ended)
+    words = f"{counted(len(ended), 'session is', 'sessions are')} ended."
+    output.say("\n".join([words, *ended]), session_ids=ended)
 
 
 def _choice(words: Sequence[str]) -> Callable[[Session], bool]:

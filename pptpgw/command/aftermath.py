@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pptpgw.command.options import Accounts
+from pptpgw.command.output import counted
 from pptpgw.command.status import Unreachable
 from pptpgw.error import PPTPGWError
 from pptpgw.sessions.profile import Profile
@@ -22,7 +23,9 @@ from pptpgw.sessions.profile import Profile
 if TYPE_CHECKING:
     from pptpgw.command.remote import RunningGateway
 
-NOW = click.option("--now", is_flag=True, help="End the user's sessions, too, if there are any.")
+NOW = click.option(
+    "--now", is_flag=True, help="End the user's sessions and calls, too, if there are any."
+)
 NOW_CHANGES = click.option(
     "--now",
     is_flag=True,
@@ -49,42 +52,56 @@ class Aftermath:
     What becomes of the sessions of a user.
 
     @ivar sessions: their identifiers; None if it isn't known whether there are any.
-    @ivar what: what becomes of them, in words.
+    @ivar what: what becomes of it, in words, if there is one session.
+    @ivar allWhat: what becomes of them, if there are several.
+    @ivar setups: how many calls that were being set up are ended.
     @ivar fault: why nothing could be done about them, though it was asked for.
     """
 
     sessions: list[str] | None
     what: str = ""
+    allWhat: str = ""
+    setups: int = 0
     fault: Unreachable | None = None
 
     @property
     def words(self) -> str:
         """
-        A sentence for people; empty if there are no sessions.
+        Sentences for people; empty if there are no sessions and calls.
         """
-        return f"{len(self.sessions)} sessions {self.what}." if self.sessions else ""
+        words = []
+        if self.sessions:
+            one, many = f"session {self.what}.", f"sessions {self.allWhat}."
+            words.append(counted(len(self.sessions), one, many))
+        if self.setups:
+            one, many = "call that was being set up is", "calls that were being set up are"
+            words.append(f"{counted(self.setups, one, many)} ended.")
+        return " ".join(words)
 
 
 async def ended(accounts: Accounts, name: str, now: bool) -> Aftermath:
     """
-    Find the sessions of the user C{name}, and end them if C{now} says so.
+    Find the sessions of the user C{name}. If C{now} says so, end them, and the calls that are being
+    set up.
     """
     try:
         gateway, sessions = await _find(accounts, name)
     except PPTPGWError as error:
         return _unknown(error, now)
     if not now:
-        return Aftermath(sessions, "go on; --now ends them")
+        return Aftermath(sessions, "goes on; --now ends it", "go on; --now ends them")
+    setups = await gateway.endSetups(name)
     for identifier in sessions:
         await _ask(gateway, "DELETE", identifier)
-    return Aftermath(sessions, "are ended")
+    return Aftermath(sessions, "is ended", "are ended", len(setups))
 
 
 async def changed(
     accounts: Accounts, name: str, now: bool, options: set[str], profile: Profile
 ) -> Aftermath:
     """
-    Find the sessions of the user C{name}, and change them if C{now} says so.
+    Find the sessions of the user C{name}. If C{now} says so, change them, and end the calls that
+    are being set up, which may have been judged before the change.
 
     @param options: the attributes that have changed; those that a session can't change are left.
     @param profile: what the account allows now.
@@ -94,11 +111,14 @@ async def changed(
     except PPTPGWError as error:
         return _unknown(error, now)
     if not now:
-        return Aftermath(sessions, "go on as they are; --now changes them")
+        words = "goes on as it is; --now changes it", "go on as they are; --now changes them"
+        return Aftermath(sessions, *words)
+    setups = await gateway.endSetups(name)
     body = {field: value(profile) for option, (field, value) in _LIVE.items() if option in options}
     for identifier in sessions if body else ():
         await _ask(gateway, "PATCH", identifier, body)
-    return Aftermath(sessions, "are changed" if body else "can't be changed by this")
+    words = ("is changed", "are changed") if body else ("can't be changed by this",) * 2
+    return Aftermath(sessions, *words, len(setups))
 
 
 async def _ask(
@@ -131,7 +151,7 @@ async def _find(accounts: Accounts, name: str) -> tuple[RunningGateway, list[str
     @raise PPTPGWError: the gateway can't be asked.
     """
     # Commands that only read accounts start sooner without this module.
-    from pptpgw.command.remote import RunningGateway
+    from pptpgw.command.reach import Reach
 
-    gateway = RunningGateway(accounts.reactor, *accounts.management)
+    gateway = Reach().gateway(accounts.reactor, *accounts.management)
     return gateway, [one["session_id"] for one in await gateway.sessionsOf(name)]

@@ -9,9 +9,11 @@ from typing import Any
 
 from pptpgw.command.completion import userNames
 from pptpgw.command.options import listed, said
-from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, Output, moment, shown
 from pptpgw.command.parsing import command, one
-from pptpgw.command.remote import RunningGateway, connected, dated, quoted
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import RunningGateway, dated, quoted
+from pptpgw.timing.stamp import stamp
 
 Attempt = Mapping[str, Any]
 """
@@ -31,7 +33,8 @@ An attempt to call, as the management interface describes it.
 @connected
 async def why(gateway: RunningGateway, output: Output, user: str) -> None:
     """
-    C{pptpgw why USER}: say why the user can't call.
+    C{pptpgw why USER}: say why the user can't call. A name that nobody has is no error: it is what
+    is found.
     """
     answer = await gateway.ask("GET", f"/why/{quoted(user)}")
     findings, last = answer["findings"], answer["last"]
@@ -99,7 +102,7 @@ The columns of C{pptpgw attempts}.
 @connected
 async def attempts(gateway: RunningGateway, listing: Listing[Attempt]) -> None:
     """
-    C{pptpgw attempts}: list the attempts.
+    C{pptpgw attempts}: list the calls that the gateway remembers, by default the newest first.
     """
     found = await gateway.list("/attempts", {"sort": "-started"})
     listing.list(found, "No calls are remembered.")

@@ -29,6 +29,8 @@ from pptpgw.store import sqlite
 async def backup(accounts: Accounts, output: Output, copy: str, force: bool) -> None:
     """
     C{pptpgw backup COPY}: copy the store's SQLite file while it is in use.
+
+    @raise ConfigurationError: the store isn't an SQLite file.
     """
     scheme, _, path = accounts.url().partition(":")
     if scheme != "sqlite":

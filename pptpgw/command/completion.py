@@ -72,7 +72,7 @@ operatorNames = partial(_names, "operators")
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 async def completion(reactor: Any, shell: str) -> None:
     """
-    C{pptpgw completion SHELL}: print the script for a shell.
+    C{pptpgw completion SHELL}: print the script for a shell. The shell itself isn't run.
     """
     made = get_completion_class(shell)
     assert made is not None

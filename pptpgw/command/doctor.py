@@ -16,7 +16,7 @@ from pptpgw.command.hostchecks import HostFinding, Level, examine, fault, ok, wa
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command
-from pptpgw.command.remote import RunningGateway
+from pptpgw.command.reach import Reach
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.error import PPTPGWError
@@ -38,7 +38,9 @@ from pptpgw.store.schema import STEPS, version
 @said
 async def doctor(reactor: Any, output: Output, config: str | None) -> int:
     """
-    C{pptpgw doctor}: examine everything.
+    C{pptpgw doctor}: examine the machine, and the servers that the configuration names.
+
+    @return: the exit status, 1 if there are faults; warnings alone are 0.
     """
     configuration = Configuration() if config is None else load(config)
     source = config or "the default configuration"
@@ -102,13 +104,12 @@ class Doctor:
 
         @return: whether it runs, and what is found.
         """
-        endpoints = self._configuration.management.endpoints
-        if not endpoints:
+        section = self._configuration.management
+        if not section.endpoints:
             return False, [ok("gateway", "[management] endpoints is empty: it can't be asked")]
         try:
-            status = await RunningGateway(self._reactor, endpoints, self._source).ask(
-                "GET", "/status"
-            )
+            gateway = Reach().gateway(self._reactor, section, self._source)
+            status = await gateway.ask("GET", "/status")
         except PPTPGWError as error:
             return False, [
                 warning(

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from pptpgw.command.formats import chapsecrets, jsonlines
 from pptpgw.command.options import FORCE, Accounts, said, stored
-from pptpgw.command.output import Output, shown
+from pptpgw.command.output import Output, counted, shown
 from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.config.secrecy import privately
@@ -20,6 +19,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.store.attribute import decode
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
+from pptpgw.userfiles import chapsecrets, jsonlines
 
 
 @command(
@@ -49,7 +49,10 @@ async def give(
     accounts: Accounts, output: Output, file: str | None, kind: str, secrets: bool, force: bool
 ) -> int:
     """
-    C{pptpgw export [FILE]}: write the users to a file.
+    C{pptpgw export [FILE]}: write the users to a file, or to standard output.
+
+    @return: the exit status, 1 if users are left out.
+    @raise ConfigurationError: the file can't be written, or is there and C{force} is false.
     """
     if kind == "chap-secrets" and not secrets:
         refuse("--format chap-secrets: such a file has the passwords; --secrets permits that")
@@ -67,7 +70,7 @@ async def give(
         _write(Path(str(file)), content, force)
         written = len(every) - len(left)
         output.say(
-            f"{written} users are written to {file}, {len(left)} left out.",
+            f"{counted(written, 'user is', 'users are')} written to {file}, {len(left)} left out.",
             file=file,
             users=written,
             left_out=_names(left),
@@ -81,7 +84,11 @@ def _names(accounts: Sequence[Account]) -> list[str]:
 
 def _line(store: IStore, account: Account, kind: str, secrets: bool) -> bytes | None:
     """
-    Return the line of a user; None if the format can't have it.
+    Return the line of a user, with its end.
+
+    @param kind: C{json} or C{chap-secrets}.
+    @return: None for a user that chap-secrets can't have: it is disabled, or its password can't be
+        had back.
     """
     password: bytes | None = None
     if secrets and account.sealed:

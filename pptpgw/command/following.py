@@ -19,10 +19,11 @@ import click
 
 from pptpgw.command.completion import userNames
 from pptpgw.command.options import FORCE, said
-from pptpgw.command.output import Output, duration, moment, shown
-from pptpgw.command.parsing import command, one
+from pptpgw.command.output import Output, counted, duration, moment, shown
+from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.quantity import DURATION, SIZE, octets, seconds
-from pptpgw.command.remote import GONE, NotDone, RunningGateway, connected, dated, quoted
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import GONE, NotDone, RunningGateway, dated, quoted
 from pptpgw.command.status import Unreachable
 from pptpgw.command.streaming import BlockDecoder, EventDecoder
 from pptpgw.error import ConfigurationError
@@ -106,7 +107,8 @@ def _reloaded(event: Event) -> str:
     if event["error"]:
         return f"the configuration can't be read again: {shown(event['error'])}"
     kept = f"; a restart is needed for {', '.join(event['kept'])}" if event["kept"] else ""
-    return f"the configuration is read again: {len(event['applied'])} keys have changed{kept}"
+    changed = counted(len(event["applied"]), "key has changed", "keys have changed")
+    return f"the configuration is read again: {changed}{kept}"
 
 
 def _drained(event: Event) -> str:
@@ -127,7 +129,7 @@ _WORDS: Mapping[str, Callable[[Event], str]] = {
     "caller-refused": _refused,
     "lockout-began": lambda one: (
         f"{one['of']} {shown(one['subject'])} is locked out until {moment(one['until'])}, after "
-        f"{one['failures']} failures"
+        f"{counted(one['failures'], 'failure', 'failures')}"
     ),
     "radius-server-changed": lambda one: (
         f"RADIUS server {shown(one['server'])} "
@@ -152,7 +154,7 @@ def _gap(event: Event) -> str:
 
 def _eventLine(event: Event) -> str:
     """
-    Return an event as a line for people.
+    Return an event as a line for people, without control characters, with the time of day in UTC.
     """
     if event["kind"] == "gap":
         return _gap(event)
@@ -184,13 +186,15 @@ async def monitor(
     gateway: RunningGateway, output: Output, kind: str | None, user: str | None, last: int
 ) -> None:
     """
-    C{pptpgw monitor}: print events.
+    C{pptpgw monitor}: print events until interrupted.
+
+    @raise Unreachable: the gateway stopped, or couldn't be reached.
     """
     query: dict[str, object] = {"last": last}
     query |= {name: text for name, text in (("kind", kind), ("user", user)) if text is not None}
     events = EventDecoder(_printEvent(output, _eventLine))
     await gateway.stream("/events", query, events.add, SILENCE)
-    raise Unreachable(f"{GONE}: {gateway.place}")
+    raise Unreachable(f"{GONE}: {gateway.place.text}")
 
 
 async def _target(gateway: RunningGateway, name: str) -> tuple[str, str]:
@@ -228,7 +232,9 @@ def _traceLine(event: Event) -> str:
 @connected
 async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: str) -> None:
     """
-    C{pptpgw trace CALLER}: print what a caller negotiates.
+    C{pptpgw trace CALLER}: print what a caller negotiates, for as long as C{lasting} says.
+
+    @raise Unreachable: the gateway stopped before, or couldn't be reached.
     """
     limit = seconds(lasting)
     kind, value = await _target(gateway, caller)
@@ -236,7 +242,7 @@ async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: s
     events = EventDecoder(_printEvent(output, _traceLine))
     await gateway.stream("/trace", {kind: value, "for": limit}, events.add, SILENCE)
     if gateway.reactor.seconds() - began < limit - _TOLERANCE:
-        raise Unreachable(f"{GONE}: {gateway.place}")
+        raise Unreachable(f"{GONE}: {gateway.place.text}")
 
 
 @command(
@@ -257,14 +263,26 @@ async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: s
     help=f"End when the file is this large: {SIZE}.",
 )
 @FORCE
+@said
 @connected
 async def capture(
-    gateway: RunningGateway, caller: str, file: str, lasting: str, size: str, force: bool
+    gateway: RunningGateway,
+    output: Output,
+    caller: str,
+    file: str,
+    lasting: str,
+    size: str,
+    force: bool,
 ) -> None:
     """
     C{pptpgw capture CALLER FILE}: write the packets of a call to a file.
+
+    @raise Unreachable: the gateway stopped before the end, or couldn't be reached.
+    @raise ConfigurationError: no call came within C{lasting}.
     """
     limit, most = seconds(lasting), octets(size)
+    if output.asJSON and file == "-":
+        refuse("the packets and --json can't both be on standard output: name a FILE")
     kind, value = await _target(gateway, caller)
     written = GrowingFile(file, force)
     blocks = BlockDecoder(written.write)
@@ -279,9 +297,12 @@ async def capture(
         await gateway.stream(path, query, blocks.add)
     finally:
         # After Ctrl-C too.
-        print(f"{written.size} octets are captured.", file=sys.stderr)
+        if output.asJSON:
+            output.say("", file=file, octets=written.size)
+        else:
+            print(f"{written.size} octets are captured.", file=sys.stderr)
     if blocks.last == _STATISTICS:
         return
     if gateway.reactor.seconds() - began < limit - _TOLERANCE:
-        raise Unreachable(f"{GONE}: {gateway.place}")
+        raise Unreachable(f"{GONE}: {gateway.place.text}")
     raise ConfigurationError(f"there was no call of {shown(caller)}")

@@ -25,6 +25,8 @@ from pptpgw.command.parsing import ForegroundCommand, command, refuse
 def run(words: Sequence[str]) -> None:
     """
     C{pptpgw run}: run the gateway until it is stopped.
+
+    @raise click.UsageError: no checker is named, or an option of C{twistd pptpgw} is wrong.
     """
     # twistd would end with its own help, which is none for this command line.
     options = GatewayOptions()

@@ -15,6 +15,7 @@ from pptpgw.command.output import shown
 from pptpgw.command.ruleset import GRE, Fate, control, fate
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.secrecy import exposure
+from pptpgw.datapath.choice import KERNEL, foreseen
 from pptpgw.ports.capabilities import NET_ADMIN, NET_RAW
 from pptpgw.ports.host import Host
 from pptpgw.ports.listening import wordsOf
@@ -35,7 +36,7 @@ _GRANT = (
 
 class Level(Enum):
     """
-    How bad a finding is.
+    How bad a finding is. A C{FAULT} keeps callers out; a C{WARNING} may do so, or isn't sure.
     """
 
     OK = "ok"
@@ -61,7 +62,7 @@ class HostFinding:
 
 def ok(subject: str, text: str) -> HostFinding:
     """
-    Return a finding that is well.
+    Return a finding for which nothing must be done.
     """
     return HostFinding(Level.OK, subject, text)
 
@@ -92,6 +93,7 @@ def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Ho
         yield from _port(host, configuration, runs)
         yield from _firewall(host, configuration)
         yield from _modules(host)
+        yield from _dataPath(host, configuration, runs)
     yield from _forwarding(host, configuration)
     yield from _reversePath(host)
     yield from _clocks(host)
@@ -211,16 +213,25 @@ def _modules(host: Host) -> Iterator[HostFinding]:
             "it may change the call ids of calls that end here, if a rule assigns it",
             "modprobe -r nf_nat_pptp nf_conntrack_pptp, unless this machine forwards others' PPTP",
         ),
-        "pptp": (
-            "the kernel's own PPTP is there for another program (accel-ppp, for example)",
-            "modprobe -r pptp, if no other program serves PPTP here",
-        ),
     }
     for name in bad.keys() & loaded:
         text, advice = bad[name]
         yield warning("kernel modules", f"{name} is loaded: {text}", advice)
     if not bad.keys() & loaded:
-        yield ok("kernel modules", "none that gets in the way; ppp_mppe and the like aren't needed")
+        yield ok("kernel modules", "none that gets in the way")
+
+
+def _dataPath(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
+    if runs and not host.capabilities() >> NET_ADMIN & 1:
+        yield ok("data path", "without CAP_NET_ADMIN it can't be told; the gateway's log says it")
+        return
+    path = foreseen(configuration, host)
+    _, _, why = path.partition(": ")
+    if why and configuration.datapath.path == KERNEL:
+        advice = 'set [datapath] path = "auto", or mend that'
+        yield fault("data path", f"the kernel can't carry packets: {why}", advice)
+    else:
+        yield ok("data path", f"packets pass by {path}")
 
 
 def _forwarding(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
@@ -349,7 +360,10 @@ def _disks(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
             continue
         free, total = found
         text = f"{free // _MEBIBYTE} MiB of {total // _MEBIBYTE} MiB are free for {path}"
-        if free < _TOO_LITTLE:
+        if host.isReadOnly(path):
+            advice = "mount it for writing, or records and accounts are lost"
+            yield fault("disk", f"the disk of {path} is mounted read-only", advice)
+        elif free < _TOO_LITTLE:
             yield fault("disk", text, "make room, or records and accounts are lost")
         elif free < _LITTLE:
             yield warning("disk", text, "make room")

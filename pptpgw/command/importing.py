@@ -7,25 +7,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pptpgw.command.formats.entry import Entry, EntryFault, EntrySource
-from pptpgw.command.formats.format import FORMATS, detect
 from pptpgw.command.options import Accounts, said, stored
-from pptpgw.command.output import Output, shown
+from pptpgw.command.output import Output, counted, shown
 from pptpgw.command.parsing import command, one
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.terminal import onInterrupt
-from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.profilecheck import checkProfile
-from pptpgw.store.attribute import profileOf
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Draft
-from pptpgw.store.user import LONGEST_NAME, possible
+from pptpgw.userfiles.entry import Entry, EntryFault, EntrySource
+from pptpgw.userfiles.format import FORMATS, detect
+from pptpgw.userfiles.intake import Intake, draftOf
 
 MANY = 1000
 """
@@ -74,7 +73,11 @@ async def take(
     dry_run: bool,
 ) -> int:
     """
-    C{pptpgw import FILE}: take the users of a file.
+    C{pptpgw import FILE}: take the users of a file. All that can be taken are added in one
+    transaction.
+
+    @return: the exit status, 1 if users are left out.
+    @raise ConfigurationError: the file has a user that can't be taken, and C{skip_errors} is false.
     """
     content = _content(file)
     kind = detect(content) if chosen == "auto" else chosen
@@ -88,10 +91,12 @@ async def take(
         words = f"{file} has no users as {FORMATS[kind].words}; --format names another format"
         print(words, file=sys.stderr)
     existing, profiles = await _known(accounts)
+    check = partial(checkProfile, accounts.configuration)
+    intake = Intake(existing, profiles, check, update)
     with _progress("judging", len(found)) as advance:
         judged = []
         for each in found:
-            judged.append(_judged(accounts, each, existing, profiles, update))
+            judged.append(intake.judged(each))
             advance()
     entries = [each for each in judged if isinstance(each, Entry)]
     faults = [each for each in judged if isinstance(each, EntryFault)]
@@ -99,7 +104,7 @@ async def take(
         for note in each.notes:
             print(f"{_where(each)}: {note}", file=sys.stderr)
     for fault in faults:
-        print(f"{_where(fault)} is left out: {fault.why}", file=sys.stderr)
+        print(f"{_where(fault)} is left out: {shown(fault.why)}", file=sys.stderr)
     status = FAILED if faults else DONE
     if dry_run:
         _foretell(output, entries, faults, existing, skip_errors)
@@ -114,7 +119,7 @@ async def take(
         added, changed = await store.takeAccounts(drafts, update)
     changes = f", {changed} changed" if update else ""
     output.say(
-        f"{added} users are added{changes}, {len(faults)} left out.",
+        f"{counted(added, 'user is', 'users are')} added{changes}, {len(faults)} left out.",
         added=added,
         changed=changed,
         left_out=[_fault(one) for one in faults],
@@ -144,33 +149,6 @@ async def _known(accounts: Accounts) -> tuple[set[str], set[str]]:
         return users, {profile.name for profile in await store.profiles()}
 
 
-def _judged(
-    accounts: Accounts,
-    found: Entry | EntryFault,
-    existing: set[str],
-    profiles: set[str],
-    update: bool,
-) -> Entry | EntryFault:
-    """
-    Return C{found}, or the fault for which it can't be taken.
-    """
-    if isinstance(found, EntryFault):
-        return found
-    why = ""
-    if not possible(found.name):
-        why = f"a name has 1 to {LONGEST_NAME} characters, none of them NUL"
-    elif found.name in existing and not update:
-        why = f"there is a user {shown(found.name)} already"
-    elif found.shared and found.shared not in profiles:
-        why = f"there is no profile {shown(found.shared)}; pptpgw profile add makes one"
-    elif found.attributes:
-        try:
-            checkProfile(accounts.configuration, profileOf(found.name, found.attributes))
-        except ConfigurationError as error:
-            why = str(error)
-    return EntryFault(found.line, found.name, why) if why else found
-
-
 def _where(found: Entry | EntryFault) -> str:
     return f"line {found.line}{': ' + shown(found.name) if found.name else ''}"
 
@@ -187,14 +165,17 @@ def _foretell(
     skipErrors: bool,
 ) -> None:
     """
-    Print what would happen to each user.
+    Print what would happen to each user; nothing is changed.
     """
     none = bool(faults) and not skipErrors
     added = [one.name for one in entries if one.name not in existing]
     changed = [one.name for one in entries if one.name in existing]
     lines = [f"{shown(name)} would be added" for name in added]
     lines += [f"{shown(name)} would be changed" for name in changed]
-    total = f"{len(added)} users would be added, {len(changed)} changed, {len(faults)} left out"
+    total = (
+        f"{counted(len(added), 'user', 'users')} would be added, {len(changed)} changed, "
+        f"{len(faults)} left out"
+    )
     unless = ", but without --skip-errors nothing is imported" if none else ""
     output.say(
         "\n".join([*lines, f"{total}{unless}."]),
@@ -207,19 +188,7 @@ def _foretell(
 def _drafts(store: IStore, entries: Sequence[Entry], recoverable: bool) -> Iterator[Draft]:
     with _progress("hashing", len(entries)) as advance:
         for each in entries:
-            password = each.password
-            sealed = ""
-            if recoverable and password is not None:
-                sealed = store.vault.seal(each.name, password)
-            yield Draft(
-                each.name,
-                each.ntHash if password is None else ntPasswordHash(password),
-                sealed,
-                each.attributes,
-                each.shared,
-                each.disabled,
-                each.expires,
-            )
+            yield draftOf(each, store.vault if recoverable else None)
             advance()
 
 

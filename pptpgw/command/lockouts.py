@@ -12,11 +12,13 @@ from typing import Any
 import click
 
 from pptpgw.command.options import Accounts, listed, said, stored
-from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, Output, counted, moment, shown
 from pptpgw.command.parsing import Group, command, refuse
-from pptpgw.command.remote import NotDone, RunningGateway, connected, quoted
+from pptpgw.command.reach import Reach, connected, reached
+from pptpgw.command.remote import NotDone, RunningGateway, quoted
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.sessions.username import folded
+from pptpgw.timing.stamp import stamp
 
 _HERE = "pptpgw.command.lockouts"
 
@@ -59,22 +61,45 @@ The columns of C{pptpgw lockouts}.
     "List who is locked out for wrong passwords, and until when.",
     "The running gateway is asked. It also tells of lockouts that it doesn't enforce: those in the "
     "store from before a restart, and of other gateways. If it can't be asked, or --store is "
-    "given, those in the store are listed, and it isn't known whether they are enforced.",
+    "given, those in the store are listed, and it isn't known whether they are enforced. With "
+    "--gateway the store isn't asked.",
 )
 @listed(COLUMNS)
+@reached
 @stored
-async def every(accounts: Accounts, listing: Listing[Lockout]) -> None:
+async def every(accounts: Accounts, listing: Listing[Lockout], reach: Reach) -> None:
     """
     C{pptpgw lockouts}: list the users and addresses that are locked out after failed attempts.
     """
+    listing.list(await _known(accounts, reach), "Nobody is locked out.")
+
+
+async def lockoutOf(accounts: Accounts, name: str) -> Lockout | None:
+    """
+    Return the lockout of a user; None if there is none, or none can be known.
+    """
     try:
-        found = await _current(accounts)
+        found = await _known(accounts, Reach())
     except PPTPGWError:
-        found = await _stored(accounts)
-    listing.list(found, "Nobody is locked out.")
+        return None
+    subject = _folded(name)
+    return next((one for one in found if (one["kind"], one["subject"]) == ("user", subject)), None)
 
 
-async def _current(accounts: Accounts) -> Sequence[Lockout]:
+def _folded(name: str) -> str:
+    return folded(name.encode("utf-8", "surrogateescape"), True)
+
+
+async def _known(accounts: Accounts, reach: Reach) -> Sequence[Lockout]:
+    try:
+        return await _current(accounts, reach)
+    except PPTPGWError:
+        if reach.url is not None and accounts.location is None:
+            raise
+        return await _stored(accounts)
+
+
+async def _current(accounts: Accounts, reach: Reach) -> Sequence[Lockout]:
     """
     Return the lockouts that the running gateway knows.
 
@@ -82,7 +107,7 @@ async def _current(accounts: Accounts) -> Sequence[Lockout]:
     """
     if accounts.location is not None:
         raise ConfigurationError("a store is named")
-    return await RunningGateway(accounts.reactor, *accounts.management).list("/lockouts")
+    return await reach.gateway(accounts.reactor, *accounts.management).list("/lockouts")
 
 
 async def _stored(accounts: Accounts) -> Sequence[Lockout]:
@@ -114,7 +139,9 @@ async def clear(
     gateway: RunningGateway, output: Output, words: Sequence[str], everyone: bool
 ) -> None:
     """
-    C{pptpgw lockouts clear}: clear lockouts.
+    C{pptpgw lockouts clear}: clear lockouts of the running gateway.
+
+    @raise ConfigurationError: who is named isn't locked out.
     """
     if everyone == bool(words) or len(words) > 2:
         refuse("name one [KIND] SUBJECT, or --all")
@@ -126,7 +153,7 @@ async def clear(
         if not set(kinds) <= set(KINDS):
             refuse(f"KIND is {' or '.join(KINDS)}, not {kinds[0]}")
         cleared = await _clear(gateway, kinds or KINDS, subject)
-    lines = [f"{len(cleared)} lockouts are cleared."]
+    lines = [f"{counted(len(cleared), 'lockout is', 'lockouts are')} cleared."]
     lines += [f"{one['kind']} {shown(one['subject'])}" for one in cleared]
     output.say("\n".join(lines), subjects=cleared)
 
@@ -137,7 +164,7 @@ async def _clear(gateway: RunningGateway, kinds: Sequence[str], subject: str) ->
 
     @raise ConfigurationError: there is none.
     """
-    names = {"source": subject, "user": folded(subject.encode("utf-8", "surrogateescape"), True)}
+    names = {"source": subject, "user": _folded(subject)}
     cleared: list[Any] = []
     for kind in kinds:
         try:

@@ -16,7 +16,8 @@ from pptpgw import __version__
 from pptpgw.command.parsing import Group, Work
 from pptpgw.command.status import DONE, FAILED, USAGE, statusOf
 from pptpgw.error import PPTPGWError
-from pptpgw.ports.terminal import endWithReader, leaveForbiddenFolder, onInterrupt, outliveReader
+from pptpgw.ports.loading import loading
+from pptpgw.ports.terminal import endWithReader, leaveForbiddenFolder, onInterrupt
 
 _FOLDER = "pptpgw.command"
 
@@ -34,7 +35,7 @@ commands = Group(
         ),
         "operator": (
             f"{_FOLDER}.operator:group",
-            "Operators of the management interface: add, set, list, remove, token.",
+            "Operators who log in: add, set, list, disable, enable, remove, token.",
         ),
         "lockouts": (
             f"{_FOLDER}.lockouts:group",
@@ -129,7 +130,7 @@ def parse(words: Sequence[str]) -> Work | int:
 
 async def perform(reactor: Any, work: Work) -> int:
     """
-    Do the work, and return the exit status.
+    Do the work, and return the exit status. Errors that are told to people go to standard error.
     """
     try:
         return await work.perform(reactor)
@@ -139,7 +140,8 @@ async def perform(reactor: Any, work: Work) -> int:
 
 def told(error: click.ClickException | PPTPGWError) -> int:
     """
-    Print an error, and return the exit status that it means.
+    Print an error to standard error, and return the exit status that it means: see
+    L{pptpgw.command.status}.
     """
     if isinstance(error, click.ClickException):
         print(f"pptpgw: {error.format_message()}", file=sys.stderr)
@@ -150,7 +152,8 @@ def told(error: click.ClickException | PPTPGWError) -> int:
 
 async def run(reactor: Any, words: Sequence[str]) -> int:
     """
-    Run the command that C{words} name, and return the exit status.
+    Run the command that C{words} name, without C{pptpgw}, on a reactor that runs, and return the
+    exit status.
     """
     work = parse(words)
     return work if isinstance(work, int) else await perform(reactor, work)
@@ -158,18 +161,21 @@ async def run(reactor: Any, words: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """
-    The entry point: run the command line of this process, and exit.
+    Run the command line of this process, and exit.
+
+    @raise KeyboardInterrupt: Ctrl-C was typed before the reactor runs.
     """
     endWithReader()
     leaveForbiddenFolder()
     try:
-        work = parse(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
+        with loading():
+            work = parse(sys.argv[1:])
+    except click.Abort as interrupted:
+        # What click makes of an interrupt while it parses, which imports the command's module.
+        raise KeyboardInterrupt from interrupted
     if isinstance(work, int):
         sys.exit(work)
     if work.runsReactor:
-        outliveReader()
         sys.exit(_alone(work))
     sys.exit(_runReactor(work))
 
@@ -186,7 +192,8 @@ def _alone(work: Work) -> int:
 
 def _runReactor(work: Work) -> Any:
     """
-    Run the reactor until the work is done, and return the exit status.
+    Run the reactor until the work is done or a signal comes, and return the exit status. An
+    exception that isn't told to people is printed with its traceback, and is 1.
     """
     from twisted.internet import reactor as running
 

@@ -1,7 +1,8 @@
 """
 The manual pages of C{pptpgw}, one for each command, made of the words of its C{--help}.
 
-C{python -m pptpgw.command.manual FOLDER} writes them.
+C{python -m pptpgw.command.manual FOLDER} writes them. Those in C{docs/man} are installed: a wheel
+is built without what the commands import.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SECTION = 1
 
 def pages() -> Iterator[tuple[str, str]]:
     """
-    Return the name of each page's file, and its text.
+    Iterate over the pages: the name of the file, such as C{pptpgw-user.1}, and its text in roff.
     """
     context = click.Context(commands, info_name="pptpgw", **commands.context_settings)
     yield from _pages(commands, context)
@@ -64,7 +65,8 @@ def _page(
     yield ".SH OPTIONS"
     for parameter in one.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        # Some versions of click have records of arguments, without a text: the synopsis has those.
+        if record is not None and record[1]:
             yield from _item(*record)
     yield ".SH EXIT STATUS"
     for status, words in WORDS.items():
@@ -109,10 +111,13 @@ def _text(text: str) -> str:
 
 def main(folder: str) -> None:
     """
-    Write all pages to a folder, which is made if it is missing.
+    Write all pages to a folder, which is made if it is missing. Pages of commands that are gone are
+    removed.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
+    for old in path.glob(f"*.{SECTION}"):
+        old.unlink()
     for name, text in pages():
         (path / name).write_text(text)
 

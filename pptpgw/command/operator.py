@@ -11,7 +11,7 @@ import click
 
 from pptpgw.command.completion import operatorNames
 from pptpgw.command.options import Accounts, listed, said, stored
-from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, Output, moment, shown
 from pptpgw.command.parsing import Group, command, exclusive, one, refuse
 from pptpgw.command.password import PasswordSource, passworded
 from pptpgw.command.quantity import seconds
@@ -21,16 +21,19 @@ from pptpgw.store.interface import IStore
 from pptpgw.store.operator import checkedName
 from pptpgw.store.password import hashPassword
 from pptpgw.store.record import OperatorAccount, OperatorToken
+from pptpgw.timing.stamp import stamp
 
 _HERE = "pptpgw.command.operator"
 
 group = Group(
     "operator",
-    "Operators of the management interface: add, set, list, remove, token.",
+    "Operators who log in: add, set, list, disable, enable, remove, token.",
     {
         "add": (f"{_HERE}:add", "Make an operator."),
         "set": (f"{_HERE}:change", "Change an operator's role or password."),
         "list": (f"{_HERE}:every", "List the operators."),
+        "disable": (f"{_HERE}:disable", "Refuse an operator from now on."),
+        "enable": (f"{_HERE}:enable", "Let a disabled operator log in again."),
         "remove": (f"{_HERE}:remove", "Remove an operator, with all tokens."),
         "token": (f"{_HERE}:tokens", "Tokens by which programs log in: add, list, remove."),
     },
@@ -88,7 +91,9 @@ async def add(
     no_password: bool,
 ) -> None:
     """
-    C{pptpgw operator add NAME}: make an operator.
+    C{pptpgw operator add NAME}: make an operator. The store is made if it is missing.
+
+    @raise Taken: there is one of this name.
     """
     exclusive(no_password=no_password, generate=source.generate, stdin=source.stdin)
     checkedName(name)
@@ -147,6 +152,7 @@ async def change(
 COLUMNS: tuple[Column[OperatorAccount], ...] = (
     Column("name", lambda one: one.name),
     Column("role", lambda one: one.role),
+    Column("disabled", lambda one: one.disabled, lambda one: "yes" if one.disabled else "no"),
     Column("password", lambda one: bool(one.password), lambda one: "yes" if one.password else "no"),
     Column("created", lambda one: stamp(one.created), lambda one: moment(one.created)),
     Column("changed", lambda one: stamp(one.changed), lambda one: moment(one.changed), usual=False),
@@ -168,13 +174,45 @@ async def every(accounts: Accounts, listing: Listing[OperatorAccount]) -> None:
     listing.list(found, "There are no operators; pptpgw operator add NAME makes one.")
 
 
+@command(
+    "disable",
+    "Refuse an operator from now on.",
+    "That holds for the password and for all tokens. The sessions of the console end.",
+)
+@_existing
+@said
+@stored
+async def disable(accounts: Accounts, output: Output, name: str) -> None:
+    """
+    C{pptpgw operator disable NAME}: refuse the operator from now on.
+    """
+    with accounts.store() as store:
+        await store.changeOperator(name, disabled=True)
+    _done(output, name, "disabled")
+
+
+@command("enable", "Let a disabled operator log in again.")
+@_existing
+@said
+@stored
+async def enable(accounts: Accounts, output: Output, name: str) -> None:
+    """
+    C{pptpgw operator enable NAME}: let a disabled operator log in again.
+    """
+    with accounts.store() as store:
+        await store.changeOperator(name, disabled=False)
+    _done(output, name, "enabled")
+
+
 @command("remove", "Remove an operator, with all tokens.", "The sessions of the console end.")
 @_existing
 @said
 @stored
 async def remove(accounts: Accounts, output: Output, name: str) -> None:
     """
-    C{pptpgw operator remove NAME}: remove an operator.
+    C{pptpgw operator remove NAME}: remove an operator, with all tokens.
+
+    @raise Unknown: there is none of this name.
     """
     with accounts.store() as store:
         await store.removeOperator(name)
@@ -191,7 +229,13 @@ async def addToken(
     accounts: Accounts, output: Output, name: str, token: str, lasts: str | None
 ) -> None:
     """
-    C{pptpgw operator token add NAME}: make a token.
+    C{pptpgw operator token add NAME}: make a token, and print it: the store has only its hash.
+
+    @param token: the name of the token.
+    @param lasts: how long it can be used, as L{pptpgw.command.quantity.seconds} reads it; None: for
+        ever.
+    @raise Taken: the operator has a token of this name.
+    @raise Unknown: there is no such operator.
     """
     expires = None if lasts is None else time() + seconds(lasts)
     with accounts.store() as store:
@@ -237,6 +281,8 @@ async def everyToken(accounts: Accounts, listing: Listing[OperatorToken], name: 
 async def removeToken(accounts: Accounts, output: Output, name: str, token: str) -> None:
     """
     C{pptpgw operator token remove NAME}: remove a token.
+
+    @raise Unknown: the operator, or the token, isn't there.
     """
     with accounts.store() as store:
         await store.removeToken(name, token)
@@ -261,7 +307,10 @@ async def _find(store: IStore, name: str) -> OperatorAccount:
 
 def _done(output: Output, name: str, what: str, password: str | None = None) -> None:
     """
-    Print what was done to an operator, and a password that was generated.
+    Print what was done to an operator.
+
+    @param what: the participle, such as C{added}.
+    @param password: the password that was generated; None if there is none to be told.
     """
     told = {} if password is None else {"password": password}
     text = f"Operator {shown(name)} is {what}."

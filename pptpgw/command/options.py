@@ -21,6 +21,7 @@ from pptpgw.store.interface import IStore
 
 if TYPE_CHECKING:
     from pptpgw.config.configuration import Configuration
+    from pptpgw.config.section import ManagementSection
 
 _JSON = click.option("--json", "asJSON", is_flag=True, help="Print JSON, for programs.")
 FORCE = click.option("--force", is_flag=True, help="Replace the file if it is there already.")
@@ -71,15 +72,15 @@ class Accounts:
         return found if self.location is None else self.location
 
     @property
-    def management(self) -> tuple[Sequence[str], str]:
+    def management(self) -> tuple[ManagementSection, str]:
         """
-        The endpoints of the gateway's management interface, and where they stand.
+        C{[management]} of the gateway's configuration, and where that stands.
         """
         if self.file is None:
             from pptpgw.config.section import ManagementSection
 
-            return ManagementSection().endpoints, "the default configuration"
-        return self.configuration.management.endpoints, self.file
+            return ManagementSection(), "the default configuration"
+        return self.configuration.management, self.file
 
     @contextmanager
     def store(self, create: bool = False, audit: bool = False) -> Iterator[IStore]:

@@ -1,8 +1,8 @@
 """
 What commands print: sentences and tables for people, JSON for programs.
 
-Tables have colours and the terminal's width if standard output is a terminal. Otherwise they are
-plain text in aligned columns, as C{awk} likes it.
+Tables have colours and the terminal's width if standard output is a terminal and they have at most
+L{MOST_COLOURED} rows. Otherwise they are plain text in aligned columns, as C{awk} likes it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ from typing import Any, Generic, TypeVar
 import click
 
 from pptpgw.command.parsing import meant
-from pptpgw.ports.terminal import endWithReader, outliveReader
 
 T = TypeVar("T")
+
+MOST_COLOURED = 1000
+"""
+The most rows of a table that get colours and the terminal's width, which takes about a millisecond
+a row.
+"""
 
 
 def shown(text: str) -> str:
@@ -32,25 +37,26 @@ def shown(text: str) -> str:
     return text if text.isprintable() and text == text.strip() else ascii(text)
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """
+    Return C{number} with the words that follow it: C{one} after 1, and C{many} after any other
+    number.
+    """
+    return f"{number} {one if number == 1 else many}"
+
+
 def moment(time: float) -> str:
     """
-    Return a time, in seconds since the epoch, as date and time in UTC.
+    Return a time, in seconds since the epoch, as date and time in UTC, to the minute:
+    C{2026-07-01 12:30 UTC}.
     """
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def stamp(time: float | None) -> str | None:
-    """
-    Return a time, in seconds since the epoch, as JSON has it: ISO 8601, in UTC. None stays None.
-    """
-    if time is None:
-        return None
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def duration(seconds: float) -> str:
     """
-    Return a number of seconds as C{hours:minutes:seconds}.
+    Return a number of seconds as C{hours:minutes:seconds}, rounded; less than 0 is 0. There may be
+    more than 24 hours.
     """
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -90,13 +96,13 @@ class Column(Generic[T]):
     @property
     def title(self) -> str:
         """
-        The heading in capitals.
+        The heading, or else the name with hyphens, in capitals.
         """
         return (self.heading or self.name.replace("_", "-")).upper()
 
     def text(self, row: T) -> str:
         """
-        Return what people see of a row.
+        Return what people see of a row, without control characters; C{-} if there is nothing.
         """
         return _text(self.value(row)) if self.cell is None else self.cell(row)
 
@@ -188,7 +194,8 @@ class Listing(Output, Generic[T]):
 
     def select(self, rows: Sequence[T]) -> Sequence[T]:
         """
-        Return the rows that match, in their order.
+        Return the rows that match every C{--match}, in the order of C{--sort}; without it they stay
+        in their order.
         """
         chosen = [
             row
@@ -204,7 +211,10 @@ class Listing(Output, Generic[T]):
         titles = [one.title for one in self.columns]
         cells = [[one.text(row) for one in self.columns] for row in rows]
         if sys.stdout.isatty():
-            _print(_coloured(self.columns, titles, cells))
+            isShort = len(cells) <= MOST_COLOURED
+            _print(
+                _coloured(self.columns, titles, cells) if isShort else _aligned([titles, *cells])
+            )
         else:
             print(_aligned([titles, *cells]))
 
@@ -264,15 +274,11 @@ def _coloured(
 
 def _print(text: str) -> None:
     """
-    Print text, by the pager of C{PAGER} if the terminal has fewer lines.
+    Print text. If both ends are a terminal that has fewer lines, it is shown by the pager of
+    C{PAGER}.
     """
     isLong = text.count("\n") + 2 > get_terminal_size().lines
     if isLong and sys.stdout.isatty() and sys.stdin.isatty():
-        # Whoever leaves the pager has seen enough, and ends nothing.
-        outliveReader()
-        try:
-            click.echo_via_pager(text + "\n")
-        finally:
-            endWithReader()
+        click.echo_via_pager(text + "\n")
     else:
         print(text)

@@ -62,7 +62,7 @@ class _Helped(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """
-        Write the exit statuses.
+        Write the exit statuses, which are the same for every command.
         """
         with formatter.section("Exit status"):
             formatter.write_dl(list(WORDS.items()))
@@ -80,7 +80,7 @@ class Command(_Helped):
 
     def invoke(self, context: click.Context) -> Work:
         """
-        Return the work.
+        Return the work, which is done later: parsing a command line does nothing.
         """
         assert self.callback is not None
         return Work(partial(self.callback, **context.params), self.runsReactor)
@@ -137,7 +137,7 @@ class Group(_Helped, click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """
-        Return the names of the commands.
+        Return the names of the commands, in the order in which C{--help} shows them.
         """
         return list(self.members)
 

@@ -103,12 +103,26 @@ def present(name: str, stdin: bool) -> bytes:
     @raise ConfigurationError: there is none, or it is empty.
     @raise SystemExit: SIGINT or SIGTERM came instead.
     """
+    if not stdin:
+        return typedOnce(name, ". --stdin reads it from standard input")
     with onInterrupt(sys.exit):
-        if stdin:
-            password = sys.stdin.buffer.readline().rstrip(b"\r\n")
-        else:
-            (typed,) = _asked(". --stdin reads it from standard input", f"Password of {name}: ")
-            password = typed.encode("utf-8", "surrogateescape")
+        return _some(sys.stdin.buffer.readline().rstrip(b"\r\n"))
+
+
+def typedOnce(name: str, otherwise: str) -> bytes:
+    """
+    Return the password of C{name}, as it is typed at the terminal.
+
+    @param otherwise: the end of the error if none is typed, which says what else there is.
+    @raise ConfigurationError: none is typed, or it is empty.
+    @raise SystemExit: SIGINT or SIGTERM came instead.
+    """
+    with onInterrupt(sys.exit):
+        (typed,) = _asked(otherwise, f"Password of {name}: ")
+    return _some(typed.encode("utf-8", "surrogateescape"))
+
+
+def _some(password: bytes) -> bytes:
     if not password:
         raise ConfigurationError("the password is empty")
     return password

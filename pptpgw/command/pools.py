@@ -12,7 +12,8 @@ import click
 from pptpgw.command.options import listed
 from pptpgw.command.output import Column, Listing
 from pptpgw.command.parsing import command
-from pptpgw.command.remote import RunningGateway, connected
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import RunningGateway
 
 Item = Mapping[str, Any]
 """
@@ -60,7 +61,8 @@ The columns of C{pptpgw pools --held}.
 @connected
 async def pools(gateway: RunningGateway, listing: Listing[Item], held: bool) -> None:
     """
-    C{pptpgw pools}: list the pools, or who has what of them.
+    C{pptpgw pools}: list the pools, or with C{--held} a row for each address, prefix and network
+    that somebody has.
     """
     if held:
         listing.list(await gateway.list("/addresses"), "Nobody has an address.")

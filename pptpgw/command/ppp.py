@@ -19,12 +19,13 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
 
+from pptpgw.auth.judging import settingsOf
 from pptpgw.clock import steady
 from pptpgw.command.gateway import NOBODY, GatewayOptions, gatewayed
 from pptpgw.command.parsing import command, one, refuse
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.secrecy import readPassword
+from pptpgw.config.secrecy import readSecret
 from pptpgw.config.section import NetworkSection, strongestFirst
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
@@ -35,7 +36,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.device import Device
 from pptpgw.ports.logoutput import lines, standardError
 from pptpgw.ports.signals import Signals
-from pptpgw.ports.terminal import onInterrupt, outliveReader, rawInput
+from pptpgw.ports.terminal import onInterrupt, rawInput
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
@@ -89,7 +90,10 @@ async def ppp(
     reactor: Any, words: Sequence[str], endpoint: str | None, check_config: bool, **given: Any
 ) -> int:
     """
-    C{pptpgw ppp}: run PPP on one line.
+    C{pptpgw ppp}: run PPP on one line, or with C{--check-config} say whether it could be run.
+
+    @param given: the other keyword arguments of L{PPP}.
+    @return: the exit status, 0 after a session.
     """
     line = PPP(words, endpoint or "", **given)
     return line.check(reactor) if check_config else await line.run(reactor)
@@ -97,7 +101,7 @@ async def ppp(
 
 class PPP:
     """
-    PPP on one line.
+    PPP on one line: the end that answers, a gateway with this line alone, or the end that dials.
     """
 
     _log = Logger()
@@ -143,7 +147,7 @@ class PPP:
             if not self._options.checkers:
                 refuse(f"{NOBODY}; or --dial")
         self._script: tuple[Step, ...] = parseChat(chat or "")
-        self._password = b"" if password_file is None else readPassword(password_file)
+        self._password = b"" if password_file is None else readSecret(password_file)
 
     async def run(self, reactor: Any) -> int:
         """
@@ -156,7 +160,6 @@ class PPP:
         output = lines(standardError())
         globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
         output.start()
-        outliveReader()
         statuses: list[int] = []
         work = self._dial(reactor) if self._dials else self._answer(reactor)
         working: Deferred[int] = Deferred.fromCoroutine(work)
@@ -211,7 +214,9 @@ class PPP:
 
     def check(self, reactor: Any) -> int:
         """
-        Report whether the line could be run, and return the exit status.
+        Report whether the line could be run, without opening it.
+
+        @return: the exit status, 1 if something is lacking.
         """
         source, lacking = self._options["config"] or "the default configuration", []
         if not self._dials:
@@ -297,17 +302,8 @@ class PPP:
             found = discovery.choose(IAuthenticationProtocol, link.authentication).values()
             methods = strongestFirst(found)
             identity = Identity(user.encode(), self._password, methods)
-        return LinkSettings(
-            identity=identity,
-            encryption=link.encryption,
-            bits=link.encryptionBits,
-            stateful=link.encryptionStateful,
-            mru=link.mru,
-            echoInterval=link.echoInterval,
-            echoFailures=link.echoFailures,
-            setupTimeout=link.setupTimeout,
-            accm=self.configuration.section(hdlc).accm,
-        )
+        accm = self.configuration.section(hdlc).accm
+        return replace(settingsOf(link), identity=identity, accm=accm)
 
     async def _connected(self, reactor: Any, factory: HDLCClientFactory) -> IListeningPort | None:
         """

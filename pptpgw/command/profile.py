@@ -40,7 +40,9 @@ _existing = one("NAME", complete=profileNames)
 @stored
 async def add(accounts: Accounts, output: Output, given: Mapping[str, str], name: str) -> None:
     """
-    C{pptpgw profile add NAME}: make a profile.
+    C{pptpgw profile add NAME}: make a profile. The store is made if it is missing.
+
+    @raise pptpgw.store.error.Taken: there is one of this name.
     """
     attributes = present(checked(given, accounts.configuration))
     with accounts.store(create=True) as store:
@@ -55,7 +57,10 @@ async def add(accounts: Accounts, output: Output, given: Mapping[str, str], name
 @stored
 async def change(accounts: Accounts, output: Output, given: Mapping[str, str], name: str) -> None:
     """
-    C{pptpgw profile set NAME}: change attributes of a profile.
+    C{pptpgw profile set NAME}: change attributes of a profile. Calls to come of the users who share
+    it are given them.
+
+    @raise pptpgw.store.error.Unknown: there is no such profile.
     """
     attributes = checked(given, accounts.configuration)
     with accounts.store() as store:
@@ -91,7 +96,10 @@ async def every(accounts: Accounts, listing: Listing[SharedProfile]) -> None:
 @stored
 async def remove(accounts: Accounts, output: Output, name: str) -> None:
     """
-    C{pptpgw profile remove NAME}: remove a profile that no user shares.
+    C{pptpgw profile remove NAME}: remove a profile.
+
+    @raise pptpgw.store.error.InUse: users share it.
+    @raise pptpgw.store.error.Unknown: there is no such profile.
     """
     with accounts.store() as store:
         await store.removeProfile(name)

@@ -9,28 +9,24 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from http import HTTPStatus
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
-from twisted.internet.error import ConnectError, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from pptpgw.clock import steady
-from pptpgw.command.options import CONFIG, Accounts
-from pptpgw.command.output import stamp
-from pptpgw.command.parsing import Function, optioned
+from pptpgw.command.login import HOW
+from pptpgw.command.place import Place
 from pptpgw.command.status import Unreachable
 from pptpgw.command.streaming import Streamed
-from pptpgw.error import ConfigurationError, PPTPGWError
-from pptpgw.ports.listening import wordsOf
+from pptpgw.error import PPTPGWError
+from pptpgw.timing.stamp import stamp
 
 Session = Mapping[str, Any]
 """
@@ -38,11 +34,6 @@ A session, as the management interface describes it.
 """
 
 BASE = "/api/v1"
-
-CONNECT_SECONDS = 5.0
-"""
-Seconds until the connection must be there.
-"""
 
 ANSWER_SECONDS = 35.0
 """
@@ -92,30 +83,18 @@ class RunningGateway:
     """
     A running gateway.
 
-    @ivar place: where its management interface listens, as a server endpoint string.
+    @ivar place: where its management interface is.
     @ivar reactor: the reactor that runs, with a clock that never jumps.
     """
 
-    def __init__(self, reactor: Any, endpoints: Sequence[str], source: str) -> None:
+    def __init__(self, reactor: Any, place: Place, authorization: bytes | None = None) -> None:
         """
-        @param endpoints: the server endpoint strings of [management] endpoints. The first one that
-            a client can connect to is used.
-        @param source: where they stand, for error messages.
-        @raise ConfigurationError: there is none that a client can connect to.
+        @param authorization: the C{Authorization} of requests; None if nobody logs in.
         """
-        reactor = steady(reactor)
         self.reactor = reactor
-        self._source = source
-        for place in endpoints:
-            endpoint = clientOf(reactor, place)
-            if endpoint is not None:
-                break
-        else:
-            raise ConfigurationError(
-                f"{source}: [management] endpoints has no unix: or tcp: endpoint to connect to"
-            )
         self.place = place
-        self._agent = Agent.usingEndpointFactory(reactor, _Here(endpoint))
+        self._authorization = authorization
+        self._agent = Agent.usingEndpointFactory(reactor, _Here(place.endpoint))
 
     async def ask(
         self,
@@ -169,7 +148,7 @@ class RunningGateway:
         try:
             await streamed.over
         except (TimeoutError, ResponseFailed) as error:
-            raise Unreachable(f"{GONE}: {self.place}") from error
+            raise Unreachable(f"{GONE}: {self.place.text}") from error
 
     async def list(self, path: str, query: Mapping[str, object] = {}) -> list[Any]:
         """
@@ -198,6 +177,17 @@ class RunningGateway:
         alike = await self.list("/sessions", {"user": pattern})
         return [one for one in alike if one["user"] == user]
 
+    async def endSetups(self, user: str) -> Sequence[str]:
+        """
+        End the calls of a user that are being set up, and return the identifiers of their attempts.
+
+        @raise Unreachable: as in L{ask}.
+        @raise NotDone: as in L{ask}.
+        """
+        ended = await self.ask("DELETE", "/attempts", {"user": user})
+        identifiers: Sequence[str] = ended["session_ids"]
+        return identifiers
+
     async def _request(
         self,
         method: str,
@@ -205,11 +195,12 @@ class RunningGateway:
         query: Mapping[str, object],
         body: Mapping[str, object] | None,
     ) -> IResponse:
-        # The socket is the gateway's, whatever the name; the gateway checks it.
-        address = f"http://localhost{BASE}{quote(path, safe='/%')}"
+        address = f"{self.place.url}{BASE}{quote(path, safe='/%')}"
         if query:
             address += f"?{urlencode({name: str(value) for name, value in query.items()})}"
         headers = Headers({b"accept": [b"*/*"]})
+        if self._authorization is not None:
+            headers.addRawHeader(b"authorization", self._authorization)
         producer = None
         if body is not None:
             headers.addRawHeader(b"content-type", b"application/json")
@@ -227,15 +218,15 @@ class RunningGateway:
             yield
         except TimeoutError as error:
             raise Unreachable(
-                f"the gateway doesn't answer: nothing came from {self.place} within "
+                f"the gateway doesn't answer: nothing came from {self.place.text} within "
                 f"{ANSWER_SECONDS:g} s"
             ) from error
         except ConnectError as error:
             raise Unreachable(self._unreachable(error)) from error
+        except DNSLookupError as error:
+            raise Unreachable(f"{self.place.text}: no host of this name is known") from error
         except ResponseFailed as error:
-            raise Unreachable(
-                f"what listens at {self.place} doesn't speak HTTP, or has hung up: is it pptpgw?"
-            ) from error
+            raise Unreachable(self._broken(error)) from error
 
     def _answer(self, status: int, octets: bytes) -> Any:
         try:
@@ -246,13 +237,42 @@ class RunningGateway:
             return answer
         if not isinstance(answer, dict) or "detail" not in answer:
             raise self._stranger()
-        raise NotDone(status, str(answer["detail"]))
+        raise NotDone(status, str(answer["detail"]) + _ADVICE.get(status, ""))
 
     def _stranger(self) -> Unreachable:
         return Unreachable(
-            f"what listens at {self.place} doesn't have {BASE}: it is another program, or a "
+            f"what listens at {self.place.text} doesn't have {BASE}: it is another program, or a "
             "gateway of another version"
         )
+
+    def _broken(self, error: ResponseFailed) -> str:
+        """
+        Return why a connection ended before there was a whole answer.
+        """
+        place = self.place
+        if not place.url.startswith("https:"):
+            return f"what listens at {place.text} doesn't speak HTTP, or has hung up: is it pptpgw?"
+        # Without TLS these modules aren't needed.
+        from OpenSSL import SSL
+        from service_identity import VerificationError
+
+        from pptpgw.radius.tls import reasonOf
+
+        for reason in error.reasons:
+            if reason.check(VerificationError):
+                return (
+                    f"the certificate at {place.text} isn't one of {urlsplit(place.url).hostname}: "
+                    "connect by a name that it has; with --config that is the first of "
+                    "[management] hosts"
+                )
+            if reason.check(SSL.Error) and "certificate verify failed" in reasonOf(reason):
+                return (
+                    f"the certificate at {place.text} can't be verified: --ca FILE names the "
+                    "certificate of the authority that has issued it; or it has expired"
+                )
+            if reason.check(SSL.Error):
+                return f"there is no TLS to {place.text}: {reasonOf(reason)}"
+        return f"what listens at {place.text} has hung up: is it pptpgw?"
 
     def _unreachable(self, error: ConnectError) -> str:
         number = getattr(error.osError, "errno", None)
@@ -260,13 +280,21 @@ class RunningGateway:
             number = int(str(error.osError))
         if number == errno.EACCES:
             return (
-                f"this user may not open {self.place}: run pptpgw as the user that the gateway "
-                "runs as (runuser -u USER -- pptpgw ...), or as one of its group"
+                f"this user may not open {self.place.text}: run pptpgw as the user that the "
+                "gateway runs as (runuser -u USER -- pptpgw ...), or as one of its group"
             )
-        return (
-            f"the gateway isn't running, or [management] endpoints isn't where {self._source} "
-            f"says: {self.place} ({error})"
-        )
+        return f"the gateway isn't running, or {self.place.wrong} ({error})"
+
+
+_ADVICE: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: f". {HOW}",
+    HTTPStatus.FORBIDDEN: (
+        ". On the gateway, pptpgw operator set NAME --role ROLE gives another role"
+    ),
+}
+"""
+What to do about answers of these statuses.
+"""
 
 
 def _late(failure: object, seconds: float) -> NoReturn:
@@ -317,7 +345,7 @@ def quoted(name: str) -> str:
 def dated(answer: Any) -> Any:
     """
     Return an answer with its times as all commands write them in JSON, see
-    L{pptpgw.command.output.stamp}.
+    L{pptpgw.timing.stamp.stamp}.
     """
     if not isinstance(answer, dict):
         return answer
@@ -331,35 +359,3 @@ _TIMES = frozenset(("started", "since", "deadline", "time", "until"))
 """
 The fields that are times, in seconds since 1970.
 """
-
-
-def clientOf(reactor: Any, place: str) -> IStreamClientEndpoint | None:
-    """
-    Return the client's endpoint for a server endpoint string; None if there is none, as for
-    C{systemd:}.
-    """
-    kind, first, named = wordsOf(place)
-    if kind == "unix":
-        path = named.get("address", first)
-        return UNIXClientEndpoint(reactor, path, timeout=CONNECT_SECONDS) if path else None
-    port = named.get("port", first)
-    if kind not in ("tcp", "tcp6") or not port.isdecimal():
-        return None
-    host = named.get("interface", "")
-    if host in ("", "0.0.0.0", "::"):
-        host = "127.0.0.1" if kind == "tcp" else "::1"
-    made = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-    return made(reactor, host, int(port), timeout=CONNECT_SECONDS)
-
-
-def connected(function: Function) -> Function:
-    """
-    Add C{--config}; the function is given a L{RunningGateway} in place of the reactor.
-    """
-
-    @wraps(function)
-    async def wrapped(reactor: Any, *, config: str | None, **more: Any) -> Any:
-        accounts = Accounts(reactor, config, None)
-        return await function(RunningGateway(reactor, *accounts.management), **more)
-
-    return optioned(wrapped, [CONFIG])

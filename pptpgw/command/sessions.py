@@ -12,11 +12,13 @@ import click
 from pptpgw.command.accel import COLUMNS as accelColumns
 from pptpgw.command.accel import printTable
 from pptpgw.command.options import listed, said
-from pptpgw.command.output import Column, Listing, Output, duration, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, Output, counted, duration, moment, shown
 from pptpgw.command.parsing import Function, Group, command, one, optioned, refuse
 from pptpgw.command.quantity import DURATION, RATE, SIZE, octets, rate, seconds
-from pptpgw.command.remote import NotDone, RunningGateway, Session, connected, dated, quoted
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import NotDone, RunningGateway, Session, dated, quoted
 from pptpgw.error import ConfigurationError
+from pptpgw.timing.stamp import stamp
 
 _HERE = "pptpgw.command.sessions"
 
@@ -70,6 +72,8 @@ COLUMNS: tuple[Column[Session], ...] = (
     Column("networks", lambda one: list(one["networks"]), usual=False),
     _field("authentication", usual=False),
     _field("encryption", usual=False),
+    _field("interface", usual=False),
+    _field("path", usual=False),
     Column(
         "started",
         lambda one: stamp(one["started"]),
@@ -100,7 +104,7 @@ The columns of C{pptpgw sessions}.
 @connected
 async def sessions(gateway: RunningGateway, listing: Listing[Session], format: str | None) -> None:
     """
-    C{pptpgw sessions}: list the sessions.
+    C{pptpgw sessions}: list the sessions, with C{--format accel} in accel-ppp's table.
     """
     found = await gateway.list("/sessions")
     if format is None:
@@ -116,7 +120,7 @@ async def find(gateway: RunningGateway, name: str) -> Session:
     @raise pptpgw.error.PPTPGWError: there is none, or the user has several.
     """
     try:
-        found: Session = await gateway.ask("GET", f"/sessions/{quoted(name)}")
+        return await _ask(gateway, name)
     except NotDone as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
@@ -130,21 +134,27 @@ async def find(gateway: RunningGateway, name: str) -> Session:
             raise ConfigurationError(
                 f"there is no session {shown(name)}, and no user of this name is connected"
             ) from error
-        (found,) = own
+        return await _ask(gateway, own[0]["session_id"])
+
+
+async def _ask(gateway: RunningGateway, identifier: str) -> Session:
+    found: Session = await gateway.ask("GET", f"/sessions/{quoted(identifier)}")
     return found
 
 
 @command(
     "show",
     "Show all that is known of a session.",
-    "SESSION is the identifier of a session, or the name of a user who has one session.",
+    "SESSION is the identifier of a session, or the name of a user who has one session. Options of "
+    "protocols are in pppd's words: ours are those that the gateway asked for, which apply to what "
+    "the user sends, and the peer's those that the user's computer asked for.",
 )
 @one("SESSION")
 @said
 @connected
 async def show(gateway: RunningGateway, output: Output, session: str) -> None:
     """
-    C{pptpgw session show SESSION}: show a session.
+    C{pptpgw session show SESSION}: show all that is known of a session. See L{find} for errors.
     """
     _show(output, await find(gateway, session))
 
@@ -153,6 +163,14 @@ def _show(output: Output, found: Session) -> None:
     rows = {one.title.lower(): one.text(found) for one in COLUMNS}
     for name, networks in found["networks"].items():
         rows[name] = " ".join(map(shown, networks))
+    for protocol in found["protocols"]:
+        for side, words in (("ours", "ours"), ("peers", "the peer's")):
+            options = [
+                f"{option['name']} {value}".rstrip()
+                for option in protocol["options"]
+                for value in option[side]
+            ]
+            rows[f"{protocol['name']}, {words}"] = shown(", ".join(options) or "-")
     for name, value in found["limits"].items():
         if value and name != "filter":
             rows[name.replace("_", "-")] = f"{value:g}" if isinstance(value, float) else str(value)
@@ -208,6 +226,10 @@ async def change(
 ) -> None:
     """
     C{pptpgw session set SESSION}: change a session that goes on.
+
+    @param given: the texts of the options; an empty one leaves the decision to the configuration,
+        None changes nothing.
+    @raise ConfigurationError: a text isn't a time, size or rate, or there is no such session.
     """
     body: dict[str, object] = {}
     for name, text in given.items():
@@ -233,6 +255,7 @@ _FILTERS = {
     "address": "An address or network of the user.",
     "network": "A network protocol that is open.",
     "authentication": "The protocol by which the user authenticated.",
+    "interface": "The network interface that the session has for itself.",
     "filter": "The name of the filter.",
 }
 
@@ -266,7 +289,10 @@ async def disconnect(
     **patterns: str | None,
 ) -> None:
     """
-    C{pptpgw disconnect}: end sessions.
+    C{pptpgw disconnect}: end sessions. That patterns match none is no error.
+
+    @raise click.UsageError: sessions are chosen in no way, or in several.
+    @raise ConfigurationError: there is no session C{session}.
     """
     query = {name: text for name, text in patterns.items() if text is not None}
     ways = [session is not None, bool(query), everyone]
@@ -278,12 +304,14 @@ async def disconnect(
         query = {"user": "*"}
     if dry_run:
         found = await gateway.list("/sessions", query)
-        _ended(output, "would be ended", [one["session_id"] for one in found])
+        would = counted(len(found), "session would be", "sessions would be")
+        _ended(output, would, [one["session_id"] for one in found])
         return
     answer = await gateway.ask("DELETE", "/sessions", query)
-    _ended(output, "are ended", answer["session_ids"])
+    ended = answer["session_ids"]
+    _ended(output, counted(len(ended), "session is", "sessions are"), ended)
 
 
 def _ended(output: Output, what: str, identifiers: Sequence[str]) -> None:
     listed = "".join(f"\n{one}" for one in identifiers)
-    output.say(f"{len(identifiers)} sessions {what}.{listed}", session_ids=identifiers)
+    output.say(f"{what} ended.{listed}", session_ids=identifiers)

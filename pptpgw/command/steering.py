@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from pptpgw.command.options import said
-from pptpgw.command.output import Output, duration, moment, shown
+from pptpgw.command.output import Output, counted, duration, moment, shown
 from pptpgw.command.parsing import command
 from pptpgw.command.quantity import DURATION, seconds
-from pptpgw.command.remote import RunningGateway, connected, dated
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import RunningGateway, dated
 from pptpgw.command.status import DONE, FAILED
 
 _EFFECTS = {
@@ -68,14 +69,17 @@ def _most(number: int, most: int | None) -> str:
     "reload",
     "Have the running gateway read its configuration again.",
     "It says of each key that differs whether it holds for calls from now on, for current sessions "
-    "too, or after a restart alone. If the configuration can't be used, nothing is changed.",
+    "too, or after a restart alone. If the configuration can't be used, or a part fails to follow "
+    "it, nothing is changed.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what a reload would change.")
 @said
 @connected
 async def reload(gateway: RunningGateway, output: Output, dry_run: bool) -> None:
     """
-    C{pptpgw reload}: read the configuration again.
+    C{pptpgw reload}: read the configuration again, or with C{--dry-run} say what that would change.
+
+    @raise pptpgw.command.remote.NotDone: the configuration can't be used.
     """
     answer = await gateway.ask("GET" if dry_run else "POST", "/reload")
     lines = [
@@ -83,9 +87,8 @@ async def reload(gateway: RunningGateway, output: Output, dry_run: bool) -> None
         for one in answer["changes"]
     ]
     done = "would be read again" if dry_run else "was read again"
-    output.say(
-        "\n".join([f"The configuration {done}; {len(lines)} keys differ.", *lines]), **answer
-    )
+    differ = counted(len(lines), "key differs", "keys differ")
+    output.say("\n".join([f"The configuration {done}; {differ}.", *lines]), **answer)
 
 
 @command(
@@ -101,7 +104,7 @@ async def reload(gateway: RunningGateway, output: Output, dry_run: bool) -> None
 @connected
 async def drain(gateway: RunningGateway, output: Output, deadline: str | None, stop: bool) -> None:
     """
-    C{pptpgw drain}: take no more calls.
+    C{pptpgw drain}: take no more calls. This returns at once, and doesn't wait for calls to end.
     """
     limit = None if deadline is None else seconds(deadline)
     answer = await gateway.ask("PUT", "/drain", body={"deadline_seconds": limit, "stop": stop})

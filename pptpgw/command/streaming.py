@@ -40,13 +40,13 @@ class Streamed(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Begin to wait for octets.
+        Begin to measure the silence.
         """
         self._wait()
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Take octets.
+        Pass octets on. An exception that this raises hangs up, and is what C{over} fails with.
         """
         if self.over.called:
             return
@@ -58,7 +58,7 @@ class Streamed(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        End: the body is whole, or the connection is lost.
+        Fire C{over}: with None if the body is whole, or with C{ResponseFailed}.
         """
         self._timer = cancelled(self._timer)
         if self.over.called:
@@ -100,7 +100,7 @@ class EventDecoder:
 
     def add(self, octets: bytes) -> None:
         """
-        Decode the next octets.
+        Decode the events that end in these octets; the rest is kept until more octets come.
         """
         *parts, self._rest = (self._rest + octets).split(b"\n\n")
         for part in parts:
@@ -127,7 +127,7 @@ class BlockDecoder:
 
     def add(self, octets: bytes) -> None:
         """
-        Take the next octets.
+        Pass on the blocks that end in these octets; the rest is kept until more octets come.
         """
         octets, end = self._rest + octets, 0
         while len(octets) >= end + 8:

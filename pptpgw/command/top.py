@@ -4,17 +4,21 @@ The command C{pptpgw top}, a screen with the sessions of the running gateway as 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
-from pptpgw.command.output import duration, shown
+from pptpgw.command.options import said
+from pptpgw.command.output import Output, duration, shown
 from pptpgw.command.parsing import command, refuse
 from pptpgw.command.quantity import seconds
-from pptpgw.command.remote import RunningGateway, Session, connected
+from pptpgw.command.reach import connected
+from pptpgw.command.remote import RunningGateway, Session
 from pptpgw.ports.terminal import Keys
 from pptpgw.timing.timer import cancelled
 
@@ -130,17 +134,27 @@ def _table(status: Mapping[str, Any], sessions: Sequence[Session], sort: str) ->
     "Show the sessions of the running gateway on a screen, as they are now.",
     "Keys sort: u by user, c by caller, t by uptime, r and s by octets received and sent, i and o "
     "by rates in and out; the same key again turns the order round. q leaves. Rates are bits a "
-    "second.",
+    "second. With --json it needs no terminal: each look is a line, with the gateway's state and "
+    "all sessions.",
 )
 @click.option("--interval", metavar="TIME", default="2s", help="Time between two looks.")
+@said
 @connected
-async def top(gateway: RunningGateway, interval: str) -> None:
+async def top(gateway: RunningGateway, output: Output, interval: str) -> None:
     """
-    C{pptpgw top}: show sessions live.
+    C{pptpgw top}: show sessions on the whole screen until C{q} is pressed.
+
+    @param interval: the time between two looks, a second at least.
+    @raise click.UsageError: standard input or output isn't a terminal.
     """
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
-        refuse("top needs a terminal; pptpgw sessions prints the sessions once")
     pause = max(1, seconds(interval))
+    if output.asJSON:
+        while True:
+            status, items = await gateway.ask("GET", "/status"), await gateway.list("/sessions")
+            print(json.dumps({"status": status, "sessions": items}), flush=True)
+            await deferLater(gateway.reactor, pause)
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        refuse("top needs a terminal, or --json; pptpgw sessions prints the sessions once")
     # What fails at once is told on the usual screen.
     status = await gateway.ask("GET", "/status")
     from rich.console import Console

@@ -4,7 +4,11 @@ The group of the commands that try one thing, and show how it goes: C{pptpgw tes
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pptpgw.command.parsing import Group
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import IAuthenticationProtocol, IConfiguredProtocol
 
 _FOLDER = "pptpgw.command"
 
@@ -20,3 +24,17 @@ group = Group(
 """
 C{pptpgw test}: the group of commands that try something.
 """
+
+
+def passwordMethods(
+    methods: Iterable[IAuthenticationProtocol],
+) -> tuple[IAuthenticationProtocol, ...]:
+    """
+    Return the authentication protocols that need nothing but a password, which are all but EAP.
+
+    @raise ConfigurationError: there is none.
+    """
+    found = tuple(one for one in methods if not IConfiguredProtocol.providedBy(one))
+    if not found:
+        raise ConfigurationError("[link] authentication has no protocol with a password but EAP")
+    return found

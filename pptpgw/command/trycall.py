@@ -4,6 +4,7 @@ The command C{pptpgw test call}, which calls a gateway with our own client and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,13 +13,15 @@ from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLook
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.clock import steady
-from pptpgw.command.options import said
+from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command, one
 from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
+from pptpgw.command.trial import passwordMethods
+from pptpgw.config.configuration import load
 from pptpgw.error import CallError
-from pptpgw.interfaces import Attachments, INetworkProtocol
+from pptpgw.interfaces import Attachments, IAuthenticationProtocol, INetworkProtocol
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
@@ -71,13 +74,13 @@ class Progress:
     @property
     def stage(self) -> str:
         """
-        The first stage that wasn't passed.
+        The first stage that wasn't passed; empty if all were.
         """
         return next(one for one in (*STAGES, "") if one not in self.times)
 
     def reach(self, stage: str) -> None:
         """
-        Note that C{stage} was passed.
+        Note that C{stage} was passed, the first time that this is said of it.
         """
         self.times.setdefault(stage, self._clock.seconds() - self._began)
 
@@ -135,10 +138,12 @@ class Progress:
     "Our own client opens a control connection over TCP, places a call, and negotiates LCP, "
     "authentication by MS-CHAPv2, CCP (MPPE) and IPCP; then it hangs up. Each stage is printed "
     "with the time from the beginning to its end, and the one that fails with what to do. "
-    "Without --user the call is hung up once GRE passes. It needs CAP_NET_RAW, and touches "
-    "no interface.",
+    "Without --user the call is hung up once GRE passes. With --config the login is by the "
+    "protocols that [link] authentication permits there, except EAP, and MPPE as [link] has it. "
+    "It needs CAP_NET_RAW, and touches no interface.",
 )
 @one("ADDRESS")
+@CONFIG
 @click.option("--user", "-u", metavar="NAME", help="The name to log in with.")
 @click.option("--stdin", is_flag=True, help="Read the password, a line, from standard input.")
 @click.option("--port", type=click.IntRange(1, 65535), default=1723, help="The TCP port.")
@@ -154,23 +159,35 @@ async def call(
     reactor: Any,
     output: Output,
     address: str,
+    config: str | None,
     user: str | None,
     stdin: bool,
     port: int,
     timeout: float,
 ) -> int:
     """
-    C{pptpgw test call}: call a gateway.
+    C{pptpgw test call}: call a gateway, and hang up.
+
+    @param timeout: seconds for the control connection, and again for the call.
+    @return: the exit status, 1 if a stage isn't passed.
+    @raise pptpgw.error.ConfigurationError: the configuration can't be used.
     """
     reactor = steady(reactor)
-    identity = None
+    settings = LinkSettings(encryption="prefer")
+    methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,)
+    if config is not None:
+        link = load(config).link
+        methods = passwordMethods(link.methods())
+        settings = LinkSettings(
+            encryption=link.encryption, bits=link.encryptionBits, stateful=link.encryptionStateful
+        )
     if user is not None:
         name = user.encode("utf-8", "surrogateescape")
-        identity = Identity(name, present(user, stdin), (MSCHAPV2,))
+        settings = replace(settings, identity=Identity(name, present(user, stdin), methods))
     progress = Progress(reactor)
     error, result = "", dict[str, str]()
     try:
-        result = await _dial(reactor, address, port, identity, timeout, progress)
+        result = await _dial(reactor, address, port, settings, timeout, progress)
     except (ConnectError, DNSLookupError, CallError, TimeoutError) as failure:
         error = str(failure) or type(failure).__name__
         if isinstance(failure, ConnectionRefusedError):
@@ -179,7 +196,7 @@ async def call(
             error = f"no machine with IPv4 is called {shown(address)}"
         elif isinstance(failure, TimeoutError):
             error = f"no answer within {timeout:g} s"
-    last = IPCP_ if identity is not None else GRE
+    last = GRE if user is None else IPCP_
     good = last in progress.times
     stage = "" if good else progress.stage
     advice = ADVICE.get(stage, "")
@@ -187,7 +204,7 @@ async def call(
     lines += [f"{one:20}failed: {why}" for one, why in progress.faults.items() if good]
     if good:
         lines += [f"{one:20}{shown(text)}" for one, text in result.items()]
-        if identity is None:
+        if user is None:
             lines.append("GRE passes in both directions; --user NAME tries a login too.")
     else:
         lines += [f"{stage:20}failed: {progress.faults.get(stage) or error}", f"  {advice}"]
@@ -207,7 +224,7 @@ async def _dial(
     reactor: Any,
     address: str,
     port: int,
-    identity: Identity | None,
+    settings: LinkSettings,
     timeout: float,
     progress: Progress,
 ) -> dict[str, str]:
@@ -227,7 +244,6 @@ async def _dial(
     connection = await client.connect()
     progress.reach(CONTROL)
     try:
-        settings = LinkSettings(identity=identity, encryption="prefer")
         ipcp = IPCP(IPv4Settings.client(_ignore, settings.mru))
         placed = connection.call(settings, [ipcp], progress)
         placed.link.watcher = progress

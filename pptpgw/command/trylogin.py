@@ -23,6 +23,7 @@ from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
+from pptpgw.command.trial import passwordMethods
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
@@ -38,7 +39,6 @@ from pptpgw.interfaces import (
     Claim,
     Grant,
     IAuthenticationProtocol,
-    IConfiguredProtocol,
     ISubscriber,
 )
 from pptpgw.ppp.mschap import ntPasswordHash
@@ -107,7 +107,10 @@ async def login(
     reactor: Any, output: Output, user: str, config: str | None, stdin: bool, source: str
 ) -> int:
     """
-    C{pptpgw test login}: try a login.
+    C{pptpgw test login}: try a login by each protocol that is permitted, without a call.
+
+    @return: the exit status, 1 if one of them refuses it.
+    @raise ConfigurationError: the configuration names no checker.
     """
     if source:
         try:
@@ -116,7 +119,10 @@ async def login(
             refuse(f"--from {source}: {error}")
     configuration = Configuration() if config is None else load(config)
     if not configuration.auth.checkers:
-        raise ConfigurationError("[auth] checkers names nobody who could judge a login")
+        raise ConfigurationError(
+            "[auth] checkers names nobody who could judge a login: name there whom --auth names "
+            'when the gateway starts, as in checkers = ["accounts"]'
+        )
     rehearsal = Rehearsal(reactor, configuration)
     password = present(user, stdin)
     verdicts = await rehearsal.run(user, password, source)
@@ -160,15 +166,7 @@ class Rehearsal:
         @param source: the address that the call would come from; empty for any.
         @raise ConfigurationError: there is no protocol to try.
         """
-        methods = [
-            method
-            for method in self._judging.settings.methods
-            if not IConfiguredProtocol.providedBy(method)
-        ]
-        if not methods:
-            raise ConfigurationError(
-                "[link] authentication has no protocol with a password but EAP"
-            )
+        methods = passwordMethods(self._judging.settings.methods)
         services = self._judging.services
         services.privilegedStartService()
         services.startService()

@@ -20,10 +20,11 @@ from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command, one
 from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
+from pptpgw.command.trial import passwordMethods
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, PPTPGWError, Refused
-from pptpgw.interfaces import IAuthenticationProtocol, IConfiguredProtocol
+from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.nas import NAS
@@ -49,7 +50,10 @@ async def radius(
     reactor: Any, output: Output, user: str | None, config: str | None, stdin: bool
 ) -> int:
     """
-    C{pptpgw test radius}: ask the servers.
+    C{pptpgw test radius}: ask each server, one after another.
+
+    @return: the exit status, 1 if a server doesn't answer, or refuses C{user}.
+    @raise ConfigurationError: the configuration has no server.
     """
     reactor = steady(reactor)
     configuration = Configuration() if config is None else load(config)
@@ -64,7 +68,7 @@ async def radius(
     if user is None:
         found = [(await probe(reactor, configuration, *one), True) for one in asked]
     else:
-        method, password = _method(configuration), present(user, stdin)
+        method, password = passwordMethods(configuration.link.methods())[0], present(user, stdin)
         found = [
             await _login(reactor, configuration, server, method, user, password)
             for server, _ in asked
@@ -87,13 +91,6 @@ async def radius(
         ],
     )
     return DONE if good else FAILED
-
-
-def _method(configuration: Configuration) -> IAuthenticationProtocol:
-    for method in configuration.link.methods():
-        if not IConfiguredProtocol.providedBy(method):
-            return method
-    raise ConfigurationError("[link] authentication has no protocol with a password but EAP")
 
 
 async def _login(

@@ -14,11 +14,12 @@ import click
 
 from pptpgw.command.completion import userNames
 from pptpgw.command.options import Accounts, listed, stored
-from pptpgw.command.output import Column, Listing, duration, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, duration, moment, shown
 from pptpgw.command.parsing import command, one
 from pptpgw.command.quantity import seconds
 from pptpgw.error import ConfigurationError
 from pptpgw.store.record import SessionRecord, Usage
+from pptpgw.timing.stamp import stamp
 
 _MOST = 100_000
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from pptpgw.command.aftermath import NOW, NOW_CHANGES, Aftermath, changed, ended
 from pptpgw.command.attributes import WORDS, attributed, checked, summary
 from pptpgw.command.completion import profileNames, userNames
 from pptpgw.command.options import Accounts, listed, said, stored
-from pptpgw.command.output import Column, Listing, Output, moment, shown, stamp
+from pptpgw.command.output import Column, Listing, Output, counted, moment, shown
 from pptpgw.command.parsing import Group, command, one, refuse
 from pptpgw.command.password import PasswordSource, sourced
 from pptpgw.error import ConfigurationError
@@ -22,6 +23,7 @@ from pptpgw.store.attribute import ATTRIBUTES, decode, fields, present
 from pptpgw.store.error import Taken, Unknown
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import Account
+from pptpgw.timing.stamp import stamp
 
 _HERE = "pptpgw.command.user"
 
@@ -90,7 +92,9 @@ async def add(
     expires: str | None,
 ) -> None:
     """
-    C{pptpgw user add NAME}: make a user.
+    C{pptpgw user add NAME}: make a user. The store is made if it is missing.
+
+    @raise Taken: there is one of this name.
     """
     attributes, until = present(checked(given, accounts.configuration)), _time(expires)
     with accounts.store(create=True) as store:
@@ -131,6 +135,9 @@ async def change(
 ) -> None:
     """
     C{pptpgw user set NAME}: change a user, or the user's password.
+
+    @param now: whether current sessions change with the account, or end if the password changes.
+    @raise Unknown: there is no such user.
     """
     another = password or source.generate or source.stdin
     if source.recoverable and not another:
@@ -167,6 +174,9 @@ async def change(
 async def disable(accounts: Accounts, output: Output, name: str, now: bool) -> None:
     """
     C{pptpgw user disable NAME}: refuse the user from now on.
+
+    @param now: whether current sessions end too.
+    @raise Unknown: there is no such user.
     """
     with accounts.store() as store:
         await store.changeAccount(name, disabled=True)
@@ -193,7 +203,10 @@ async def enable(accounts: Accounts, output: Output, name: str) -> None:
 @stored
 async def remove(accounts: Accounts, output: Output, name: str, now: bool) -> None:
     """
-    C{pptpgw user remove NAME}: remove a user.
+    C{pptpgw user remove NAME}: remove a user; the records of sessions remain.
+
+    @param now: whether current sessions end too.
+    @raise Unknown: there is no such user.
     """
     with accounts.store() as store:
         await store.removeAccount(name)
@@ -253,20 +266,26 @@ async def every(accounts: Accounts, listing: Listing[Account]) -> None:
 @stored
 async def show(accounts: Accounts, output: Output, name: str) -> None:
     """
-    C{pptpgw user show NAME}: show all that is stored of one user.
+    C{pptpgw user show NAME}: show all that is stored of one user, and whether it is locked out.
     """
     with accounts.store() as store:
         account = await _find(store, name)
+    # Commands that only read accounts start sooner without this module.
+    from pptpgw.command.lockouts import lockoutOf
+
+    lockout = await lockoutOf(accounts, account.name)
     inherited = fields(decode(account.inherited))
     known = {one.name: one.value(account) for one in COLUMNS}
-    output.show(_rows(account), **known, inherited=inherited)
+    until = None if lockout is None else stamp(lockout["until"])
+    output.show(_rows(account, lockout), **known, inherited=inherited, locked_out_until=until)
 
 
-def _rows(account: Account) -> dict[str, str]:
+def _rows(account: Account, lockout: Mapping[str, Any] | None) -> dict[str, str]:
     inherited, own = decode(account.inherited), account.attributes
     return {
         "user": shown(account.name),
         "state": _state(account),
+        "locked out": "no" if lockout is None else _lockedOut(lockout),
         "password": "can be had back" if account.sealed else "NT hash alone",
         "set": moment(account.passwordChanged),
         "expires": "never" if account.expires is None else moment(account.expires),
@@ -276,6 +295,11 @@ def _rows(account: Account) -> dict[str, str]:
         f"--{name}": shown(text) + ("" if name in own else f"  (of {account.shared})")
         for name, text in sorted({**inherited, **own}.items())
     }
+
+
+def _lockedOut(lockout: Mapping[str, Any]) -> str:
+    failures = counted(lockout["failures"], "failure", "failures")
+    return f"until {moment(lockout['until'])}, after {failures}"
 
 
 async def _find(store: IStore, name: str) -> Account:

@@ -2,10 +2,10 @@
 The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
 defaults of all keys that the file leaves out.
 
-The keys are the attributes of the dataclasses in L{pptpgw.config.section}. A plugin has a section
-of its name, and an EAP method has C{[eap.NAME]}. A plugin that makes network protocols of
-declarations has the key of its name in C{[network]}. The dataclasses of these belong to the
-plugins.
+The keys are the attributes of the dataclasses in L{pptpgw.config.section} and, for RADIUS, in
+L{pptpgw.radius.section}. A plugin has a section of its name, and an EAP method has C{[eap.NAME]}. A
+plugin that makes network protocols of declarations has the key of its name in C{[network]}. The
+dataclasses of these belong to the plugins.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pptpgw.config.section import (
     AuditSection,
     AuthSection,
     CaptureSection,
+    DataPathSection,
     EAPSection,
     HooksSection,
     LimitsSection,
@@ -32,11 +33,11 @@ from pptpgw.config.section import (
     ManagementSection,
     NetworkSection,
     PluginsSection,
-    RADIUSSection,
 )
 from pptpgw.config.table import keysOf, known, sectionOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IEAPMethod, INetworkDeclarer
+from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import SECRET
 
 
@@ -59,6 +60,7 @@ class Configuration:
     accounts: AccountsSection = field(default_factory=AccountsSection)
     network: NetworkSection = field(default_factory=NetworkSection)
     plugins: PluginsSection = field(default_factory=PluginsSection)
+    datapath: DataPathSection = field(default_factory=DataPathSection)
     capture: CaptureSection = field(default_factory=CaptureSection)
     audit: AuditSection = field(default_factory=AuditSection)
     hooks: HooksSection = field(default_factory=HooksSection)
@@ -135,6 +137,7 @@ SECTIONS: Mapping[str, type] = {
     "accounts": AccountsSection,
     "network": NetworkSection,
     "plugins": PluginsSection,
+    "datapath": DataPathSection,
     "capture": CaptureSection,
     "audit": AuditSection,
     "hooks": HooksSection,
@@ -151,6 +154,7 @@ MOVED: dict[str, str] = {
     "[listen] max-calls-per-connection": "[pptp] max-calls-per-connection",
     "[listen] handshake-timeout": "[pptp] handshake-timeout",
     "[listen] call-timeout": "[pptp] call-timeout",
+    "[plugins] data-path": "[datapath] path",
 }
 """
 The keys that once stood in one of L{SECTIONS} and now stand elsewhere, and where, as in

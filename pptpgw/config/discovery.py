@@ -15,16 +15,18 @@ The rules:
     - A broken plugin is left out, and logged once with its distribution. So are two plugins with
       one name, unless one of them is pptpgw's or Twisted's own, which then is used. A plugin that
       is both a drop-in and an entry point counts once.
+    - What is installed is read again when a folder has changed in which Python looks for modules.
     - Nothing is cached in files. The C{dropin.cache} of C{getPlugins} would be out of date if a
       package keeps the times of its files, and would cause lines of the log if it can't be written.
 """
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +50,7 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+    from importlib.metadata import Distribution, EntryPoint
 
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ KINDS: dict[type, PluginKind] = {
     ISessionObserverFactory: PluginKind(
         "session observer", "[plugins] observers", "pptpgw.observer"
     ),
-    IDataPathFactory: PluginKind("data path", "[plugins] data-path", "pptpgw.datapath"),
+    IDataPathFactory: PluginKind("data path", "[datapath] path", "pptpgw.datapath"),
     ICheckerFactory: PluginKind(
         "credentials checker",
         "[auth] checkers",
@@ -101,6 +103,9 @@ KINDS: dict[type, PluginKind] = {
 """
 Every kind of plugin, by the interface that its plugins provide.
 """
+
+_GROUPS = "[pptpgw."
+_EVERY_GROUP = frozenset(kind.group for kind in KINDS.values())
 
 _BUILT_IN = "twisted.plugins.pptpgw_plugin"
 
@@ -308,28 +313,47 @@ def _entryPoints(group: str) -> Iterator[tuple[str, _Found]]:
     """
     Return names and places of the plugins that are entry points in C{group}.
     """
-    for distribution in _distributions(group):
-        ours = distribution.metadata["Name"] == "pptpgw"
-        for point in distribution.entry_points.select(group=group):
-            yield point.name, _Found(point.load, partial(_title, distribution), ours)
+    for owner, distribution, points in _distributions(tuple(map(_place, sys.path))):
+        for point in points:
+            if point.group == group:
+                found = _Found(point.load, partial(_title, distribution), owner == "pptpgw")
+                yield point.name, found
 
 
-def _distributions(group: str) -> Iterable[Distribution]:
+def _place(folder: str) -> tuple[str, int]:
     """
-    Return the distributions that have entry points in C{group}. Of several versions of one, only
-    the first on the path is returned, from which Python imports.
+    Return a folder in which Python looks for modules, and when something in it was installed last.
+    """
+    try:
+        return folder, Path(folder).stat().st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+@lru_cache(maxsize=1)
+def _distributions(
+    places: tuple[tuple[str, int], ...],
+) -> Sequence[tuple[str, Distribution, Sequence[EntryPoint]]]:
+    """
+    Return the distributions in C{places} that have plugins, each with its name and its entry
+    points. Of several versions of one, only the first on the path is returned, from which Python
+    imports.
     """
     from importlib import metadata
 
     found = {}
     for distribution in metadata.distributions():
         try:
-            if distribution.entry_points.select(group=group):
-                first = metadata.distribution(distribution.metadata["Name"])
-                found[first.metadata["Name"]] = first
+            # Few have any. The others aren't parsed, which takes time at every start.
+            if _GROUPS not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            if any(one.group in _EVERY_GROUP for one in distribution.entry_points):
+                name = distribution.metadata["Name"]
+                first = metadata.distribution(name)
+                found[name] = name, first, tuple(first.entry_points)
         except Exception as error:
             _tell(f"the entry points of {_title(distribution)} are left out: {_reason(error)}")
-    return found.values()
+    return tuple(found.values())
 
 
 def _title(distribution: Distribution) -> str:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
+from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import DEFAULT_POOL, Effect
 
 T = TypeVar("T")
@@ -400,6 +401,18 @@ UDP_ADDRESS = ValueKind(
 TEXTS = ValueKind(
     "a list of texts", lambda value: tuple(exactly(str, one) for one in exactly(list, value))
 )
+
+
+def assertNoArgument(key: str, name: str, argument: str) -> None:
+    """
+    Check that a plugin that takes no argument was chosen without one.
+
+    @param key: the key that chooses the plugin, as errors name it.
+    @param name: the name of the plugin.
+    @raise ConfigurationError: there is an argument.
+    """
+    if argument:
+        raise ConfigurationError(f'{key} = "{name}:{argument}": it takes no argument')
 
 
 @dataclass(frozen=True, slots=True)

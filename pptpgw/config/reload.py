@@ -5,6 +5,8 @@ The rules:
 
  - The whole new configuration is judged, and everything new is made and opened, before anything
    changes. If that fails, nothing has changed.
+ - If a part raises an exception while it changes, which is a bug, all parts follow the old
+   configuration again, and the reload has failed.
  - The row of each key says what a new value applies to (L{pptpgw.config.kind.Applies}). A key that
    needs a restart keeps its old value until then, and the parts never see the new one.
  - A plugin follows its section if it provides L{IReloadable}. Otherwise its keys need a restart.
@@ -15,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from pptpgw.config.configuration import SECTIONS, Configuration, placeOf, sectionName
 from pptpgw.config.environment import Environment, Plugged
 from pptpgw.config.kind import NEW, Applies, restart
 from pptpgw.config.table import Key, keysOf
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import Change, Effect, IReloadable, Reloaded
 from pptpgw.log import Logger
 
@@ -38,12 +41,14 @@ class ReloadStep:
     """
     What one part is going to do in a reload.
 
-    @ivar apply: puts the new values in force. It doesn't fail.
+    @ivar part: the part, in words that an error begins with.
+    @ivar apply: puts the new values in force. It raises nothing, unless it has a bug.
     @ivar open: opens what is new before anything is put in force. It may raise
         L{pptpgw.error.PPTPGWError}.
     @ivar close: undoes C{open}, even if that has failed halfway.
     """
 
+    part: str
     apply: Callable[[], object]
     open: Callable[[], object] = nothing
     close: Callable[[], object] = nothing
@@ -54,6 +59,14 @@ Follow = Callable[[Configuration], ReloadStep]
 Prepares a part of the gateway that isn't a plugin to follow another configuration, and changes
 nothing yet. It raises L{pptpgw.error.ConfigurationError} if the configuration can't be used.
 """
+
+
+class NotPutBack(PPTPGWError):
+    """
+    A reload has failed, and a part is left with neither the new configuration nor the old one. The
+    text has a line for each part that failed.
+    """
+
 
 Held = Mapping[str, str]
 """
@@ -110,21 +123,22 @@ class Plan:
                     settings, name = trial.section(one.factory), sectionName(one.factory)
                     for attribute, reason in IReloadable(one.part).judge(settings).items():
                         rows[name, attribute] = restart(reason)
-        self.configuration = _merged(old, new, rows)
+        self.configuration = configuration = _merged(old, new, rows)
         self.reloaded = Reloaded(tuple(_changes(old, new, rows)))
-        with environment.having(self.configuration):
-            self._steps = [follow(self.configuration) for follow in followers]
-        self._steps += [
-            ReloadStep(partial(_reload, one, self.configuration))
-            for one in plugged
-            if IReloadable.providedBy(one.part)
-        ]
+        self._followers: list[Follow] = list(followers)
+        for one in plugged:
+            if IReloadable.providedBy(one.part):
+                self._followers.append(partial(_reload, one))
+        with environment.having(configuration):
+            self._steps = [follow(configuration) for follow in self._followers]
 
     def apply(self) -> None:
         """
         Put the configuration in force.
 
-        @raise pptpgw.error.PPTPGWError: something that is new can't be opened. Nothing has changed.
+        @raise pptpgw.error.PPTPGWError: something that is new can't be opened, or a part failed.
+            Nothing has changed.
+        @raise NotPutBack: a part failed, and can't be put back.
         """
         opened: list[ReloadStep] = []
         try:
@@ -136,16 +150,46 @@ class Plan:
                 step.close()
             raise
         self._environment.configuration = self.configuration
-        for step in self._steps:
-            try:
-                step.apply()
-            except Exception:
-                # The other parts follow all the same.
-                _log.failure("a part of the gateway did not follow the new configuration")
+        # Even if one fails, the others must use, or close, what they have opened.
+        if failed := [line for step in self._steps for line in _failing(step.part, step.apply)]:
+            self._undo(failed)
+
+    def _undo(self, failed: list[str]) -> NoReturn:
+        """
+        Have all parts follow the old configuration again.
+
+        @param failed: the parts that failed, a line for each.
+        """
+        self._environment.configuration = self._old
+
+        def undo(follow: Follow) -> None:
+            step = follow(self._old)
+            step.open()
+            step.apply()
+
+        lost = [
+            f"{line}: restart the gateway"
+            for step, follow in zip(self._steps, self._followers, strict=True)
+            for line in _failing(f"{step.part} can't be put back", partial(undo, follow))
+        ]
+        raise (NotPutBack if lost else PPTPGWError)("\n".join(failed + lost))
 
 
-def _reload(one: Plugged, configuration: Configuration) -> None:
-    IReloadable(one.part).reload(configuration.section(one.factory))
+def _failing(part: str, act: Callable[[], object]) -> Iterator[str]:
+    """
+    Have a part do something; if it fails, yield a line that says so.
+    """
+    try:
+        act()
+    except Exception as error:
+        _log.failure("{part}: a reload failed", part=part)
+        yield f"{part}: {type(error).__name__}: {error}"
+
+
+def _reload(one: Plugged, configuration: Configuration) -> ReloadStep:
+    settings = configuration.section(one.factory)
+    part = f"[{placeOf(sectionName(one.factory))}]"
+    return ReloadStep(part, partial(IReloadable(one.part).reload, settings))
 
 
 Rows = dict[tuple[str, str], Applies]

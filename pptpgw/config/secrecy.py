@@ -36,22 +36,22 @@ def assertPrivate(path: str) -> None:
         raise ConfigurationError(fault)
 
 
-def readPassword(path: str) -> bytes:
+def readSecret(path: str) -> bytes:
     """
-    Return the password in the file at C{path}. Line breaks at the end of the file don't belong to
-    it.
+    Return the secret in the file at C{path}: a password, or a token. Line breaks at the end of the
+    file don't belong to it.
 
     @raise ConfigurationError: others than its owner may read or write the file, it can't be read,
-        or the password is empty.
+        or the secret is empty.
     """
     assertPrivate(path)
     try:
-        password = Path(path).read_bytes().rstrip(b"\r\n")
+        secret = Path(path).read_bytes().rstrip(b"\r\n")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    if not password:
-        raise ConfigurationError(f"{path}: the password is empty")
-    return password
+    if not secret:
+        raise ConfigurationError(f"{path}: there is nothing in it")
+    return secret
 
 
 @contextmanager

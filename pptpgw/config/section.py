@@ -3,7 +3,7 @@ The sections of the configuration, one dataclass each.
 
 Each attribute is a key of the file (C{maxConnections} is C{max-connections} there). Its row says
 which values are allowed, and which one is used if the file has none. A new key is one row here and
-one in C{tap/pptpgw.toml}.
+one in C{tap/pptpgw.toml}. RADIUS's section is in L{pptpgw.radius.section}.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from pptpgw.config.kind import (
     STORE_OR_NONE,
     TEXTS,
     TUNNELS,
-    UDP_ADDRESS,
     Fault,
     ValueKind,
     choice,
@@ -49,7 +48,6 @@ from pptpgw.config.kind import (
 from pptpgw.config.table import tables
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
-from pptpgw.radius.servers import IDENTIFIER, DynamicClient, Server
 from pptpgw.sessions.filter import ALLOWED, Filter
 
 
@@ -291,14 +289,25 @@ class PluginsSection:
     """
     C{[plugins]}: plugins that no other section names, each as C{NAME} or C{NAME:ARGUMENT}.
 
-    @ivar dataPath: the data path, which carries packets.
     @ivar observers: the session observers, which are told of sessions.
     """
 
-    dataPath: str = key(SPECIFICATION, "python", restart("it carries the current calls"))
     observers: tuple[str, ...] = key(
         SPECIFICATIONS, (), restart("observers are told of sessions from their beginning")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DataPathSection:
+    """
+    C{[datapath]}: what carries packets.
+
+    @ivar path: the plugin, as C{NAME} or C{NAME:ARGUMENT}.
+    @ivar threads: how many threads the native data path has; 0: one for each processor.
+    """
+
+    path: str = key(SPECIFICATION, "auto", restart("it carries the current calls"))
+    threads: int = key(whole(0, 64), 0, restart("they carry the current calls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,58 +323,6 @@ class CaptureSection:
     file: str = key(FILE, "", NEW)
     size: int = key(whole(1, 65536), 100, LIVE)
     files: int = key(whole(1, 1000), 10, LIVE)
-
-
-SERVERS = tables("radius.server", "describes a server", Server)
-"""
-A list of RADIUS servers.
-"""
-
-
-CLIENTS = tables("radius.client", "describes a client", DynamicClient, unique=True)
-"""
-A list of clients that may end and change sessions (RFC 5176).
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class RADIUSSection:
-    """
-    C{[radius]}: the servers that judge callers, and how they are asked.
-
-    @ivar server: the servers; none: RADIUS can't be used.
-    @ivar nasIdentifier: the NAS-Identifier that they are sent; empty: C{[link] name}.
-    @ivar nasAddress: the NAS-IP-Address that they are sent; empty: the address that was called.
-    @ivar timeout: seconds that a server has to answer before the next one is asked.
-    @ivar deadline: seconds that a request for a caller may take, however many servers there are.
-    @ivar deadTime: seconds that a dead server without C{status-server} is left alone.
-    @ivar probeInterval: seconds between Status-Server packets to a dead server.
-    @ivar accounting: whether accounting records are sent to the servers that take them.
-    @ivar interim: seconds between interim updates, where an account says nothing; 0: none.
-    @ivar spool: the folder that keeps records until a server has them; empty: they are kept in
-        memory, and lost when the gateway stops.
-    @ivar spoolSize: how large the spool may become, in MiB.
-    @ivar dynamic: the address and UDP port of dynamic authorization; empty: none.
-    @ivar client: who may send requests there.
-    @ivar dynamicWindow: seconds by which the time in a request there may differ from ours.
-    @ivar requireEventTimestamp: whether a request there without Event-Timestamp is discarded.
-    """
-
-    server: tuple[Server, ...] = key(SERVERS, (), LIVE)
-    nasIdentifier: str = key(IDENTIFIER, "", LIVE)
-    nasAddress: tuple[IPv4Address, ...] = key(ADDRESSES, (), LIVE)
-    timeout: float = key(seconds(1, 60), 6.0, LIVE)
-    deadline: float = key(seconds(2, 27), 25.0, LIVE)
-    deadTime: float = key(seconds(1, 86400), 60.0, LIVE)
-    probeInterval: float = key(seconds(1, 3600), 10.0, LIVE)
-    accounting: bool = key(BOOLEAN, True, NEW)
-    interim: float = key(orZero(seconds(60, 86400)), 600.0, LIVE)
-    spool: str = key(FILE, "", restart("records wait in the old folder"))
-    spoolSize: int = key(whole(1, 65536), 64, restart("the queue is opened with its size"))
-    dynamic: str = key(UDP_ADDRESS, "", LIVE)
-    client: tuple[DynamicClient, ...] = key(CLIENTS, (), LIVE)
-    dynamicWindow: float = key(seconds(10, 3600), 300.0, LIVE)
-    requireEventTimestamp: bool = key(BOOLEAN, True, LIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ LOST = "lost before it reached us"
 The reason under which packets are counted that never came, as the sequence numbers of others show.
 """
 
+DUPLICATE = "duplicate"
+LATE = "late: its gap was given up"
+
 
 class Counters:
     """

@@ -14,6 +14,7 @@ octets smaller, as with pppd.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -24,7 +25,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.earlylimit import EarlyLimit
 from pptpgw.datapath.interface import ReceiveFrames
-from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType
+from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType, split
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
@@ -73,19 +74,28 @@ class Channel(ABC):
         "_required",
         "_strangers",
         "counters",
+        "path",
         "recorders",
     )
+
+    interface: ClassVar[str] = ""
 
     direct: ClassVar[bool] = True
     """
     Whether a tunnel may pass several packets to their network at once, without calling L{_frame}.
     """
 
+    makeCounters: ClassVar[type[Counters]] = Counters
+    """
+    The type of the counters.
+    """
+
     def __init__(self, host: IChannelHost, owner: IChannelOwner) -> None:
         """
         @param host: the data path that the channel belongs to.
         """
-        self.counters = Counters()
+        self.counters = self.makeCounters()
+        self.path = "python"
         self.recorders: tuple[Any, ...] = ()
         self._clock: IReactorTime = host.clock
         self._owner = owner
@@ -105,6 +115,13 @@ class Channel(ABC):
         self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
         self._early: EarlyLimit | None = None
         self._recompute()
+
+    def carriedHere(self, why: str) -> None:
+        """
+        Note why the packets pass through this process, where the data path could have chosen
+        otherwise.
+        """
+        self.path = f"python: {why}"
 
     # Frames from the peer
 
@@ -172,21 +189,30 @@ class Channel(ABC):
             plain = found.decrypt(frame) if found is not None else plain
             if isinstance(plain, int):
                 return
-        protocol = plain[0]
-        start = 1
-        if not protocol & 1 and len(plain) > 1:
-            protocol = protocol << 8 | plain[1]
-            start = 2
+        protocol, packet = split(plain)
+        self._decrypted(protocol, (packet,))
+
+    def _decrypted(self, protocol: int, packets: Sequence[bytes]) -> None:
+        """
+        Pass on decrypted packets of one protocol.
+        """
+        recovery = self._recovery
         network = self._networks.get(protocol)
-        if network is not None:
+        if recovery is None:
+            # MPPE ended with a packet before these.
+            if not self._closed:
+                self.counters.discard(NO_MPPE, len(packets))
+        elif network is not None:
             recovery.failures = 0
-            network.received((plain[start:],))
+            network.received(packets)
         elif protocol in self._known:
             # The peer sends before the protocol is open here, or after it was closed: the key is
             # right.
-            self.counters.discard(NOT_OPEN)
+            self.counters.discard(NOT_OPEN, len(packets))
         else:
             recovery.misread()
+            if len(packets) > 1:
+                self._decrypted(protocol, packets[1:])
 
     def _other(self, protocol: int, information: bytes) -> None:
         """
@@ -206,9 +232,9 @@ class Channel(ABC):
 
     # Frames to the peer
 
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
-        Send a packet of C{network}, which isn't larger than its MTU.
+        Send packets of C{network}, which aren't larger than its MTU.
         """
         raise NotImplementedError
 
@@ -226,7 +252,7 @@ class Channel(ABC):
         if network is None:
             self.counters.discard(NOT_OPEN)
         else:
-            network.transmit(packet)
+            network.transmit((packet,))
 
     # Calls of the link
 
@@ -237,6 +263,12 @@ class Channel(ABC):
         self._acfc = acfc
         self._pfc = pfc
         self._recompute()
+
+    def offerMPPE(self, parameters: MPPEParameters, send: bool) -> None:
+        """
+        See L{IChannel.offerMPPE}. Nothing is done: encryption begins when it is set.
+        """
+        return
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
         """

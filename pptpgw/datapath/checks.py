@@ -12,7 +12,8 @@ from typing import Protocol
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv6
-from pptpgw.datapath.interface import DeliverPacket
+from pptpgw.datapath.fair import FULL
+from pptpgw.datapath.interface import DeliverAll, DeliverPacket, Peer
 from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
@@ -81,15 +82,15 @@ class Carrier(Protocol):
         The counters of the call.
         """
 
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
-        Send a packet of C{network}, which isn't larger than its MTU.
+        Send packets of C{network}, which aren't larger than its MTU.
         """
 
 
 class OpenProtocol:
     """
-    An open protocol whose packets aren't looked into.
+    An open protocol whose packets aren't looked into. It is a L{Peer} for routes.
 
     @ivar protocol: the protocol number.
     @ivar field: the protocol number as two octets.
@@ -101,6 +102,7 @@ class OpenProtocol:
         "_carry",
         "_counters",
         "_deliver",
+        "_deliverAll",
         "_failures",
         "attachment",
         "field",
@@ -117,10 +119,12 @@ class OpenProtocol:
         attachment: Attachment,
         carrier: Carrier,
         deliver: DeliverPacket,
+        deliverAll: DeliverAll | None,
         failures: Bucket,
     ) -> None:
         """
         @param deliver: passes a packet to the network.
+        @param deliverAll: passes packets to the network at once; None if it takes single packets.
         @param failures: limits how often failures of C{deliver} are logged.
         """
         self.protocol = protocol
@@ -131,6 +135,7 @@ class OpenProtocol:
         self.carriedBy(carrier)
         self._counters = carrier.counters
         self._deliver = deliver
+        self._deliverAll = deliverAll
         self._failures = failures
 
     def carriedBy(self, carrier: Carrier) -> None:
@@ -143,10 +148,20 @@ class OpenProtocol:
         """
         Check packets from the peer and pass them to the network.
         """
-        counters = self._counters
+        self._counters.packetsReceived += len(packets)
+        self._counters.octetsReceived += sum(map(len, packets))
+        self._pass(packets)
+
+    def _pass(self, packets: Sequence[bytes]) -> None:
+        """
+        Pass packets that were checked to the network.
+        """
+        if self._deliverAll is not None:
+            refused = self._deliverAll(packets)
+            if refused:
+                self._counters.discard(NOT_DELIVERED, refused)
+            return
         for packet in packets:
-            counters.packetsReceived += 1
-            counters.octetsReceived += len(packet)
             try:
                 self._deliver(packet)
             except Exception as error:
@@ -157,15 +172,23 @@ class OpenProtocol:
         Pass no more packets to the network, not even the rest of those in one call of L{received}.
         """
         self._deliver = _closed
+        self._deliverAll = None
 
-    def transmit(self, packet: bytes) -> None:
+    def transmit(self, packets: Sequence[bytes]) -> None:
         """
-        Check a packet for the peer and send it.
+        Check packets for the peer and send them.
         """
-        if len(packet) > self.mtu:
-            self._counters.discard(TOO_BIG)
-            return
-        self._carry(self, packet)
+        fitting = [packet for packet in packets if len(packet) <= self.mtu]
+        if len(fitting) < len(packets):
+            self._counters.discard(TOO_BIG, len(packets) - len(fitting))
+        if fitting:
+            self._carry(self, fitting)
+
+    def dropped(self, count: int) -> None:
+        """
+        See L{Peer}.
+        """
+        self._counters.discard(FULL, count)
 
     def _failed(self, error: Exception) -> None:
         """
@@ -184,9 +207,12 @@ class OpenIPv6(OpenProtocol):
     IPv6. Packets that concern the link alone are passed to the link's router. Of other packets from
     the peer the source is checked. MSS is clamped both ways, and the sender of a packet that is too
     large gets a Packet Too Big.
+
+    @ivar clamp: whether the MSS is clamped.
+    @ivar sources: the addresses that the peer may send from.
     """
 
-    __slots__ = ("_clamp", "_errors", "_local", "_prefix", "_sources")
+    __slots__ = ("_errors", "_local", "_prefix", "clamp", "sources")
 
     def __init__(
         self,
@@ -194,8 +220,9 @@ class OpenIPv6(OpenProtocol):
         attachment: Attachment,
         carrier: Carrier,
         deliver: DeliverPacket,
+        deliverAll: DeliverAll | None,
         failures: Bucket,
-        routes: RouteTable[DeliverPacket] | None,
+        routes: RouteTable[Peer] | None,
         clamp: bool,
         errors: Bucket,
     ) -> None:
@@ -204,12 +231,12 @@ class OpenIPv6(OpenProtocol):
         @param clamp: whether to clamp the MSS.
         @param errors: limits how often an ICMPv6 error is sent.
         """
-        super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = Sources(attachment, IPv6Network, routes)
+        super().__init__(protocol, attachment, carrier, deliver, deliverAll, failures)
+        self.sources = Sources(attachment, IPv6Network, routes)
         # The prefix of the peer's first /64, since comparing it is faster than a look-up.
-        self._prefix = self._sources.half()
+        self._prefix = self.sources.half()
         self._local: DeliverPacket = attachment.local or attachment.receive or _unserved
-        self._clamp = clamp
+        self.clamp = clamp
         self._errors = errors
 
     def received(self, packets: Sequence[bytes]) -> None:
@@ -218,35 +245,43 @@ class OpenIPv6(OpenProtocol):
         """
         prefix = self._prefix
         counters = self._counters
+        accepted: list[bytes] = []
         for packet in packets:
-            deliver = self._deliver
             size = len(packet)
             if size < IPV6_HEADER or packet[0] >> 4 != 6:
                 counters.discard(SPOOFED)
                 continue
+            local = False
             # Nearly every packet comes from the peer's /64 or, for a router, from its other
             # networks, and goes to a global address.
             if packet[24] >= _IPV6_SPECIAL or (
                 packet[8:16] != prefix
                 and (not 0 < packet[8] < _IPV6_SPECIAL or not self._mayCome(packet))
             ):
-                if isLocal(packet):
-                    deliver = self._local
-                elif not self._mayCome(packet):
+                local = isLocal(packet)
+                if not local and not self._mayCome(packet):
                     counters.discard(SPOOFED)
                     continue
             counters.packetsReceived += 1
             counters.octetsReceived += size
+            packet = self._clamped(packet)
+            if not local:
+                accepted.append(packet)
+                continue
+            # It may close the network, so that those before it go first.
+            self._pass(accepted)
+            accepted = []
             try:
-                deliver(self._clamped(packet))
+                self._local(packet)
             except Exception as error:
                 self._failed(error)
+        self._pass(accepted)
 
     def _mayCome(self, packet: bytes) -> bool:
         """
         Return whether the peer may send from the source address of C{packet}.
         """
-        return self._sources.permit(packet[8:24], self.transmit)
+        return self.sources.permit(packet[8:24], self)
 
     def close(self) -> None:
         """
@@ -255,14 +290,19 @@ class OpenIPv6(OpenProtocol):
         super().close()
         self._local = _closed
 
-    def transmit(self, packet: bytes) -> None:
+    def transmit(self, packets: Sequence[bytes]) -> None:
         """
         See L{OpenProtocol.transmit}.
         """
-        if len(packet) > self.mtu:
-            self._tooBig(packet)
-        else:
-            self._carry(self, self._clamped(packet))
+        mtu = self.mtu
+        fitting = []
+        for packet in packets:
+            if len(packet) > mtu:
+                self._tooBig(packet)
+            else:
+                fitting.append(self._clamped(packet))
+        if fitting:
+            self._carry(self, fitting)
 
     def _clamped(self, packet: bytes) -> bytes:
         """
@@ -274,7 +314,7 @@ class OpenIPv6(OpenProtocol):
                 return packet
         elif number not in EXTENSIONS:
             return packet
-        if not self._clamp:
+        if not self.clamp:
             return packet
         return ipv6.clampMSS(packet, max(1, self.mtu - IPV6_TCP_OVERHEAD))
 
@@ -315,9 +355,12 @@ class OpenIPv4(OpenProtocol):
     """
     IPv4. The source of packets from the peer is checked, and the MSS is clamped both ways. A packet
     that is too large is fragmented or, if it forbids that, answered with an ICMP error.
+
+    @ivar clamp: whether the MSS is clamped.
+    @ivar sources: the addresses that the peer may send from.
     """
 
-    __slots__ = ("_clamp", "_source", "_sources")
+    __slots__ = ("_source", "clamp", "sources")
 
     def __init__(
         self,
@@ -325,62 +368,65 @@ class OpenIPv4(OpenProtocol):
         attachment: Attachment,
         carrier: Carrier,
         deliver: DeliverPacket,
+        deliverAll: DeliverAll | None,
         failures: Bucket,
-        routes: RouteTable[DeliverPacket] | None,
+        routes: RouteTable[Peer] | None,
         clamp: bool,
     ) -> None:
         """
         @param routes: see L{Sources}.
         @param clamp: whether to clamp the MSS.
         """
-        super().__init__(protocol, attachment, carrier, deliver, failures)
-        self._sources = Sources(attachment, IPv4Network, routes)
+        super().__init__(protocol, attachment, carrier, deliver, deliverAll, failures)
+        self.sources = Sources(attachment, IPv4Network, routes)
         # The peer's only address, since comparing it is faster than a look-up.
-        self._source = self._sources.single()
-        self._clamp = clamp
+        self._source = self.sources.single()
+        self.clamp = clamp
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
         See L{OpenProtocol.received}.
         """
         source = self._source
-        count = len(packets)
         octets = 0
+        accepted = []
         for packet in packets:
             # Nearly every packet has a header of 20 octets and comes from the peer's only address.
             if (packet[_SOURCE] != source or packet[0] != 0x45) and not self._mayCome(packet):
                 self._counters.discard(SPOOFED)
-                count -= 1
                 continue
             size = len(packet)
             octets += size
             if packet[9] == TCP and size >= _SHORTEST_TCP and packet[33] & _SYN | packet[0] ^ 0x45:
                 packet = self._clamped(packet)
-            try:
-                self._deliver(packet)
-            except Exception as error:
-                self._failed(error)
-        self._counters.packetsReceived += count
+            accepted.append(packet)
+        self._pass(accepted)
+        self._counters.packetsReceived += len(accepted)
         self._counters.octetsReceived += octets
 
-    def transmit(self, packet: bytes) -> None:
+    def transmit(self, packets: Sequence[bytes]) -> None:
         """
         See L{OpenProtocol.transmit}.
         """
-        size = len(packet)
-        if size > self.mtu:
-            self._tooBig(packet)
-            return
-        # With IP options the TCP flags aren't at offset 33; the clamp then finds them.
-        if size >= _SHORTEST_TCP and packet[9] == TCP and packet[33] & _SYN | packet[0] ^ 0x45:
-            packet = self._clamped(packet)
-        self._carry(self, packet)
+        mtu = self.mtu
+        fitting = []
+        for packet in packets:
+            size = len(packet)
+            if size > mtu:
+                fitting += self._tooBig(packet)
+                continue
+            # With IP options the TCP flags aren't at offset 33; the clamp then finds them.
+            if size >= _SHORTEST_TCP and packet[9] == TCP and packet[33] & _SYN | packet[0] ^ 0x45:
+                packet = self._clamped(packet)
+            fitting.append(packet)
+        if fitting:
+            self._carry(self, fitting)
 
     def _clamped(self, packet: bytes) -> bytes:
         """
         Return C{packet} with its MSS lowered to what fits the MTU, if it is a TCP SYN.
         """
-        return clampMSS(packet, max(1, self.mtu - TCP_OVERHEAD)) if self._clamp else packet
+        return clampMSS(packet, max(1, self.mtu - TCP_OVERHEAD)) if self.clamp else packet
 
     def _mayCome(self, packet: bytes) -> bool:
         """
@@ -389,17 +435,16 @@ class OpenIPv4(OpenProtocol):
         return (
             len(packet) >= IPV4_HEADER
             and packet[0] >> 4 == 4
-            and self._sources.permit(packet[12:16], self.transmit)
+            and self.sources.permit(packet[12:16], self)
         )
 
-    def _tooBig(self, packet: bytes) -> None:
+    def _tooBig(self, packet: bytes) -> list[bytes]:
         """
-        Fragment C{packet}, which is too large, or send its sender an ICMP error if it forbids that.
+        Return the fragments of C{packet}, which is too large; if it forbids that, count it, and
+        send its sender an ICMP error.
         """
         if mayFragment(packet):
-            for piece in fragment(packet, self.mtu):
-                self._carry(self, piece)
-            return
+            return fragment(packet, self.mtu)
         self._counters.discard(TOO_BIG)
         answer = tooBig(packet, self.mtu)
         if answer is not None:
@@ -407,3 +452,4 @@ class OpenIPv4(OpenProtocol):
                 self._deliver(answer)
             except OSError:
                 self._counters.discard(NOT_DELIVERED)
+        return []

@@ -26,12 +26,11 @@ class _Filtered(OpenProtocol):
         """
         super().received([packet for packet in packets if self._passes(packet)])
 
-    def transmit(self, packet: bytes) -> None:
+    def transmit(self, packets: Sequence[bytes]) -> None:
         """
         See L{OpenProtocol.transmit}.
         """
-        if self._passes(packet):
-            super().transmit(packet)
+        super().transmit([packet for packet in packets if self._passes(packet)])
 
     def _passes(self, packet: bytes) -> bool:
         permits = self.attachment.permits

@@ -9,6 +9,8 @@ the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.interface import ReceiveFrames
@@ -59,30 +61,31 @@ class FramedChannel(Channel):
         """
         self._receive = self._framesReceived
 
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
-        See L{Channel.transmit}. If the transport is full the packet is counted and discarded before
+        See L{Channel.transmit}. If the transport is full a packet is counted and discarded before
         it is encrypted, so that MPPE needn't recover from its loss.
         """
         counters = self.counters
         encryptor = self._encryptor
         if encryptor is None and self._required:
-            counters.discard(NOT_ENCRYPTED)
+            counters.discard(NOT_ENCRYPTED, len(packets))
             return
-        if self._sender.full:
-            counters.discard(FULL)
-            return
-        try:
-            if encryptor is None:
-                self._sender.send(network.prefix + packet)
-            else:
-                self._sender.send(encryptor.encrypt(self._mppePrefix, network.field, packet))
-        except OSError:
-            counters.discard(NOT_SENT)
-            return
-        counters.framesSent += 1
-        counters.packetsSent += 1
-        counters.octetsSent += len(packet)
+        for packet in packets:
+            if self._sender.full:
+                counters.discard(FULL)
+                continue
+            try:
+                if encryptor is None:
+                    self._sender.send(network.prefix + packet)
+                else:
+                    self._sender.send(encryptor.encrypt(self._mppePrefix, network.field, packet))
+            except OSError:
+                counters.discard(NOT_SENT)
+                continue
+            counters.framesSent += 1
+            counters.packetsSent += 1
+            counters.octetsSent += len(packet)
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """

@@ -5,7 +5,7 @@ functions that each calls of the other, and the TUN device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 ReceiveFrames = Callable[[int, int, list[bytes]], None]
@@ -16,9 +16,20 @@ and the information fields. The sequence number is -1 for a packet that has none
 The protocol number is 0 if there is no frame, or a frame without a protocol number.
 """
 
+CountDropped = Callable[[int], object]
+"""
+A function that is told how many frames of a call were dropped before they were taken.
+"""
+
 SendPacket = Callable[[bytes], object]
 """
 A function that sends a packet of a tunnel; it raises OSError.
+"""
+
+SendAll = Callable[[Sequence[bytes]], list[tuple[int, OSError]]]
+"""
+A function that sends packets of a tunnel, and returns the places and errors of those that it
+couldn't send.
 """
 
 DeliverPacket = Callable[[bytes], object]
@@ -26,14 +37,41 @@ DeliverPacket = Callable[[bytes], object]
 A function that passes a packet to the network behind the gateway; it may raise OSError.
 """
 
+DeliverAll = Callable[[Sequence[bytes]], int]
+"""
+A function that passes packets to the network behind the gateway, and returns how many of them that
+refused.
+"""
+
+
+class Peer(Protocol):
+    """
+    The peer of one session, with one network protocol: the target of its routes.
+    """
+
+    def transmit(self, packets: Sequence[bytes]) -> object:
+        """
+        Send packets to the peer.
+        """
+
+    def dropped(self, count: int) -> object:
+        """
+        Count packets for the peer that were dropped because too many waited.
+        """
+
 
 class TUN(Protocol):
     """
     The TUN device, as the data path uses it.
 
-    @ivar receive: called with each packet that the kernel sends; the data path sets it.
+    @ivar receiveAll: called with the packets that the kernel sends; the data path sets it.
+    @ivar batches: how many times as many packets as it can handle at once C{receiveAll} takes at
+        once.
     @ivar write: sends a packet into the kernel.
+    @ivar writeAll: sends packets into the kernel.
     """
 
-    receive: DeliverPacket
+    receiveAll: Callable[[list[bytes]], object]
+    batches: int
     write: DeliverPacket
+    writeAll: DeliverAll

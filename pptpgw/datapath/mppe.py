@@ -1,6 +1,7 @@
 """
 Encryption and decryption of MPPE packets (RFC 3078), with their key changes (RFC 3079 sections 2
-and 3). There is one object for each direction, and one call for each packet.
+and 3). There is one object for each direction, and one call for each packet or, on receiving, for a
+run of them.
 
 C{Encryptor} and C{Decryptor} are the compiled classes if the extension module fits
 (L{pptpgw.ports.compiled}), and otherwise the classes of this module, which compute the same octets.
@@ -67,15 +68,24 @@ SHORTEST = 3
 The fewest octets of a frame: two of header and one of ciphertext.
 """
 
+LONGEST = 0xFFFF
+"""
+The most octets of a packet.
+"""
+
 FLUSHED = 0x8000
 ENCRYPTED = 0x1000
 COUNTS = 4096
 
 _FLAGS = 0xF000
-_LONGEST = 0xFFFF
 _HEADER = Struct("!H")
 _SALT = {40: b"\xd1\x26\x9e", 56: b"\xd1", 128: b""}
 _LENGTH = {40: 8, 56: 8, 128: 16}
+
+Packets = tuple[int, list[bytes]]
+"""
+A protocol number and packets of that protocol.
+"""
 
 
 class EncryptorType(Protocol):
@@ -128,6 +138,14 @@ class DecryptorType(Protocol):
             L{SKIPPED} or L{LOST}, and then nothing has changed.
         """
 
+    def decryptRun(self, frames: list[bytes], /) -> list[Packets]:
+        """
+        Decrypt C{frames} up to the first one that L{decrypt} refuses.
+
+        @return: the packets in order. Those of one protocol that follow each other are together.
+        @raise ValueError: a frame is longer than L{LONGEST}, and nothing has changed.
+        """
+
     def skip(self, packets: int, /) -> None:
         """
         Skip the next C{packets} packets, and make the key changes that they bring.
@@ -161,6 +179,38 @@ class DecryptorFactory(Protocol):
         @param startKey: the start key, of 8 octets for 40 and 56 bits and of 16 for 128 bits.
         @raise ValueError: C{startKey} hasn't the length that C{bits} require.
         """
+
+
+def split(plain: bytes) -> tuple[int, bytes]:
+    """
+    Split the plaintext of a frame into protocol number and packet (RFC 1661 section 2). A single
+    octet is a protocol number even if it isn't odd.
+
+    @param plain: at least one octet.
+    """
+    protocol = plain[0]
+    if not protocol & 1 and len(plain) > 1:
+        return protocol << 8 | plain[1], plain[2:]
+    return protocol, plain[1:]
+
+
+def decryptOneByOne(decryptor: DecryptorType, frames: list[bytes]) -> list[Packets]:
+    """
+    Do what L{DecryptorType.decryptRun} does, by L{DecryptorType.decrypt}.
+    """
+    if frames and max(map(len, frames)) > LONGEST:
+        raise ValueError("longer than any packet")
+    runs: list[Packets] = []
+    for frame in frames:
+        plain = decryptor.decrypt(frame)
+        if isinstance(plain, int):
+            break
+        protocol, packet = split(plain)
+        if runs and runs[-1][0] == protocol:
+            runs[-1][1].append(packet)
+        else:
+            runs.append((protocol, [packet]))
+    return runs
 
 
 class _Keys:
@@ -243,7 +293,7 @@ class PythonEncryptor(_Keys):
         """
         See L{EncryptorType}.
         """
-        if max(len(prefix), len(protocol), len(packet)) > _LONGEST:
+        if max(len(prefix), len(protocol), len(packet)) > LONGEST:
             raise ValueError("longer than any packet")
         flags = ENCRYPTED
         count = (self.count + 1) % COUNTS
@@ -303,6 +353,12 @@ class PythonDecryptor(_Keys):
         if self._stateful and flushed and not flag and not _looksLikeIP(plain):
             return self._asLinux(ciphertext, plain)
         return plain
+
+    def decryptRun(self, frames: list[bytes], /) -> list[Packets]:
+        """
+        See L{DecryptorType}.
+        """
+        return decryptOneByOne(self, frames)
 
     def skip(self, packets: int, /) -> None:
         """

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.kind import NoSettings
+from pptpgw.config.kind import NoSettings, assertNoArgument
 from pptpgw.config.section import CaptureSection
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
@@ -50,14 +50,20 @@ class PortDataPath(PythonDataPath, SessionObserver):
         configuration: Configuration = environment.configuration
         network, counters = configuration.network, Counters()
         self._environment = environment
-        self._device = Device(
-            environment.reactor, network.interface, configuration.link.mru, counters
-        )
+        self._device = self._makeDevice(counters)
         super().__init__(environment.reactor, self._device, network.mssClamp, self._device.kernel)
         self.counters = counters
         self._file = self._made(configuration.capture)
         size = configuration.capture.size * _MEBIBYTE
         self._capture = Capture(self._file, size, counters)
+
+    def _makeDevice(self, counters: Counters) -> Device:
+        """
+        Make the TUN device, which isn't opened yet.
+        """
+        configuration: Configuration = self._environment.configuration
+        name, mtu = configuration.network.interface, configuration.link.mru
+        return Device(self._environment.reactor, name, mtu, counters)
 
     def lacking(self) -> Iterator[str]:
         """
@@ -146,11 +152,11 @@ class PortDataPath(PythonDataPath, SessionObserver):
         self._device.stop()
         return self._file.stop() if self._file is not None else None
 
-    def openChannel(self, call: ICall, owner: IChannelOwner) -> IChannel:
+    def openChannel(self, call: ICall, owner: IChannelOwner, number: int = 0) -> IChannel:
         """
         See L{pptpgw.interfaces.IDataPath.openChannel}.
         """
-        channel = super().openChannel(call, owner)
+        channel = super().openChannel(call, owner, number)
         if self._file is not None and isinstance(channel, Channel):
             startRecording(channel, self._capture.open(call.caller, channel.counters))
         return channel
@@ -180,10 +186,7 @@ class PythonDataPathFactory:
         """
         See L{IDataPathFactory.makeDataPath}.
         """
-        if argument:
-            raise ConfigurationError(
-                f'[plugins] data-path = "python:{argument}": it takes no argument'
-            )
+        assertNoArgument("[datapath] path", self.name, argument)
         return PortDataPath(environment)
 
 

@@ -12,12 +12,12 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.mppe import DecryptorType
+from pptpgw.datapath.mppe import DecryptorType, Packets, decryptOneByOne
 from pptpgw.datapath.wire.pcapng import RECEIVED, SENT
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 
@@ -99,6 +99,12 @@ class RecordingDecryptor:
             self._record(RECEIVED, ADDRESS_CONTROL + plain)
         return plain
 
+    def decryptRun(self, frames: list[bytes], /) -> list[Packets]:
+        """
+        See L{DecryptorType}.
+        """
+        return decryptOneByOne(self, frames)
+
     def skip(self, packets: int, /) -> None:
         """
         See L{DecryptorType}.
@@ -143,14 +149,15 @@ class Recording(Channel):
         self.__class__ = cast(Any, self.plain)
         self.rebind()
 
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
         See L{Channel.transmit}.
         """
         transmit = super().transmit
         if self._encryptor is not None or not self._required:
-            self._record(SENT, network.protocol, packet)
-        transmit(network, packet)
+            for packet in packets:
+                self._record(SENT, network.protocol, packet)
+        transmit(network, packets)
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """

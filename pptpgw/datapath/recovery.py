@@ -28,23 +28,13 @@ from pptpgw.counting.counters import Counters
 from pptpgw.datapath import mppe
 from pptpgw.datapath.mppe import COUNTS, DecryptorType
 from pptpgw.datapath.plausibility import isPlausible
+from pptpgw.datapath.resync import Resync
 from pptpgw.interfaces import IChannelOwner
 from pptpgw.timing.timer import cancelled
 
 FAILURE_LIMIT = 256
 """
 The number of unreadable frames in order, one after another, with which the channel fails.
-"""
-
-RESYNC_INTERVAL = 0.5
-"""
-The shortest time between two requests to resynchronise for the same loss, in seconds.
-"""
-
-RESYNC_LIMIT = 20
-"""
-The number of Reset-Requests without success with which the channel fails; the last one must be for
-a frame in order.
 """
 
 BURST = 1 / 8
@@ -95,7 +85,6 @@ class Recovery:
         "_owner",
         "_perFrame",
         "_resync",
-        "_resyncs",
         "_stateful",
         "_timer",
         "_trial",
@@ -129,8 +118,7 @@ class Recovery:
         self._trial: DecryptorType | None = None
         self._advanced = 0
         self._timer: IDelayedCall | None = None
-        self._resync = float("-inf")
-        self._resyncs = 0
+        self._resync = Resync(clock, owner)
         # The state before the last frame that made sense, until another frame is read; and the
         # count of that frame.
         self._before: DecryptorType | None = None
@@ -145,6 +133,24 @@ class Recovery:
         self._missing += numbers
         if self._timer is None:
             self._goAhead(decryptor)
+
+    def isBehind(self, decryptor: DecryptorType) -> bool:
+        """
+        Return whether packets are to be skipped before the next frame, whatever its number is.
+        """
+        base = decryptor.count, decryptor.rekeys
+        return self._timer is not None or (base == self._base and self._missing > 0)
+
+    def wentOn(self, decryptor: DecryptorType, before: DecryptorType | None) -> None:
+        """
+        Note that frames were read elsewhere.
+
+        @param before: the state before the last frame if that followed a gap, as the result of
+            L{follow} does; otherwise None.
+        """
+        self.failures = 0
+        if before is not None:
+            self._before, self._believed = before, decryptor.count
 
     def close(self) -> None:
         """
@@ -176,7 +182,7 @@ class Recovery:
             return found
         self._counters.discard(reason)
         if reason == OUT_OF_STEP:
-            self._requestResync(not gap)
+            self._resync.request(mayFail=not gap)
         elif not gap and reason != CAPPED:
             self._failed(reason)
         if not gap:
@@ -210,7 +216,7 @@ class Recovery:
         """
         self._counters.discard(UNKNOWN)
         if self._stateful:
-            self._requestResync(True)
+            self._resync.request()
         self._failed(UNKNOWN)
 
     def _goAhead(self, decryptor: DecryptorType) -> None:
@@ -233,8 +239,8 @@ class Recovery:
             self._base = base
             self._trial = None
             self._advanced = 0
-            self._missing = self._resyncs = 0
-            self._resync = float("-inf")
+            self._missing = 0
+            self._resync.succeeded()
             if decryptor.count != self._believed:
                 self._before = None
 
@@ -264,18 +270,3 @@ class Recovery:
         self.failures += 1
         if self.failures == FAILURE_LIMIT:
             self._owner.channelFailed(f"{FAILURE_LIMIT} frames in a row were no use: {reason}")
-
-    def _requestResync(self, inOrder: bool) -> None:
-        """
-        Have the owner ask for a flushed frame, a limited number of times while no frame is read.
-        """
-        now = self._clock.seconds()
-        if now - self._resync < RESYNC_INTERVAL:
-            return
-        self._resync = now
-        if self._resyncs < RESYNC_LIMIT - 1:
-            self._resyncs += 1
-            self._owner.resyncNeeded()
-        elif inOrder and self._resyncs < RESYNC_LIMIT:
-            self._resyncs += 1
-            self._owner.channelFailed("the peer doesn't resynchronise MPPE")

@@ -81,6 +81,12 @@ class RouteTable(Generic[Target]):
                 return target
         return None
 
+    def target(self, network: IPv4Network | IPv6Network) -> Target | None:
+        """
+        Return the target of exactly this network; None if it has none.
+        """
+        return self._current(_place(network))
+
     def leadsTo(self, address: bytes, target: Target) -> bool:
         """
         Return whether the narrowest network with the address (4 or 16 octets) is one of

@@ -39,15 +39,18 @@ from pptpgw.interfaces.checker import (
     IEAPCredentials,
 )
 from pptpgw.interfaces.client import IPacketProtocol, IPacketTransport
-from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface
+from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface, IPathChoice
 from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPeer
 from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.keys import IKeys, MPPEParameters
 from pptpgw.interfaces.network import (
+    Agreement,
     Attachment,
     Attachments,
     IAddressedProtocol,
     IDetachable,
+    IGate,
+    INegotiated,
     INetwork,
     INetworkDeclarer,
     INetworkFactory,
@@ -60,7 +63,7 @@ from pptpgw.interfaces.network import (
     ISessionFiles,
 )
 from pptpgw.interfaces.observer import ISessionObserverFactory
-from pptpgw.interfaces.part import IHealth, IPreparable, IReloadable
+from pptpgw.interfaces.part import IHealth, IPreparable, IReloadable, ISized
 from pptpgw.interfaces.pool import (
     DEFAULT_POOL,
     IAddressPool,
@@ -81,12 +84,20 @@ from pptpgw.interfaces.service import (
     Reloaded,
     ReloadOutcome,
 )
-from pptpgw.interfaces.session import ISession, ISessionObserver, ISessions
+from pptpgw.interfaces.session import (
+    AgreedOption,
+    AgreedProtocol,
+    ISession,
+    ISessionObserver,
+    ISessions,
+)
 from pptpgw.interfaces.tunnel import (
     ICall,
     ICallOwner,
     ICallTaker,
     IChannelHost,
+    IKernelCall,
+    IKernelTransport,
     IStagedCall,
     ITunnel,
     ITunnelEnvironment,
@@ -96,6 +107,9 @@ from pptpgw.interfaces.tunnel import (
 
 __all__ = [
     "DEFAULT_POOL",
+    "AgreedOption",
+    "AgreedProtocol",
+    "Agreement",
     "Attachment",
     "Attachments",
     "AttemptEvent",
@@ -139,10 +153,14 @@ __all__ = [
     "IExchange",
     "IFollowing",
     "IFrameSender",
+    "IGate",
     "IGatewayService",
     "IHealth",
+    "IKernelCall",
     "IKernelInterface",
+    "IKernelTransport",
     "IKeys",
+    "INegotiated",
     "INetwork",
     "INetworkDeclarer",
     "INetworkFactory",
@@ -153,6 +171,7 @@ __all__ = [
     "IPacketService",
     "IPacketSession",
     "IPacketTransport",
+    "IPathChoice",
     "IPeerResults",
     "IPreparable",
     "IReadableNetwork",
@@ -164,6 +183,7 @@ __all__ = [
     "ISessionObserver",
     "ISessionObserverFactory",
     "ISessions",
+    "ISized",
     "IStagedCall",
     "ISubscriber",
     "ITunnel",

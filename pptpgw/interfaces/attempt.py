@@ -108,8 +108,8 @@ class IAttempt(Interface):
         "The stages that it has passed, and those that failed, in the order of time."
     )
     frames: Sequence[Frame] = Attribute(
-        "The last control frames, the oldest first. Those of the set-up are dropped when the "
-        "first network protocol opens."
+        "The last control frames, the oldest first. A call that is up loses those of its set-up "
+        "when as many others as are kept came up after it."
     )
     repeats: int = Attribute(
         "How often the caller was turned away since, for the same reason. Only the first time has "

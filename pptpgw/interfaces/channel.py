@@ -51,6 +51,14 @@ class IChannel(Interface):
     """
 
     counters = Attribute("The L{pptpgw.counting.counters.Counters} of the call.")
+    interface = Attribute(
+        "The name of the network interface that the call has for itself; empty if it has none, as "
+        "where calls share one, and before its first network protocol opens."
+    )
+    path = Attribute(
+        "What carries the packets, and why: C{kernel}, C{native} or C{python}, with the reason "
+        "after a colon where the data path could have chosen otherwise."
+    )
 
     def sendFrame(protocol: int, information: bytes) -> None:
         """
@@ -75,6 +83,16 @@ class IChannel(Interface):
             that escape frames (L{pptpgw.interfaces.ICall.accm} isn't None).
         @param receiveACCM: the same map for what is received. The peer escapes these characters; an
             unescaped one was inserted on the way, and is dropped.
+        """
+
+    def offerMPPE(parameters: MPPEParameters, send: bool) -> None:
+        """
+        Prepare MPPE for one direction, with what a Configure-Request asks for: ours, which is about
+        to be sent, for what we receive; or the peer's, which is about to be acknowledged, for what
+        we send. A channel within the kernel begins with the Configure-Ack that follows, others with
+        L{setSendMPPE} and L{setReceiveMPPE}.
+
+        @param send: whether the direction is to the peer.
         """
 
     def setSendMPPE(parameters: MPPEParameters | None) -> None:
@@ -102,7 +120,9 @@ class IChannel(Interface):
     def openNetwork(protocol: int, attachment: Attachment) -> None:
         """
         Carry packets with the protocol number C{protocol} to and from the network that
-        C{attachment} describes.
+        C{attachment} describes, in place of the one before if it is open already.
+
+        @raise pptpgw.error.NotCarried: this data path can't; what was open before still is.
         """
 
     def closeNetwork(protocol: int) -> None:

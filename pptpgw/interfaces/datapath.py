@@ -4,6 +4,7 @@ The data path of the whole gateway, and the plugins that make one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any
 
@@ -59,6 +60,11 @@ class IDataPath(Interface):
         "The L{IKernelInterface}; None if the kernel takes no part in carrying packets."
     )
 
+    path = Attribute(
+        "What will carry the packets of calls to come, and why, as L{IChannel.path}. After "
+        "L{start} it depends on what this machine has, too."
+    )
+
     def start() -> None:
         """
         Open devices and sockets, while the process still has its privileges.
@@ -73,19 +79,37 @@ class IDataPath(Interface):
         @return: None, or a Deferred that fires when everything is closed.
         """
 
-    def openChannel(call: ICall, owner: IChannelOwner) -> IChannel:
+    def openChannel(call: ICall, owner: IChannelOwner, number: int = 0) -> IChannel:
         """
         Begin to carry the frames of a call that is set up, or about to be. A data path in Python
         asks the call for a channel (L{ICall.openChannel}); one that carries packets elsewhere looks
         at the call's own attributes.
 
+        @param number: the number that the call's session will have
+            (L{pptpgw.interfaces.ISession.number}), after which a device of its own is named; 0 if
+            it will have none.
         @raise pptpgw.error.PPTPGWError: the data path can't carry the frames of this call.
+        """
+
+
+class IPathChoice(Interface):
+    """
+    A data path that decides for each call whether its packets pass through this process.
+    """
+
+    def keepHere(wanted: Callable[[ICall], bool]) -> Callable[[], None]:
+        """
+        Have calls to come that C{wanted} returns True for pass through this process, so that their
+        packets can be captured.
+
+        @return: a function that ends this.
+        @raise pptpgw.error.NotCarried: no packets may pass through this process.
         """
 
 
 class IDataPathFactory(IPlugin):
     """
-    A plugin that makes the data path, chosen by C{[plugins] data-path}.
+    A plugin that makes the data path, chosen by C{[datapath] path}.
     """
 
     name = Attribute("The name by which the configuration chooses the data path.")

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
-from typing import Any
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
@@ -33,7 +33,9 @@ class Attachment:
         4291 sections 2.5.6 and 2.7). None: such packets are counted and silently discarded.
     @ivar permits: for IPv4 and IPv6: called with each packet in either direction, and returns
         whether it may pass. It isn't called for packets that concern the link alone. None permits
-        all.
+        all. Only if it is an L{IGate} can the kernel judge packets in its place.
+    @ivar localAddress: for IPv6: our own link-local address, which the network interface of the
+        call gets if it has one for itself. None: it gets none.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -41,6 +43,24 @@ class Attachment:
     receive: Callable[[bytes], None] | None = None
     local: Callable[[bytes], None] | None = None
     permits: Callable[[bytes], bool] | None = None
+    localAddress: IPv6Address | None = None
+
+
+class IGate(Interface):
+    """
+    A C{permits} of an L{Attachment} that decides by a list of rules, which can be applied without
+    calling it.
+    """
+
+    filter = Attribute(
+        "The L{pptpgw.sessions.filter.Filter} that decides now; None permits every packet."
+    )
+
+    def watch(changed: Callable[[], object] | None) -> None:
+        """
+        Call C{changed} whenever C{filter} has changed, and nothing else any more. None: call
+        nothing.
+        """
 
 
 Attachments = Mapping[int, Attachment]
@@ -145,6 +165,30 @@ class INetworkProtocol(Interface):
         """
         End the protocol on this link, because the peer doesn't know it (a Protocol-Reject came).
         """
+
+
+class Agreement(NamedTuple):
+    """
+    What a control protocol has agreed on: the options of the two Configure-Requests that were
+    acknowledged.
+
+    @ivar control: the PPP protocol number of the control protocol.
+    @ivar ours: the options that we asked for, as encoded in our request.
+    @ivar peers: the options that the peer asked for.
+    """
+
+    control: int
+    ours: bytes
+    peers: bytes
+
+
+class INegotiated(Interface):
+    """
+    A control protocol that tells what it has agreed on.
+    L{pptpgw.networks.protocol.NetworkProtocol} provides this.
+    """
+
+    agreement: Agreement | None = Attribute("The L{Agreement}; None unless the protocol is open.")
 
 
 class IDetachable(Interface):
@@ -286,7 +330,7 @@ class INetworkDeclarer(IPlugin):
 
 class ISessionFiles(Interface):
     """
-    A network that opens files, such as sockets, for each session.
+    A network or a data path that opens files, such as sockets, for each session.
     """
 
     filesPerSession = Attribute("The number of files that one session needs.")

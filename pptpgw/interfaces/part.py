@@ -35,6 +35,14 @@ class IPreparable(Interface):
         """
 
 
+class ISized(Interface):
+    """
+    A network whose packets have one size until a restart, since a device with one MTU carries those
+    of all sessions. C{[link] mru} can't change meanwhile. Networks that don't provide
+    L{IReloadable} are taken for such networks, too.
+    """
+
+
 class IReloadable(Interface):
     """
     A part whose section of the configuration may change while the part runs.
@@ -52,5 +60,6 @@ class IReloadable(Interface):
     def reload(settings: Any) -> None:
         """
         Apply C{settings}, of the same type as before, which L{judge} has permitted. Attributes that
-        need a restart have their old values. Sessions continue. This doesn't fail.
+        need a restart have their old values. Sessions continue. This raises nothing, unless it has
+        a bug: then the whole reload has failed, and this is called again with the old settings.
         """

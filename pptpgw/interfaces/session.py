@@ -4,9 +4,9 @@ Sessions, as observers, plugins and programs see them, and the observers of sess
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -16,6 +16,39 @@ from pptpgw.interfaces.network import INetworkProtocol
 
 if TYPE_CHECKING:
     from pptpgw.counting.counters import Counters
+
+
+class AgreedOption(NamedTuple):
+    """
+    An option that a control protocol has agreed on. Values are in pppd's words; a value is empty if
+    the option has none.
+
+    @ivar type: the type of the option.
+    @ivar name: the name of the option in pppd's words, such as C{mru}.
+    @ivar ours: the values in our request, which the peer acknowledged. They apply to what the peer
+        sends. There are none if we didn't ask for the option, and rarely several.
+    @ivar peers: the values in the peer's request, which we acknowledged. They apply to what we
+        send.
+    """
+
+    type: int
+    name: str
+    ours: Sequence[str]
+    peers: Sequence[str]
+
+
+class AgreedProtocol(NamedTuple):
+    """
+    What a control protocol has agreed on.
+
+    @ivar name: the name of the control protocol, such as C{IPCP}.
+    @ivar control: its PPP protocol number.
+    @ivar options: the options, in the order of the requests, ours first.
+    """
+
+    name: str
+    control: int
+    options: Sequence[AgreedOption]
 
 
 class ISession(Interface):
@@ -48,10 +81,23 @@ class ISession(Interface):
         "if it didn't."
     )
     encryption: str = Attribute("How the link is encrypted, in words.")
+    interface: str = Attribute(
+        "The network interface that the session has for itself; see "
+        "L{pptpgw.interfaces.IChannel.interface}."
+    )
+    path: str = Attribute(
+        "What carries the packets, and why; see L{pptpgw.interfaces.IChannel.path}."
+    )
     networks: Mapping[str, tuple[IPv4Network | IPv6Network, ...]] = Attribute(
         "The networks of each network protocol that is open, by the name of the protocol."
     )
     counters: Counters = Attribute("The L{Counters} of the session's call.")
+
+    def agreed() -> Sequence[AgreedProtocol]:
+        """
+        Return what each control protocol that is open has agreed on: LCP, CCP and those of the
+        networks. It is put into words when this is called.
+        """
 
     def change(profile: Any) -> None:
         """

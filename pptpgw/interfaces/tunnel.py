@@ -4,7 +4,7 @@ Tunnels, the calls that they offer, and the gateway as tunnels see it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -113,6 +113,45 @@ class ICall(Interface):
 
         @raise pptpgw.error.PPTPGWError: the tunnel has no port for this call; the text says why.
         @raise ValueError: another call has the same addresses and identifiers.
+        """
+
+
+class IKernelTransport(Interface):
+    """
+    What carries the frames of one call within the kernel: a channel of Linux' own PPP.
+    """
+
+    channel = Attribute("The kernel's number of the channel.")
+
+    def requireEncryption() -> None:
+        """
+        From now on, keep from the kernel's PPP network packets that the peer sends in clear. They
+        are dropped.
+
+        @raise OSError: the kernel refuses.
+        """
+
+    def close() -> None:
+        """
+        Close the channel, after its last frame.
+        """
+
+
+class IKernelCall(ICall):
+    """
+    A call whose frames the kernel can carry.
+    """
+
+    def openTransport(receive: Callable[[int, bytes], None]) -> IKernelTransport:
+        """
+        Have the kernel carry the frames of this call, which isn't accepted yet.
+
+        @param receive: called with the protocol number and the information field of control frames
+            that the kernel's PPP must not see: Configure-Request, Terminate-Request and
+            Terminate-Ack of CCP, at which it would stop to encrypt.
+        @raise pptpgw.error.NotPermitted: the kernel has nothing for this tunnel, or the process
+            lacks a capability.
+        @raise OSError: the kernel refuses.
         """
 
 

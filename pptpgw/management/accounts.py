@@ -16,6 +16,7 @@ from pptpgw.interfaces import IGatewayService, IReserving, ISession
 from pptpgw.management.problem import Problem
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.username import folded
 from pptpgw.store.attribute import present, profileOf
 from pptpgw.store.error import Unknown
 from pptpgw.store.interface import IStore
@@ -48,7 +49,8 @@ class Affected(Struct, frozen=True):
 
     @ivar sessions: how many sessions of the user, or of the users of the profile, go on as they
         were.
-    @ivar ended: the identifiers of the sessions that were ended.
+    @ivar ended: the identifiers of the sessions that were ended, and of calls that were being set
+        up, which are their attempts'.
     @ivar changed: the identifiers of the sessions that have other attributes now.
     """
 
@@ -146,20 +148,27 @@ class ManagedAccounts:
         @param operator: who ends them.
         """
         cause = Cause(f"disconnected by {operator}: {why}", Termination.ADMIN_RESET)
-        sessions = self.sessionsOf({name})
+        sessions, setups = self.sessionsOf({name}), endSetups(self._gateway, {name}, cause)
         for one in sessions:
             one.hangUp(cause)
-        return Affected(0, [one.identifier for one in sessions], [])
+        return Affected(0, [*(one.identifier for one in sessions), *setups], [])
 
     async def change(
-        self, names: Collection[str], profile: Callable[[str], Profile], clock: IReactorTime
+        self,
+        names: Collection[str],
+        profile: Callable[[str], Profile],
+        operator: str,
+        clock: IReactorTime,
     ) -> Affected:
         """
-        Give the sessions of these users other profiles.
+        Give the sessions of these users other profiles, and end their calls that are being set up.
 
         @param profile: returns the profile of a user.
+        @param operator: who changes them.
         @param clock: for slices, since a profile may have thousands of users.
         """
+        cause = Cause(f"disconnected by {operator}: the account changed", Termination.ADMIN_RESET)
+        setups = endSetups(self._gateway, names, cause)
         changed: list[str] = []
 
         def steps() -> Iterator[None]:
@@ -170,4 +179,23 @@ class ManagedAccounts:
                 yield
 
         await inSlices(clock, steps())
-        return Affected(0, [], changed)
+        return Affected(0, setups, changed)
+
+
+def endSetups(gateway: IGatewayService, names: Collection[str], cause: Cause) -> list[str]:
+    """
+    End the calls of users that are being set up, which have no session yet. An account may have
+    changed after they were judged.
+
+    @return: the identifiers of their attempts.
+    """
+    identities = {folded(one.encode("utf-8", "surrogateescape"), True) for one in names}
+    setups = [
+        line
+        for line in gateway.lines
+        if line.session is None
+        and (line.attempt.user in names or line.attempt.identity in identities)
+    ]
+    for line in setups:
+        line.hangUp(cause)
+    return [line.attempt.identifier for line in setups]

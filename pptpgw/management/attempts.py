@@ -10,12 +10,13 @@ from typing import Literal
 from msgspec import Struct
 
 from pptpgw.interfaces import Frame, IAttempt, IAttempts, IGatewayService, Outcome
+from pptpgw.management.accounts import endSetups
 from pptpgw.management.lockouts import Lockouts
-from pptpgw.management.operation import Operation, OperationRequest
+from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
 from pptpgw.management.page import Columns, Page, page
 from pptpgw.management.problem import notFound
-from pptpgw.sessions.diagnosis import AccountState, explain
-from pptpgw.sessions.remedy import remedy
+from pptpgw.management.sessions import Disconnected, disconnectedBy
+from pptpgw.sessions.diagnosis import AccountState, adviceOn, explain
 
 Word = Literal["setting-up", "up", "ended", "failed", "refused"]
 
@@ -92,8 +93,8 @@ class AttemptDetails(AttemptView, frozen=True):
     An attempt with its frames.
 
     @ivar advice: what to do about it if it failed; empty if nothing is known.
-    @ivar frames: the last control frames, the oldest first. Those of the set-up are dropped when
-        the first network protocol opens.
+    @ivar frames: the last control frames, the oldest first. A call that is up loses those of its
+        set-up when as many others as are kept came up after it.
     """
 
     advice: str
@@ -116,6 +117,16 @@ class AttemptFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     tunnel: str | None = None
     outcome: str | None = None
     since: float | None = None
+
+
+class SetupsOf(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    The calls that are ended.
+
+    @ivar user: the name of the user.
+    """
+
+    user: str
 
 
 class FindingView(Struct, frozen=True):
@@ -187,6 +198,15 @@ class AttemptList:
             self._show,
             AttemptDetails,
         )
+        yield Operation(
+            "DELETE",
+            "/attempts",
+            "End the calls of a user that are being set up.",
+            self._endSetups,
+            Disconnected,
+            query=SetupsOf,
+            role=OperatorRole.OPERATOR,
+        )
         yield Operation("GET", "/why/{user}", "Say why a user can't call.", self._why, Why)
 
     async def _list(self, request: OperationRequest) -> Page[AttemptView]:
@@ -203,9 +223,13 @@ class AttemptList:
         failed = attempt.outcome in (Outcome.FAILED, Outcome.REFUSED)
         return AttemptDetails(
             *_valuesOf(attempt),
-            remedy(attempt) if failed else "",
+            adviceOn(attempt) if failed else "",
             [_frame(attempts, one) for one in attempt.frames],
         )
+
+    def _endSetups(self, request: OperationRequest) -> Disconnected:
+        cause = disconnectedBy(request)
+        return Disconnected(endSetups(self._gateway, {request.query.user}, cause))
 
     async def _why(self, request: OperationRequest) -> Why:
         user, state = request.names["user"], None
@@ -235,9 +259,9 @@ def _valuesOf(
         one.since,
         one.duration,
         one.going,
-        str(one.cause),
+        one.cause,
         one.repeats,
-        [StageView(*stage) for stage in one.stages],
+        [StageView(stage.name, stage.seconds, str(stage.failure)) for stage in one.stages],
     )
 
 

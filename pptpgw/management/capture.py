@@ -5,7 +5,8 @@ The operations of captures: the packets of one call, decrypted, as they pass.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -24,7 +25,8 @@ from pptpgw.datapath.wire.pcapng import (
     interfaceStatistics,
     sectionHeader,
 )
-from pptpgw.interfaces import IAttempt, IFollowing, IGatewayService, Outcome
+from pptpgw.error import NotCarried
+from pptpgw.interfaces import IAttempt, ICall, IGatewayService, IPathChoice, Outcome
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
 from pptpgw.management.problem import Problem, notFound
 from pptpgw.management.stream import StreamSource
@@ -66,7 +68,8 @@ class CaptureBounds(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class CaptureQuery(CaptureBounds, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     Whose call is captured; one of both is needed. It is the newest call that goes on or, if there
-    is none, the next one.
+    is none, the next one. While the capture waits for that, the packets of all calls that begin
+    (with C{address}, of those from there) pass through the gateway's process.
 
     @ivar user: the name that the caller gives.
     @ivar address: the address that the call comes from.
@@ -91,10 +94,13 @@ class CaptureSource:
         now: Callable[[], float],
         wanted: Callable[[IAttempt], bool],
         query: CaptureBounds,
+        keeping: Sequence[Callable[[], Callable[[], object]]] = (),
     ) -> None:
         """
         @param now: gives the time of day, in seconds since 1970.
         @param wanted: whether the call of an attempt is captured.
+        @param keeping: functions that begin to keep the packets of calls in this process, while a
+            call is waited for; what they return ends that.
         """
         self._clock = clock
         self._gateway = gateway
@@ -102,7 +108,9 @@ class CaptureSource:
         self._wanted = wanted
         self._query = query
         self._ready: Callable[[], object] = lambda: None
-        self._following: IFollowing | None = None
+        self._keeping = keeping
+        # What ends the waiting.
+        self._waits: list[Callable[[], object]] = []
         self._soon: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._channel: Channel | None = None
@@ -124,7 +132,8 @@ class CaptureSource:
         for attempt in self._gateway.attempts:
             if self._wanted(attempt) and self._attach(attempt):
                 return
-        self._following = self._gateway.attempts.follow(self._consider, lambda _: None)
+        following = self._gateway.attempts.follow(self._consider, lambda _: None)
+        self._waits = [following.stop, *(keep() for keep in self._keeping)]
 
     def take(self) -> bytes | None:
         """
@@ -173,8 +182,13 @@ class CaptureSource:
 
     def _found(self, attempt: IAttempt) -> None:
         self._soon = None
-        if self._attach(attempt) and self._following is not None:
-            self._following.stop()
+        if self._attach(attempt):
+            self._stopWaiting()
+
+    def _stopWaiting(self) -> None:
+        waits, self._waits = self._waits, []
+        for stop in waits:
+            stop()
 
     def _attach(self, attempt: IAttempt) -> bool:
         """
@@ -233,8 +247,7 @@ class CaptureSource:
         self._isOver = True
         self._timer = cancelled(self._timer)
         self._soon = cancelled(self._soon)
-        if self._following is not None:
-            self._following.stop()
+        self._stopWaiting()
         channel, self._channel = self._channel, None
         if channel is not None:
             stopRecording(channel, self)
@@ -307,12 +320,28 @@ class Captures:
         for attempt in filter(wanted, self._gateway.attempts):
             if (line := lineOf(self._gateway, attempt.identifier)) is not None:
                 _assertPasses(line)
-        return self._source(request, wanted)
+
+        def mayBe(call: ICall) -> bool:
+            return query.address in (None, call.caller)
+
+        paths = (one.part for one in self._gateway.plugged if IPathChoice.providedBy(one.part))
+        keeping = [partial(IPathChoice(one).keepHere, mayBe) for one in paths]
+        try:
+            for keep in keeping:
+                keep()()
+        except NotCarried as error:
+            raise Problem(HTTPStatus.CONFLICT, str(error)) from error
+        return self._source(request, wanted, keeping)
 
     def _source(
-        self, request: OperationRequest, wanted: Callable[[IAttempt], bool]
+        self,
+        request: OperationRequest,
+        wanted: Callable[[IAttempt], bool],
+        keeping: Sequence[Callable[[], Callable[[], object]]] = (),
     ) -> CaptureSource:
-        return CaptureSource(request.clock, self._gateway, self._now, wanted, request.query)
+        return CaptureSource(
+            request.clock, self._gateway, self._now, wanted, request.query, keeping
+        )
 
 
 def lineOf(gateway: IGatewayService, identifier: str) -> Line | None:
@@ -333,6 +362,9 @@ def _assertPasses(line: Line) -> None:
     @raise Problem: they don't.
     """
     if not isinstance(line.channel, Channel):
+        interface = line.channel.interface or "the session's interface"
         raise Problem(
-            HTTPStatus.CONFLICT, "the packets of this session don't pass through the gateway"
+            HTTPStatus.CONFLICT,
+            "the packets of this session don't pass through the gateway's process: capture them "
+            f'with tcpdump -i {interface}, or set [datapath] path = "python"',
         )

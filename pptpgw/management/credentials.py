@@ -136,8 +136,11 @@ def operatorFrom(account: OperatorAccount) -> Operator:
     """
     Return the operator that the store knows as C{account}.
 
-    @raise UnauthorizedLogin: the role of the account is none of this version.
+    @raise UnauthorizedLogin: the operator is disabled, or the role of the account is none of this
+        version.
     """
+    if account.disabled:
+        raise UnauthorizedLogin
     role = OperatorRole.__members__.get(account.role.upper(), OperatorRole.NOBODY)
     if role is OperatorRole.NOBODY:
         _log.error(

@@ -17,9 +17,18 @@ def toJSON(value: object) -> bytes:
     keeps as lone surrogates, become question marks.
     """
     try:
-        return msgspec.json.encode(value)
+        return msgspec.json.encode(value, enc_hook=_plain)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_readable(msgspec.to_builtins(value)))
+        return msgspec.json.encode(_readable(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _plain(value: object) -> str:
+    """
+    Return a text that is more than a text, as a L{pptpgw.sessions.cause.Cause} is.
+    """
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _readable(value: Any) -> Any:

@@ -21,8 +21,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import IGatewayService
 from pptpgw.log import Logger
+from pptpgw.management.answer import answerJSON, answerProblem
 from pptpgw.management.problem import Problem, ProblemDetails
-from pptpgw.management.site import answerJSON, answerProblem
 from pptpgw.radius.transport import RADIUSService
 
 KEPT = 5.0

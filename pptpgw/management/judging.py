@@ -27,7 +27,6 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Unavailable
@@ -37,6 +36,7 @@ from pptpgw.management.credentials import OperatorRealm, TokenCredentials
 from pptpgw.management.operation import IOperator, Operator, Sender
 from pptpgw.management.problem import Problem
 from pptpgw.sessions.lockout import FailureTable
+from pptpgw.timing.timer import passOn
 
 MOST_WAITING = 16
 """
@@ -111,7 +111,7 @@ class Judge:
         judging = Deferred.fromCoroutine(self._judge(name, password, sender))
         # The verdict counts even if nobody waits for the answer any more.
         answer: Deferred[Operator] = Deferred()
-        judging.addBoth(_tell, answer)
+        judging.addBoth(passOn, answer)
         return await answer
 
     async def token(self, token: str, sender: Sender) -> Operator:
@@ -185,11 +185,3 @@ def _later(why: str, seconds: float) -> Problem:
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS, f"{why}: nobody is let in so for up to {seconds:g} s"
     )
-
-
-def _tell(verdict: Operator | Failure, answer: Deferred[Operator]) -> None:
-    """
-    Give C{answer} the verdict, unless whoever waited for it has gone.
-    """
-    if not answer.called:
-        answer.callback(verdict)

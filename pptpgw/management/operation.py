@@ -128,6 +128,8 @@ class OperationRequest:
     @ivar sender: where the request comes from.
     @ivar headers: the headers that the answer has besides those of all answers. The handler may
         add some.
+    @ivar said: what was done, in words for the audit. The handler may add some, without which it is
+        'done'.
     """
 
     operator: Operator
@@ -139,6 +141,7 @@ class OperationRequest:
     lastEvent: str = ""
     sender: Sender = field(default_factory=lambda: Sender(""))
     headers: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
 
 Handler = Callable[[OperationRequest], Any | Awaitable[Any]]

@@ -29,13 +29,15 @@ class OperatorView(Struct, frozen=True):
 
     @ivar name: the operator's name.
     @ivar role: what the operator may do.
+    @ivar disabled: whether the operator is refused.
     @ivar has_password: whether the operator can log in by a password, and not by tokens only.
     @ivar created: when the operator was made, in seconds since 1970.
-    @ivar changed: when role or password was set, in seconds since 1970.
+    @ivar changed: when the operator was changed, in seconds since 1970.
     """
 
     name: str
     role: str
+    disabled: bool
     has_password: bool
     created: float
     changed: float
@@ -47,10 +49,12 @@ class OperatorFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @ivar name: the operator's name.
     @ivar role: what the operator may do.
+    @ivar disabled: whether the operator is refused.
     """
 
     name: str | None = None
     role: str | None = None
+    disabled: bool | None = None
 
 
 class NewOperator(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,10 +78,12 @@ class OperatorChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @ivar role: what the operator may do.
     @ivar password: the password; null for none.
+    @ivar disabled: whether the operator is refused, by password and by token.
     """
 
     role: Role | UnsetType = UNSET
     password: Password | UnsetType | None = UNSET
+    disabled: bool | UnsetType = UNSET
 
 
 class TokenView(Struct, frozen=True):
@@ -131,6 +137,7 @@ class MadeToken(Struct, frozen=True):
 _OPERATORS: Columns[OperatorAccount] = {
     "name": lambda one: one.name,
     "role": lambda one: one.role,
+    "disabled": lambda one: one.disabled,
     "has_password": lambda one: bool(one.password),
     "created": lambda one: one.created,
     "changed": lambda one: one.changed,
@@ -185,7 +192,7 @@ class Operators:
         yield Operation(
             "PATCH",
             one,
-            "Change the role or password of an operator.",
+            "Change, disable or enable an operator.",
             self._change,
             OperatorView,
             body=OperatorChange,
@@ -225,8 +232,11 @@ class Operators:
         name, change = request.names["name"], request.body
         role = None if change.role is UNSET else change.role
         password = None if change.password is UNSET else await self._hashed(change.password)
-        if role is not None or password is not None:
-            await self._store().changeOperator(name, role=role, password=password)
+        disabled = None if change.disabled is UNSET else change.disabled
+        if any(one is not None for one in (role, password, disabled)):
+            await self._store().changeOperator(
+                name, role=role, password=password, disabled=disabled
+            )
         return _view(await self._find(name))
 
     async def _remove(self, request: OperationRequest) -> None:
@@ -261,6 +271,7 @@ def _view(account: OperatorAccount) -> OperatorView:
     return OperatorView(
         name=account.name,
         role=account.role,
+        disabled=account.disabled,
         has_password=bool(account.password),
         created=account.created,
         changed=account.changed,

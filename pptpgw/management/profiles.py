@@ -152,7 +152,7 @@ class Profiles:
         if not request.query.now:
             return self._accounts.left(sharing)
         return await self._accounts.change(
-            sharing, lambda user: sharing[user].profile, request.clock
+            sharing, lambda user: sharing[user].profile, request.operator.name, request.clock
         )
 
     def _reserve(self, accounts: Iterable[Account]) -> Iterator[None]:

@@ -29,6 +29,7 @@ from pptpgw.error import ConfigurationError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IGatewayService, Operated
 from pptpgw.log import Logger
 from pptpgw.management.access import Access
+from pptpgw.management.api import APIResource, assertRole
 from pptpgw.management.assets import console
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
@@ -40,11 +41,12 @@ from pptpgw.management.metrics.page import MetricsPage
 from pptpgw.management.operating import Operating, OperatorStore, inThreads
 from pptpgw.management.operation import Operations, OperatorRole
 from pptpgw.management.rates import Rates
-from pptpgw.management.site import APIResource, ManagementSite, assertRole
+from pptpgw.management.site import ManagementSite
 from pptpgw.management.stream import Streams
 from pptpgw.management.subjects import operations
 from pptpgw.ports.keptfile import KeptFile
 from pptpgw.ports.listening import Listening, endpointFromString, isLoopback, wordsOf
+from pptpgw.ports.tlslistening import TLSServerEndpoint
 from pptpgw.ports.unixsocket import prepare
 from pptpgw.timing.timer import cancelled
 
@@ -103,12 +105,13 @@ class ManagementService(Service):
         self._figures = Figures(reactor, gateway, self._delay.seconds)
         self._readiness = Readiness(reactor, gateway)
         self._store = OperatorStore(reactor, gateway)
+        inThread = inThreads(reactor)
         self.operating = Operating(
             reactor,
             self._store,
             lambda: gateway.configuration.management.hosts,
             gateway.operated,
-            inThreads(reactor),
+            inThread,
             now,
         )
         path = section.history
@@ -119,7 +122,7 @@ class ManagementService(Service):
                 *self.operating.operations(),
                 *Events(log).operations(),
                 *self._history.operations(),
-                *operations(gateway, self._rates, now),
+                *operations(gateway, self._rates, inThread, now),
             )
         )
 
@@ -132,9 +135,10 @@ class ManagementService(Service):
 
     def follow(self, configuration: Configuration) -> ReloadStep:
         """
-        Prepare to listen on other endpoints. Requests that are being answered go on.
+        Prepare to listen on other endpoints, and to have the certificates that are in their files
+        now. Requests that are being answered go on.
 
-        @raise pptpgw.error.ConfigurationError: an endpoint string can't be used.
+        @raise pptpgw.error.ConfigurationError: an endpoint string can't be used, or a certificate.
         """
         endpoints, opened = self._made(configuration.management), dict[str, Listening]()
 
@@ -148,13 +152,18 @@ class ManagementService(Service):
                 listening.close()
 
         def apply() -> None:
+            for text in self._endpoints.keys() & endpoints.keys():
+                old, new = self._endpoints[text], endpoints[text]
+                if isinstance(old, TLSServerEndpoint) and isinstance(new, TLSServerEndpoint):
+                    old.renew(new)
+                endpoints[text] = old
             self._endpoints = endpoints
             for text in [text for text in self._open if text not in endpoints]:
                 self._open.pop(text).close()
             self._open |= opened
             self._begin()
 
-        return ReloadStep(apply, open, close)
+        return ReloadStep("[management]", apply, open, close)
 
     def startService(self) -> None:
         """

@@ -58,6 +58,10 @@ class SessionView(Struct, frozen=True):
     @ivar uptime_seconds: how long it has lasted.
     @ivar authentication: the protocol by which the user authenticated.
     @ivar encryption: how the link is encrypted, in words.
+    @ivar interface: the network interface that the session has for itself; empty for none: then its
+        packets pass by the one of [network] interface.
+    @ivar path: what carries its packets: kernel, or python; after a colon the reason why not the
+        kernel.
     @ivar octets_received: octets from the user.
     @ivar octets_sent: octets to the user.
     @ivar packets_received: packets from the user.
@@ -80,6 +84,8 @@ class SessionView(Struct, frozen=True):
     uptime_seconds: float
     authentication: str
     encryption: str
+    interface: str
+    path: str
     octets_received: int
     octets_sent: int
     packets_received: int
@@ -88,6 +94,49 @@ class SessionView(Struct, frozen=True):
     rate_sent: float | None
     discards: dict[str, int]
     limits: SessionBounds
+
+
+class OptionView(Struct, frozen=True):
+    """
+    An option that a control protocol has agreed on. Values are in pppd's words; a value is empty if
+    the option has none.
+
+    @ivar type: the number of the option.
+    @ivar name: the name of the option in pppd's words.
+    @ivar ours: the values in the gateway's request, which apply to what the user sends; none if the
+        gateway didn't ask for the option, and rarely several.
+    @ivar peers: the values in the request of the user's computer, which apply to what the gateway
+        sends.
+    """
+
+    type: int
+    name: str
+    ours: list[str]
+    peers: list[str]
+
+
+class ProtocolView(Struct, frozen=True):
+    """
+    What a control protocol has agreed on.
+
+    @ivar name: LCP, CCP, IPCP, or the name of another control protocol of a network.
+    @ivar number: its PPP protocol number.
+    @ivar options: the options of the two requests that were acknowledged.
+    """
+
+    name: str
+    number: int
+    options: list[OptionView]
+
+
+class SessionDetails(SessionView, frozen=True):
+    """
+    A session with what its control protocols have agreed on.
+
+    @ivar protocols: the control protocols that are open, LCP first.
+    """
+
+    protocols: list[ProtocolView]
 
 
 class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,6 +151,7 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @ivar address: an address or network of the user.
     @ivar network: a network protocol that is open.
     @ivar authentication: the protocol by which the user authenticated.
+    @ivar interface: the network interface that the session has for itself.
     @ivar filter: the name of the filter that the packets pass.
     """
 
@@ -113,6 +163,7 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     address: str | None = None
     network: str | None = None
     authentication: str | None = None
+    interface: str | None = None
     filter: str | None = None
 
 
@@ -181,6 +232,7 @@ class Sessions:
             ],
             "network": lambda one: list(one.networks),
             "authentication": lambda one: one.authentication,
+            "interface": lambda one: one.interface,
             "filter": lambda one: one.profile.filter,
             "uptime_seconds": lambda one: one.duration,
             "octets_received": lambda one: one.counters.octetsReceived,
@@ -214,7 +266,13 @@ class Sessions:
             query=SessionFilter,
             role=OperatorRole.OPERATOR,
         )
-        yield Operation("GET", path, "Show a session.", self._show, SessionView)
+        yield Operation(
+            "GET",
+            path,
+            "Show a session, with the options that were agreed on.",
+            self._show,
+            SessionDetails,
+        )
         yield Operation(
             "PATCH",
             path,
@@ -231,8 +289,20 @@ class Sessions:
     async def _list(self, request: OperationRequest) -> Page[SessionView]:
         return await page(self._gateway.sessions, request, self._columns, self.view)
 
-    def _show(self, request: OperationRequest) -> SessionView:
-        return self.view(self._find(request))
+    def _show(self, request: OperationRequest) -> SessionDetails:
+        session = self._find(request)
+        protocols = [
+            ProtocolView(
+                one.name,
+                one.control,
+                [
+                    OptionView(option.type, option.name, list(option.ours), list(option.peers))
+                    for option in one.options
+                ],
+            )
+            for one in session.agreed()
+        ]
+        return SessionDetails(**structs.asdict(self.view(session)), protocols=protocols)
 
     def _change(self, request: OperationRequest) -> SessionView:
         session = self._find(request)
@@ -287,6 +357,8 @@ class Sessions:
             uptime_seconds=session.duration,
             authentication=session.authentication,
             encryption=session.encryption,
+            interface=session.interface,
+            path=session.path,
             octets_received=counters.octetsReceived,
             octets_sent=counters.octetsSent,
             packets_received=counters.packetsReceived,
@@ -335,8 +407,15 @@ def textOf(network: IPv4Network | IPv6Network) -> str:
     return str(network.network_address) if isOne else str(network)
 
 
+def disconnectedBy(request: OperationRequest) -> Cause:
+    """
+    Return the cause of calls that end because the operator of C{request} asked for it.
+    """
+    return Cause(f"disconnected by {request.operator.name}", Termination.ADMIN_RESET)
+
+
 def _ended(sessions: list[ISession], request: OperationRequest) -> Disconnected:
-    cause = Cause(f"disconnected by {request.operator.name}", Termination.ADMIN_RESET)
+    cause = disconnectedBy(request)
     for session in sessions:
         session.hangUp(cause)
     return Disconnected([one.identifier for one in sessions])

@@ -11,6 +11,8 @@ from pptpgw.management.accounts import ManagedAccounts
 from pptpgw.management.attempts import AttemptList
 from pptpgw.management.capture import Captures
 from pptpgw.management.configuration import ConfigurationInForce
+from pptpgw.management.credentials import InThread
+from pptpgw.management.importing import Imports
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.loglevel import LogLevels
 from pptpgw.management.operation import Operation
@@ -26,12 +28,13 @@ from pptpgw.management.users import Users
 
 
 def operations(
-    gateway: IGatewayService, rates: Rates, now: Callable[[], float]
+    gateway: IGatewayService, rates: Rates, inThread: InThread, now: Callable[[], float]
 ) -> Iterator[Operation]:
     """
     Iterate over the operations on C{gateway}.
 
     @param rates: the rates of the current sessions.
+    @param inThread: calls a function that takes long.
     @param now: gives the time of day, in seconds since 1970.
     """
     sessions, lockouts, accounts = (
@@ -45,6 +48,7 @@ def operations(
         Steering(gateway),
         lockouts,
         Users(gateway, accounts, sessions, lockouts, now),
+        Imports(gateway, accounts, inThread),
         Profiles(accounts),
         Pools(gateway),
         RADIUS(gateway, now),

@@ -314,7 +314,8 @@ class Users:
             return self._accounts.left({name})
         if body.disabled:
             return self._accounts.end(name, "the user is disabled", request.operator.name)
-        return await self._accounts.change({name}, lambda _: profile, request.clock)
+        operator = request.operator.name
+        return await self._accounts.change({name}, lambda _: profile, operator, request.clock)
 
     async def _setPassword(self, request: OperationRequest) -> Affected:
         name, body = request.names["name"], request.body

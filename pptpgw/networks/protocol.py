@@ -5,6 +5,7 @@ The base class of the network control protocols.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -17,6 +18,7 @@ from pptpgw.interfaces import (
     INetworkProtocol,
 )
 from pptpgw.ppp.control import ControlProtocol
+from pptpgw.sessions.remedy import Remedy
 
 
 @implementer(INetworkProtocol, IDetachable)
@@ -30,6 +32,8 @@ class NetworkProtocol(ControlProtocol, ABC):
     """
 
     __slots__ = ("link",)
+
+    unknown: ClassVar[Remedy | None] = Remedy.NO_NETWORK
 
     def __init__(self) -> None:
         """

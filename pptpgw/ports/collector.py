@@ -36,7 +36,12 @@ The new objects before a collection of all generations, after which they are fro
 
 INTERVAL = 0.1
 """
-Seconds between two checks of the number of new objects.
+Seconds between two estimates of the number of new objects.
+"""
+
+COUNTED = 10
+"""
+How often the number of new objects is estimated for each time that they are counted.
 """
 
 _NEVER = 1 << 30
@@ -50,6 +55,7 @@ class Collector(Service):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._looks = 0
         self._thresholds = gc.get_threshold()
 
     def startService(self) -> None:
@@ -75,8 +81,8 @@ class Collector(Service):
         self._freeze()
 
     def _look(self) -> None:
-        # The number doesn't come from gc.get_count(), which subtracts old objects that were freed.
-        if sum(len(gc.get_objects(generation)) for generation in range(3)) >= STEP:
+        self._looks += 1
+        if _estimate() >= STEP or (self._looks % COUNTED == 0 and _count() >= STEP):
             self._freeze()
         else:
             self._later()
@@ -88,3 +94,19 @@ class Collector(Service):
 
     def _later(self) -> None:
         self._timer = self._clock.callLater(INTERVAL, self._look)
+
+
+def _estimate() -> int:
+    """
+    Return how many new objects there are at least: old objects that were freed are subtracted.
+    """
+    new, young, middle = gc.get_count()
+    least, collections, _ = gc.get_threshold()
+    return new + least * (young + (collections + 1) * middle)
+
+
+def _count() -> int:
+    """
+    Return how many new objects there are. This looks at each of them.
+    """
+    return sum(len(gc.get_objects(generation)) for generation in range(3))

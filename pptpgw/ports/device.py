@@ -12,10 +12,17 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import IHealth
+from pptpgw.ports.devicesystem import DeviceSystem
 from pptpgw.ports.kernelinterface import KernelInterface
-from pptpgw.ports.tun import DeviceSystem, TUNPort
+from pptpgw.ports.tun import TUNPort
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import Watch
+
+QUEUE = 2048
+"""
+The packets that may wait in a TUN device until they are read, where sessions share one queue. The
+kernel has 500, which a fast sender fills between two turns of the reactor.
+"""
 
 
 @implementer(IHealth)
@@ -44,6 +51,8 @@ class Device(TUNPort):
         super().__init__(reactor, name, counters, system=system, ethernet=ethernet, key=key)
         self.mtu = mtu
         self.kernel = KernelInterface(reactor, name) if kernel is None else kernel
+        if not ethernet:
+            self.kernel.queue = QUEUE
         self._upkeep = Upkeep(reactor, lambda: f"interface {self.name}", self._restore)
         self._watch = Watch(reactor, self.kernel.isTaken, self._upkeep.lost)
 

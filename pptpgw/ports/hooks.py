@@ -144,7 +144,7 @@ class Hooks(SessionObserver):
         @raise ConfigurationError: a script can't be run; the text says why.
         """
         _assertRunnable(configuration.hooks)
-        return ReloadStep(partial(self._follow, configuration.hooks))
+        return ReloadStep("[hooks]", partial(self._follow, configuration.hooks))
 
     def _follow(self, settings: HooksSection) -> None:
         was = self.isNeeded

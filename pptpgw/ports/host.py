@@ -10,16 +10,20 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pptpgw.ports import capabilities
+from pptpgw.ports.nft import lackingTables
+from pptpgw.ports.pppprobe import lackingPPP
 
 # The state of the kernel's clock that means that nothing disciplines it (linux/timex.h).
 _TIME_ERROR = 5
 # More octets than struct timex has.
 _TIMEX_OCTETS = 512
-# Files in /proc and /sys, and certificates, are smaller.
-_MAXIMUM_OCTETS = 1 << 22
+# Files in /proc and /sys, and certificates, are smaller. The kernel refuses to read a file in
+# /proc/sys for somebody who asks for more than it can allocate, which is 4 MiB.
+_MAXIMUM_OCTETS = 1 << 20
 _RULES_SECONDS = 10.0
 
 
@@ -77,19 +81,35 @@ class Host:
         """
         return capabilities.effective()
 
+    def lackingPPP(self) -> str:
+        """
+        Return why the kernel can't carry calls, for which a device is made and removed again; an
+        empty text if it can.
+        """
+        return lackingPPP()
+
+    def lackingTables(self) -> str:
+        """
+        Return why there can be no tables of nftables; an empty text if there can.
+        """
+        return lackingTables()
+
     def free(self, path: str) -> tuple[int, int] | None:
         """
         Return how many octets are free to this user on the disk of a file or folder, which need not
         exist, and how many the disk has; None if that can't be told.
         """
-        place = Path(path).absolute()
-        for one in (place, *place.parents):
-            try:
-                found = os.statvfs(one)
-            except OSError:
-                continue
-            return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-        return None
+        found = _disk(path)
+        if found is None:
+            return None
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+    def isReadOnly(self, path: str) -> bool:
+        """
+        Return whether the disk of a file or folder, which need not exist, is mounted read-only.
+        """
+        found = _disk(path)
+        return found is not None and bool(found.f_flag & os.ST_RDONLY)
 
     def synchronised(self) -> bool | None:
         """
@@ -128,3 +148,15 @@ class Host:
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout if done.returncode == 0 else None
+
+
+def _disk(path: str) -> os.statvfs_result | None:
+    """
+    Return what the kernel says of the disk of a file or folder, which need not exist; None for
+    nothing.
+    """
+    place = Path(path).absolute()
+    for one in (place, *place.parents):
+        with suppress(OSError):
+            return os.statvfs(one)
+    return None

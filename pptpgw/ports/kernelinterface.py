@@ -34,6 +34,7 @@ class KernelInterface:
     Requests block, since the kernel answers within microseconds. Many requests are made in slices.
 
     @ivar name: the name of the interface.
+    @ivar queue: how many packets may wait in it; 0 for as many as the kernel chooses.
     """
 
     _log = Logger()
@@ -42,6 +43,7 @@ class KernelInterface:
         self, clock: IReactorTime, name: str, connect: Callable[[], Kernel] = RequestSocket
     ) -> None:
         self.name = name
+        self.queue = 0
         self._clock = clock
         self._removals = Burst(clock)
         self._connect = connect
@@ -209,6 +211,8 @@ class KernelInterface:
             raise NotPermitted(f"there is no interface {self.name}")
         self._index = link.index
         self._ask(f"MTU {self._mtu} of", rtnetlink.setLink(self._index, mtu=self._mtu))
+        if self.queue:
+            self._ask("the queue of", rtnetlink.setQueue(self._index, self.queue))
         self._ask("bringing up", rtnetlink.setLink(self._index, up=True))
 
     def _lead(self, network: Network) -> None:

@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet import tcp, unix
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError
 
@@ -70,6 +71,21 @@ def _leave(port: Any) -> None:
         mended.connectionLost = lambda reason: tcp.Port.connectionLost(port, reason)
 
 
+@implementer(IStreamServerEndpoint)
+class _NotPassed:
+    """
+    The endpoint of a socket that systemd hasn't passed. It passes them only to the gateway, not to
+    a program that checks the configuration, so that listening is what fails.
+    """
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        See L{IStreamServerEndpoint}.
+        """
+        why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+        return fail(ConfigurationError(why))
+
+
 def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEndpoint:
     """
     Make the endpoint that C{text} describes, one of the C{endpoints} in a section of the
@@ -78,13 +94,34 @@ def endpointFromString(reactor: Any, section: str, text: str) -> IStreamServerEn
     @raise ConfigurationError: C{text} describes no endpoint that can be used.
     """
     try:
+        if wordsOf(text).kind == "ssl":
+            return _secured(reactor, text)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    except (IndexError, KeyError) as error:
-        why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
-        raise ConfigurationError(f"[{section}] endpoints: {text}: {why}") from error
+    except (IndexError, KeyError):
+        return _NotPassed()
     except (OSError, TypeError, ValueError) as error:
         raise ConfigurationError(f"[{section}] endpoints: {text}: {error}") from error
     return endpoint
+
+
+def _secured(reactor: Any, text: str) -> IStreamServerEndpoint:
+    """
+    Make the endpoint that an C{ssl:} string describes.
+
+    @raise OSError: a file can't be read.
+    @raise TypeError: C{text} lacks something.
+    @raise ValueError: C{text} isn't understood, or certificate and key can't be used.
+    """
+    # A gateway without TLS starts sooner without these modules.
+    from OpenSSL import SSL, crypto
+    from twisted.internet.error import VerifyError
+
+    from pptpgw.ports.tlslistening import TLSServerEndpoint
+
+    try:
+        return TLSServerEndpoint(reactor, text)
+    except (SSL.Error, crypto.Error, VerifyError) as error:
+        raise ValueError(f"certificate and key can't be used: {error}") from error
 
 
 class EndpointWords(NamedTuple):

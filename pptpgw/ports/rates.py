@@ -1,5 +1,6 @@
 """
-The rate limits on one device: the traffic control classes of sessions, and their filters.
+Rate limits: the traffic control classes of sessions, on a device that they share, with filters, or
+on a device of each session's own.
 
 The number of a class or a filter is used again only after the kernel has removed the old one, and
 the number that has been free longest is used first.
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Sequence
 from pptpgw.ports import trafficcontrol
 from pptpgw.ports.rtnetlink import Kernel, Network
 from pptpgw.ports.trafficcontrol import FilterTable
+
+# The number of the only class of a session's own device.
+_ONLY = 1
 
 
 class NotShaped(Exception):
@@ -60,23 +64,98 @@ class _Class:
     The class of one session on the device.
 
     @ivar number: the number of the class.
-    @ivar rate: its limit, in bits a second.
+    @ivar rate: its limit, in bits a second; 0 before it is set.
     @ivar filters: the number of the filter for each network.
     """
 
     __slots__ = ("filters", "number", "rate")
 
-    def __init__(self, number: int, rate: int) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.rate = rate
+        self.rate = 0
         self.filters: dict[Network, int] = {}
 
 
-class RateLimits:
+class Classes:
     """
-    The rate limits in one direction: the classes on one device.
+    What all limits have in common: classes with their queues.
 
     @ivar kernel: the socket for requests to the kernel.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._fair = True
+
+    def _setClass(self, index: int, number: int, rate: int) -> None:
+        """
+        Make or change a class and its queue.
+
+        @param index: the index of the device.
+        @param number: the number of the class.
+        @raise NotShaped: the kernel refuses.
+        """
+        results = self.kernel.ask(
+            [
+                trafficcontrol.setClass(index, number, rate),
+                trafficcontrol.setQueue(index, number, rate, self._fair),
+            ]
+        )
+        if self._fair and results == [0, errno.ENOENT]:
+            self._fair = False
+            results[1:] = self.kernel.ask([trafficcontrol.setQueue(index, number, rate, False)])
+        judge(results)
+
+    def _do(self, *requests: bytes) -> None:
+        judge(self.kernel.ask(requests))
+
+
+class OwnLimits(Classes):
+    """
+    The limits of sessions that have a device each, by which nothing else is sent.
+    """
+
+    def __init__(self, kernel: Kernel, index: int) -> None:
+        """
+        @param index: the index of one of the devices, on which HTB is tried.
+        @raise NotShaped: the kernel has no HTB.
+        """
+        super().__init__(kernel)
+        self._do(trafficcontrol.setRoot(index))
+        kernel.ask([trafficcontrol.removeRoot(index)])
+        # The index of the device, and its rate in bits a second, of each session.
+        self._rates: dict[int, tuple[int, int]] = {}
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._rates
+
+    def set(self, key: int, rate: int, index: int) -> None:
+        """
+        Limit the packets that are sent by a device to C{rate} bits a second.
+
+        @param key: the number of the session; an earlier limit of the same session is replaced.
+        @param index: the index of the device.
+        @raise NotShaped: the kernel refuses; part of the change may have been made.
+        """
+        if self._rates.get(key) == (index, rate):
+            return
+        if key not in self:
+            self._do(trafficcontrol.setRoot(index, _ONLY))
+        self._rates[key] = index, rate
+        self._setClass(index, _ONLY, rate)
+
+    def remove(self, key: int) -> None:
+        """
+        Remove the limit of the session C{key}, if it has one. The device may be gone already.
+        """
+        index, _ = self._rates.pop(key, (0, 0))
+        if index:
+            self.kernel.ask([trafficcontrol.removeRoot(index)])
+
+
+class RateLimits(Classes):
+    """
+    The rate limits in one direction: the classes on one device.
     """
 
     def __init__(self, kernel: Kernel, index: int, source: bool) -> None:
@@ -86,10 +165,9 @@ class RateLimits:
             their destination.
         @raise NotShaped: the kernel has no HTB.
         """
-        self.kernel = kernel
+        super().__init__(kernel)
         self._index = index
         self._source = source
-        self._fair = True
         self._classes: dict[int, _Class] = {}
         self._numbers = Numbers(trafficcontrol.CLASSES)
         self._tables: dict[tuple[int, int], FilterTable] = {}
@@ -110,8 +188,11 @@ class RateLimits:
         @raise NotShaped: the kernel refuses; part of the change may have been made.
         """
         one = self._classes.get(key)
-        if one is None or one.rate != rate:
-            one = self._setClass(key, one, rate)
+        if one is None:
+            one = self._classes[key] = _Class(self._numbers.take())
+        if one.rate != rate:
+            one.rate = rate
+            self._setClass(self._index, one.number, rate)
         wanted = frozenset(networks)
         self._removeFilters(one, [network for network in one.filters if network not in wanted])
         requests = []
@@ -132,25 +213,6 @@ class RateLimits:
         (result,) = self.kernel.ask([trafficcontrol.removeClass(self._index, one.number)])
         if result in (0, errno.ENOENT):
             self._numbers.release(one.number)
-
-    def _setClass(self, key: int, one: _Class | None, rate: int) -> _Class:
-        index = self._index
-        if one is None:
-            one = _Class(self._numbers.take(), rate)
-            self._classes[key] = one
-        one.rate = rate
-        number = one.number
-        results = self.kernel.ask(
-            [
-                trafficcontrol.setClass(index, number, rate),
-                trafficcontrol.setQueue(index, number, rate, self._fair),
-            ]
-        )
-        if self._fair and results == [0, errno.ENOENT]:
-            self._fair = False
-            results[1:] = self.kernel.ask([trafficcontrol.setQueue(index, number, rate, False)])
-        judge(results)
-        return one
 
     def _table(self, network: Network) -> FilterTable:
         key = network.version, network.prefixlen
@@ -177,9 +239,6 @@ class RateLimits:
         for table, network, node, result in zip(tables, networks, nodes, results, strict=True):
             if result in (0, errno.ENOENT):
                 self._bucket(table, network).release(node)
-
-    def _do(self, *requests: bytes) -> None:
-        judge(self.kernel.ask(requests))
 
 
 def judge(results: Iterable[int]) -> None:

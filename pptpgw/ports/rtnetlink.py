@@ -42,6 +42,8 @@ class NetlinkMessageType(IntEnum):
     GET_ADDRESS = 22
     NEW_ROUTE = 24
     DELETE_ROUTE = 25
+    NEW_STATISTICS = 92
+    GET_STATISTICS = 94
 
 
 HEADER = Struct("=IHHII")
@@ -65,15 +67,22 @@ _address = Struct("=BBBBi")
 _route = Struct("=BBBBBBBBI")
 # Attributes of links, addresses and routes.
 _LINK_ADDRESS, _LINK_NAME, _LINK_MTU, _LINK_MASTER, _LINK_QUEUE, _LINK_INFO = 1, 3, 4, 10, 13, 18
+_LINK_FAMILIES, _LINK_GROUP, _LINK_CARRIER = 26, 27, 33
 _INFO_KIND = 1
+# The attribute of IPv6 by which a device gets no link-local address by itself.
+_ADDRESS_GENERATION, _NO_ADDRESS = 8, 1
 _ADDRESS, _ADDRESS_LOCAL = 1, 2
-_ROUTE_DESTINATION, _ROUTE_DEVICE = 1, 4
+_ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_METRIC = 1, 4, 6
 _MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
 # From linux/netlink.h: an option by which answers don't repeat the request.
 _SOL_NETLINK, _CAP_ACK = 270, 10
 # The most requests in one system call. Their answers must fit into the socket's buffer.
 _AT_ONCE = 64
-_READ_SIZE = 65536
+
+READ_SIZE = 65536
+"""
+Octets that hold what is read at once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ class KernelLink:
     @ivar up: whether the device was brought up.
     @ivar master: the index of the bridge that it is a port of; 0 for none.
     @ivar kind: the kind of a virtual device, such as C{bridge}; empty for others.
+    @ivar carrier: whether it has a carrier, as a TUN device has while a program has it open.
     """
 
     index: int
@@ -93,6 +103,7 @@ class KernelLink:
     up: bool
     master: int
     kind: str
+    carrier: bool = False
 
 
 class Kernel(Protocol):
@@ -126,6 +137,8 @@ def setLink(
     up: bool = False,
     address: bytes | None = None,
     master: int | None = None,
+    bare: bool = False,
+    group: int = 0,
 ) -> bytes:
     """
     Return the request to change a device.
@@ -134,6 +147,8 @@ def setLink(
     @param up: whether to bring the device up.
     @param address: the new Ethernet address; None to keep it.
     @param master: the index of the bridge to join; 0 to leave its bridge; None for neither.
+    @param bare: whether the device gets no link-local address of IPv6 when it is brought up.
+    @param group: the group of devices to join; 0 to keep it.
     """
     body = _link.pack(0, 0, index, UP if up else 0, UP if up else 0)
     if mtu is not None:
@@ -142,6 +157,19 @@ def setLink(
         body += option(_LINK_ADDRESS, address)
     if master is not None:
         body += option(_LINK_MASTER, pack("=I", master))
+    if bare:
+        generation = option(_ADDRESS_GENERATION, bytes((_NO_ADDRESS,)))
+        body += option(_LINK_FAMILIES, option(socket.AF_INET6, generation))
+    if group:
+        body += option(_LINK_GROUP, pack("=I", group))
+    return request(NetlinkMessageType.NEW_LINK, 0, body)
+
+
+def setQueue(index: int, packets: int) -> bytes:
+    """
+    Return the request to let so many packets wait in a device.
+    """
+    body = _link.pack(0, 0, index, 0, 0) + option(_LINK_QUEUE, pack("=I", packets))
     return request(NetlinkMessageType.NEW_LINK, 0, body)
 
 
@@ -164,6 +192,14 @@ def removeLink(index: int) -> bytes:
     return request(NetlinkMessageType.DELETE_LINK, 0, _link.pack(0, 0, index, 0, 0))
 
 
+def removeGroup(group: int) -> bytes:
+    """
+    Return the request to remove all devices of a group.
+    """
+    body = _link.pack(0, 0, 0, 0, 0) + option(_LINK_GROUP, pack("=I", group))
+    return request(NetlinkMessageType.DELETE_LINK, 0, body)
+
+
 def addAddress(index: int, address: Interface) -> bytes:
     """
     Return the request to give a device an address.
@@ -178,17 +214,20 @@ def removeAddress(index: int, address: Interface) -> bytes:
     return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address)
 
 
-def addRoute(index: int, network: Network) -> bytes:
+def addRoute(index: int, network: Network, first: bool = False) -> bytes:
     """
     Return the request to route a network to a device.
+
+    @param first: whether this route precedes others of the same network; otherwise there must be
+        none.
     """
-    return _routeRequest(
-        NetlinkMessageType.NEW_ROUTE,
-        CREATE | EXCLUSIVE,
-        index,
-        network,
-        (_STATIC, _UNIVERSE, _UNICAST),
-    )
+    what = _STATIC, _UNIVERSE, _UNICAST
+    if not first:
+        flags, more = CREATE | EXCLUSIVE, b""
+    else:
+        # A new route of IPv4 precedes those that are there; one of IPv6 does by its metric.
+        flags, more = CREATE, _FIRST if network.version == 6 else b""
+    return _routeRequest(NetlinkMessageType.NEW_ROUTE, flags, index, network, what, more)
 
 
 def removeRoute(index: int, network: Network) -> bytes:
@@ -255,6 +294,7 @@ def readLink(body: bytes) -> KernelLink:
         bool(flags & UP),
         int.from_bytes(found.get(_LINK_MASTER, b""), sys.byteorder),
         options(found.get(_LINK_INFO, b"")).get(_INFO_KIND, b"").rstrip(b"\0").decode(),
+        found.get(_LINK_CARRIER) == b"\1",
     )
 
 
@@ -283,6 +323,10 @@ def readRoute(body: bytes) -> tuple[int, bytes, int]:
     return index if table == _MAIN_TABLE else 0, found.get(_ROUTE_DESTINATION, bytes(size)), length
 
 
+# The lowest metric, which is 1024 for routes without one.
+_FIRST = option(_ROUTE_METRIC, pack("=I", 1))
+
+
 def _addressRequest(kind: NetlinkMessageType, flags: int, index: int, address: Interface) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     body = _address.pack(family, address.network.prefixlen, 0, 0, index)
@@ -291,12 +335,17 @@ def _addressRequest(kind: NetlinkMessageType, flags: int, index: int, address: I
 
 
 def _routeRequest(
-    kind: NetlinkMessageType, flags: int, index: int, network: Network, what: tuple[int, int, int]
+    kind: NetlinkMessageType,
+    flags: int,
+    index: int,
+    network: Network,
+    what: tuple[int, int, int],
+    more: bytes = b"",
 ) -> bytes:
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
     body += option(_ROUTE_DESTINATION, network.network_address.packed)
-    return request(kind, flags, body + option(_ROUTE_DEVICE, pack("=I", index)))
+    return request(kind, flags, body + option(_ROUTE_DEVICE, pack("=I", index)) + more)
 
 
 class RequestSocket:
@@ -338,7 +387,7 @@ class RequestSocket:
         body = _link.pack(0, 0, 0, 0, 0) + option(_LINK_NAME, name.encode() + b"\0")
         size = HEADER.size + len(body)
         self._socket.send(HEADER.pack(size, NetlinkMessageType.GET_LINK, REQUEST, 0, 0) + body)
-        for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
+        for kind, _, answer in messages(self._socket.recv(READ_SIZE, socket.MSG_DONTWAIT)):
             if kind == NetlinkMessageType.NEW_LINK:
                 return readLink(answer)
             error = -int.from_bytes(answer[:4], sys.byteorder, signed=True)
@@ -359,7 +408,7 @@ class RequestSocket:
         )
         found: list[IPv4Interface] = []
         while True:
-            for kind, _, answer in messages(self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)):
+            for kind, _, answer in messages(self._socket.recv(READ_SIZE, socket.MSG_DONTWAIT)):
                 if kind != NetlinkMessageType.NEW_ADDRESS:
                     return found
                 _, packed = readAddress(answer)
@@ -381,7 +430,7 @@ class RequestSocket:
         results: dict[int, int] = {}
         while len(results) < len(requests):
             # The kernel made the answers during the send, so they are there already.
-            answers = self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+            answers = self._socket.recv(READ_SIZE, socket.MSG_DONTWAIT)
             place = 0
             while place < len(answers):
                 length, kind, _, number, _ = HEADER.unpack_from(answers, place)

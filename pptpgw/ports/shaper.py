@@ -7,6 +7,8 @@ The rules:
    packet's destination. Packets from a caller are sent through a second device, an IFB, and wait
    there in the same way, chosen by their source. There is an IFB only if a session was limited in
    that direction.
+ - A session with a device of its own has its class there for packets to the caller, and needs no
+   filter. Packets from the caller are sent from that device through the same IFB.
  - A session has one class in each direction that is limited, for all its networks of both families
    together. A session without a limit has no class, and its packets don't wait.
  - Each class has a queue of its own: fq_codel if the kernel has it, otherwise a plain one that
@@ -19,9 +21,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -36,7 +39,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.ports import rtnetlink, trafficcontrol
-from pptpgw.ports.rates import NotShaped, RateLimits, judge
+from pptpgw.ports.rates import NotShaped, OwnLimits, RateLimits, judge
 from pptpgw.ports.rtnetlink import Kernel, NetlinkMessageType, RequestSocket, readLink
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import LINK_GROUPS, Watch
@@ -139,6 +142,10 @@ class Shaper(SessionObserver):
         self._kernel: Kernel | None = None
         self._send = _Direction(self._makeSend)
         self._receive = _Direction(self._makeReceive)
+        self._own = _Direction(self._makeOwn)
+        # The device from which each session's packets are sent through the IFB, and by how many.
+        self._redirected: dict[int, int] = {}
+        self._redirects: Counter[int] = Counter()
         self._index = 0
         self._second = ""
         # The sessions that have a limit, by their numbers.
@@ -183,7 +190,7 @@ class Shaper(SessionObserver):
         Remove the limits of a session that has ended.
         """
         self._sessions.pop(session.number, None)
-        for direction in (self._send, self._receive):
+        for direction in (self._send, self._own, self._receive):
             self._remove(direction, session)
 
     def stop(self) -> None:
@@ -203,12 +210,16 @@ class Shaper(SessionObserver):
             except OSError as error:
                 self._log.warn("{name} stays: {error}", name=self._second, error=str(error))
         self._forget()
+        self._own = _Direction(self._makeOwn)
 
     def _forget(self) -> None:
         """
-        Forget everything that was made in the kernel, without removing it.
+        Forget everything that was made in the kernel on devices that sessions share, without
+        removing it.
         """
         self._second = ""
+        self._redirected.clear()
+        self._redirects.clear()
         self._send = _Direction(self._makeSend)
         self._receive = _Direction(self._makeReceive)
 
@@ -252,18 +263,19 @@ class Shaper(SessionObserver):
                     raise NotPermitted(str(error)) from error
             yield
 
-    def _rates(self, session: ISession) -> tuple[tuple[_Direction, int | None], ...]:
+    def _rates(self, session: ISession) -> tuple[tuple[_Direction[Any], int | None], ...]:
         """
         Return the rate of each direction of a session, in bits a second; None for no limit.
         """
         profile = session.profile
-        return (self._send, profile.sendRate), (self._receive, profile.receiveRate)
+        send = self._own if session.interface else self._send
+        return (send, profile.sendRate), (self._receive, profile.receiveRate)
 
     def _set(self, session: ISession) -> None:
         for direction, rate in self._rates(session):
             self._limit(direction, session, rate)
 
-    def _keep(self, direction: _Direction, session: ISession, rate: int | None) -> None:
+    def _keep(self, direction: _Direction[Any], session: ISession, rate: int | None) -> None:
         """
         Set or remove the limit of one direction of a session.
 
@@ -275,15 +287,35 @@ class Shaper(SessionObserver):
             self._remove(direction, session)
             return
         self._sessions[session.number] = session
-        limits = direction.limits
+        # Before the limits are made: a device that is gone is no reason to limit nobody.
+        index = self._devices.index(session.interface) if session.interface else self._index
+        limits = direction.limits(session)
         if limits is None:
             return
-        if direction is self._receive and not limits:
-            second = self._devices.index(self._second)
-            judge(limits.kernel.ask([trafficcontrol.redirect(self._index, second)]))
+        if direction is self._own:
+            limits.set(session.number, rate, index)
+            return
+        if direction is self._receive and session.number not in self._redirected:
+            self._redirect(limits.kernel, session, index or self._index)
         limits.set(session.number, rate, networks)
 
-    def _limit(self, direction: _Direction, session: ISession, rate: int | None) -> None:
+    def _redirect(self, kernel: Kernel, session: ISession, index: int) -> None:
+        """
+        Send what a device receives through the IFB, for C{session}.
+
+        @param index: the index of the device.
+        @raise NotShaped: the kernel refuses.
+        @raise OSError: a device is missing.
+        """
+        if not self._redirects[index]:
+            second = self._devices.index(self._second)
+            # A filter for an IFB that another program has removed is still there.
+            kernel.ask([trafficcontrol.setIngress(index), trafficcontrol.direct(index)])
+            judge(kernel.ask([trafficcontrol.redirect(index, second)]))
+        self._redirects[index] += 1
+        self._redirected[session.number] = index
+
+    def _limit(self, direction: _Direction[Any], session: ISession, rate: int | None) -> None:
         try:
             self._keep(direction, session, rate)
         except (NotShaped, OSError) as error:
@@ -298,24 +330,30 @@ class Shaper(SessionObserver):
                 needed=_NEEDED,
             )
 
-    def _remove(self, direction: _Direction, session: ISession) -> None:
+    def _remove(self, direction: _Direction[Any], session: ISession) -> None:
         limits = direction.made
-        if limits is None or session.number not in limits:
+        if limits is None:
             return
         limits.remove(session.number)
-        if direction is self._receive and not limits:
-            limits.kernel.ask([trafficcontrol.direct(self._index)])
+        if direction is self._receive and session.number in self._redirected:
+            index = self._redirected.pop(session.number)
+            self._redirects[index] -= 1
+            if not self._redirects[index]:
+                del self._redirects[index]
+                limits.kernel.ask([trafficcontrol.direct(index)])
 
-    def _makeSend(self) -> RateLimits:
+    def _makeSend(self, session: ISession) -> RateLimits:
         return RateLimits(self._begin(), self._index, source=False)
 
-    def _makeReceive(self) -> RateLimits:
+    def _makeOwn(self, session: ISession) -> OwnLimits:
+        return OwnLimits(self._begin(), self._devices.index(session.interface))
+
+    def _makeReceive(self, session: ISession) -> RateLimits:
         kernel = self._begin()
         assert self._interface is not None
         name = self._interface.name[: 15 - len(SUFFIX)] + SUFFIX
         self._devices.addIFB(name)
         self._second = name
-        judge(kernel.ask([trafficcontrol.setIngress(self._index)]))
         return RateLimits(kernel, self._devices.index(name), source=True)
 
     def _begin(self) -> Kernel:
@@ -328,29 +366,35 @@ class Shaper(SessionObserver):
         return self._kernel
 
 
-class _Direction:
-    """
-    One direction of all sessions. Its L{RateLimits} are made when they are needed first; if that
-    fails it isn't tried again.
+Made = TypeVar("Made", RateLimits, OwnLimits)
 
-    @ivar made: the L{RateLimits}; None before they are made.
+
+class _Direction(Generic[Made]):
+    """
+    One direction of all sessions. Its limits are made when they are needed first; if that fails it
+    isn't tried again.
+
+    @ivar made: the limits; None before they are made.
     @ivar broken: whether making them has failed.
     """
 
-    def __init__(self, make: Callable[[], RateLimits]) -> None:
-        self.made: RateLimits | None = None
-        self.broken = False
-        self._make = make
-
-    @property
-    def limits(self) -> RateLimits | None:
+    def __init__(self, make: Callable[[ISession], Made]) -> None:
         """
-        The L{RateLimits}, which are made if necessary; None if making them has failed before.
+        @param make: makes the limits, which the session that it is called with needs first.
+        """
+        self.made: Made | None = None
+        self.broken = False
+        self._make: Callable[[ISession], Made] = make
 
-        @raise NotShaped: the L{RateLimits} can't be made.
+    def limits(self, session: ISession) -> Made | None:
+        """
+        Return the limits for C{session}, which are made if necessary; None if making them has
+        failed before.
+
+        @raise NotShaped: the limits can't be made.
         """
         if self.made is None and not self.broken:
             self.broken = True
-            self.made = self._make()
+            self.made = self._make(session)
             self.broken = False
         return self.made

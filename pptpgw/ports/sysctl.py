@@ -27,6 +27,17 @@ def ipv6Disabled(interface: str) -> str:
     return ""
 
 
+def enableIPv6(interface: str) -> None:
+    """
+    Have C{interface} use IPv6, where new interfaces don't.
+
+    @raise OSError: the setting can't be changed.
+    """
+    switch = FOLDER / interface / "disable_ipv6"
+    if _read(switch) != "0":
+        switch.write_text("0")
+
+
 def ipv6NotForwarded() -> str:
     """
     Return why IPv6 packets aren't forwarded by this machine, and what to do about it; an empty text

@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO, TextIOWrapper
+from threading import current_thread, main_thread
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 NOTICE = 0.5
 """
@@ -52,19 +58,46 @@ def onInterrupt(then: Callable[[int], object]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _Printed(FileIO):
+    """
+    The descriptor of standard output or standard error. SIGPIPE ends this process silently when it
+    writes there and nobody reads any more. Elsewhere the signal stays ignored, so that a socket
+    whose other end is closed is an error like others.
+    """
+
+    def write(self, octets: ReadableBuffer) -> int:
+        """
+        See L{io.RawIOBase.write}.
+        """
+        if current_thread() is not main_thread():
+            return super().write(octets)
+        before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        try:
+            return super().write(octets)
+        finally:
+            signal.signal(signal.SIGPIPE, before)
+
+
+def _ending(stream: TextIOWrapper) -> TextIOWrapper:
+    return TextIOWrapper(
+        BufferedWriter(_Printed(stream.fileno(), "wb", closefd=False)),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
 def endWithReader() -> None:
     """
     Let SIGPIPE end this process silently when it prints to a pipe that nobody reads any more, as
-    other commands do. By default Python ignores SIGPIPE and raises BrokenPipeError.
+    other commands do. By default Python raises BrokenPipeError.
     """
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-
-def outliveReader() -> None:
-    """
-    Undo L{endWithReader}: writing to a pipe that nobody reads raises BrokenPipeError.
-    """
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        # There is no stream if its descriptor was closed.
+        if isinstance(stream, TextIOWrapper):
+            setattr(sys, name, _ending(stream))
 
 
 def leaveForbiddenFolder() -> None:

@@ -74,12 +74,14 @@ _WAIT, _ROOM, _MOST_ROOM = 0.1, 16384, 4 << 20
 _SOURCES, _DESTINATIONS = {4: 12, 6: 8}, {4: 16, 6: 24}
 
 
-def setRoot(index: int) -> bytes:
+def setRoot(index: int, default: int = 0) -> bytes:
     """
-    Return the request to make HTB the root qdisc of a device. Packets that no filter assigns to a
-    class pass at once.
+    Return the request to make HTB the root qdisc of a device.
+
+    @param default: the number of the class of packets that no filter assigns to one; 0 to let them
+        pass at once.
     """
-    options = option(_HTB_INIT, pack("=5I", 3, 10, 0, 0, 0))
+    options = option(_HTB_INIT, pack("=5I", 3, 10, default, 0, 0))
     return _message(TrafficRequestType.NEW_QDISC, index, QDISC, ROOT, 0, "htb", options)
 
 
@@ -89,9 +91,16 @@ def clear(index: int) -> list[bytes]:
     fails without effect on the others.
     """
     return [
-        _message(TrafficRequestType.DELETE_QDISC, index, QDISC, ROOT, 0),
+        removeRoot(index),
         _message(TrafficRequestType.DELETE_QDISC, index, _CLSACT_HANDLE, _CLSACT, 0),
     ]
+
+
+def removeRoot(index: int) -> bytes:
+    """
+    Return the request to undo L{setRoot}, with all classes.
+    """
+    return _message(TrafficRequestType.DELETE_QDISC, index, QDISC, ROOT, 0)
 
 
 def setClass(index: int, number: int, rate: int) -> bytes:

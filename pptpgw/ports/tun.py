@@ -1,16 +1,21 @@
 """
-A TUN device, which exchanges IP packets with the kernel, one in each system call; or a TAP device,
-whose packets are Ethernet frames.
+A TUN device, which exchanges IP packets with the kernel, or a TAP device, whose packets are
+Ethernet frames.
+
+A TUN device has segmentation offload (IFF_VNET_HDR) where the compiled module is in use and the
+kernel has it: one system call reads or writes many segments of a TCP connection, and the kernel
+handles them as one packet. Those that are read are split here, so that everybody else sees single
+packets; those that are written at once are joined if they follow each other in their connection.
+Elsewhere each packet takes a system call.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from struct import Struct
-from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -18,35 +23,35 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import DeliverPacket
+from pptpgw.datapath.interface import DeliverAll, DeliverPacket
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.log import Logger
-from pptpgw.ports.compiled import fits
+from pptpgw.ports.devicesystem import BATCH, DeviceSystem, fastest
+from pptpgw.ports.poll import serveFirst
 
 DEVICE = "/dev/net/tun"
-
-READ_SIZE = 4096
-"""
-The largest packet in octets that is read whole. The interface's MTU must not be larger.
-"""
-
-BATCH = 128
-"""
-The most packets that are read in one turn of the reactor. They take about a millisecond, then
-timers and other descriptors are served.
-"""
 
 NAME_LIMIT = 15
 """
 The most octets of an interface's name.
 """
 
+MALFORMED = "malformed frame of the TUN device"
+
 _TUNSETIFF = 0x400454CA
 _TUNGETIFF = 0x800454D2
 _IFF_TUN = 0x0001
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+IFF_MULTI_QUEUE = 0x0100
 _REQUEST = Struct("16sH22x")
+_TUNSETVNETHDRSZ = 0x400454D8
+_HEADER_SIZE = Struct("i").pack(10)
+# What may be left to the reader: checksums; TCP segmentation over IPv4 and IPv6, also with ECN; UDP
+# segmentation over both, which the kernel has since 6.2.
+_TCP_OFFLOAD = 0x01 | 0x02 | 0x04 | 0x08
+_UDP_OFFLOAD = 0x20 | 0x40
 # The meanings of the kernel's errors for a name.
 _TAKEN = {
     errno.EBUSY: "is in use by another program, another gateway perhaps",
@@ -54,93 +59,18 @@ _TAKEN = {
 }
 
 
-class DeviceSystem(Protocol):
-    """
-    The system calls that a L{TUNPort} uses, with the names and errors of the modules os and fcntl.
-    """
-
-    def open(self, path: str, flags: int) -> int:
-        """
-        See L{os.open}.
-        """
-
-    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
-        """
-        See L{fcntl.ioctl}.
-        """
-
-    def dup2(self, descriptor: int, other: int, inheritable: bool) -> int:
-        """
-        See L{os.dup2}.
-        """
-
-    def read(self, descriptor: int, size: int) -> bytes:
-        """
-        See L{os.read}.
-        """
-
-    def writer(self, descriptor: int) -> DeliverPacket:
-        """
-        Return a function that writes a packet to C{descriptor}; the function raises OSError.
-        """
-
-    def close(self, descriptor: int) -> None:
-        """
-        See L{os.close}.
-        """
-
-
-class RealDeviceSystem:
-    """
-    The L{DeviceSystem} of this machine.
-    """
-
-    open = staticmethod(os.open)
-    dup2 = staticmethod(os.dup2)
-    read = staticmethod(os.read)
-    close = staticmethod(os.close)
-
-    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
-        """
-        See L{fcntl.ioctl}.
-        """
-        return fcntl.ioctl(descriptor, request, argument)
-
-    def writer(self, descriptor: int) -> DeliverPacket:
-        """
-        See L{DeviceSystem.writer}.
-        """
-        return partial(os.write, descriptor)
-
-
-class CompiledSystem(RealDeviceSystem):
-    """
-    The L{DeviceSystem} of this machine, which writes packets in C.
-    """
-
-    def writer(self, descriptor: int) -> DeliverPacket:
-        """
-        See L{DeviceSystem.writer}.
-        """
-        return _tun.writer(descriptor)
-
-
-fastest: type[RealDeviceSystem] = RealDeviceSystem
-
-try:
-    from pptpgw.ports import _tun
-except ImportError:
-    pass
-else:
-    if fits(_tun):
-        fastest = CompiledSystem
-
-
 def _closed(packet: bytes) -> int:
     """
     Raise OSError: the C{write} of a device that isn't open.
     """
     raise OSError(errno.ENXIO, "the TUN device isn't open")
+
+
+def _allClosed(packets: Sequence[bytes]) -> int:
+    """
+    Refuse all: the C{writeAll} of a device that isn't open.
+    """
+    return len(packets)
 
 
 @implementer(IReadDescriptor)
@@ -151,7 +81,12 @@ class TUNPort:
 
     @ivar name: the device's name; once it is open, the one that the kernel gave.
     @ivar receive: called with each packet that the kernel sends to the device.
+    @ivar receiveAll: called with all packets that were read at once, instead of C{receive} with
+        each, if it is set.
+    @ivar batches: how many times L{pptpgw.ports.devicesystem.BATCH} packets are read in one turn of
+        the reactor.
     @ivar write: sends a packet into the kernel; raises OSError.
+    @ivar writeAll: sends packets into the kernel; returns how many it refused.
     @ivar counters: counts errors of reading.
     """
 
@@ -180,13 +115,17 @@ class TUNPort:
             )
         self.name = name
         self.receive: DeliverPacket = receive or self._unread
+        self.receiveAll: Callable[[list[bytes]], object] = self._receiveEach
+        self.batches = 1
         self.write: DeliverPacket = _closed
+        self.writeAll: DeliverAll = _allClosed
         self.counters = counters
         self._kind = _IFF_TAP if ethernet else _IFF_TUN
         self._key = key
         self._reactor = reactor
         self._system: DeviceSystem = system or fastest()
         self._descriptor = -1
+        self._offload = self._system.offload and not ethernet
 
     def startReading(self) -> None:
         """
@@ -196,8 +135,11 @@ class TUNPort:
         @raise ConfigurationError: another program uses the name.
         """
         self._descriptor = descriptor = self._open()
-        self.write = self._system.writer(descriptor)
+        self._read = self._system.reader(descriptor, self._offload)
+        self.write = self._system.writer(descriptor, self._offload)
+        self.writeAll = self._system.allWriter(descriptor, self._offload)
         self._reactor.addReader(self)
+        serveFirst(self._reactor, self)
 
     def reopen(self) -> None:
         """
@@ -208,13 +150,19 @@ class TUNPort:
         @raise ConfigurationError: as L{startReading} does.
         """
         self._reactor.removeReader(self)
+        self._renew(self._descriptor)
+        self._reactor.addReader(self)
+
+    def _renew(self, descriptor: int) -> None:
+        """
+        Have a descriptor be one of the device again, if it isn't.
+        """
         try:
-            self._system.ioctl(self._descriptor, _TUNGETIFF, _REQUEST.pack(b"", 0))
+            self._system.ioctl(descriptor, _TUNGETIFF, _REQUEST.pack(b"", 0))
         except OSError:
             opened = self._open()
-            self._system.dup2(opened, self._descriptor, False)
+            self._system.dup2(opened, descriptor, False)
             self._system.close(opened)
-        self._reactor.addReader(self)
 
     def _open(self) -> int:
         """
@@ -228,8 +176,7 @@ class TUNPort:
                 "loaded, and in a container the device must be granted"
             ) from error
         try:
-            request = _REQUEST.pack(self.name.encode(), self._kind | _IFF_NO_PI)
-            answer = self._system.ioctl(descriptor, _TUNSETIFF, request)
+            answer = self._attach(descriptor)
         except OSError as error:
             self._system.close(descriptor)
             if error.errno in _TAKEN:
@@ -244,15 +191,53 @@ class TUNPort:
         self.name = answer[:16].rstrip(b"\x00").decode()
         return descriptor
 
+    def _attach(self, descriptor: int) -> bytes:
+        """
+        Make the device, or attach to the one that exists, with offload if that is possible.
+
+        @return: the kernel's answer.
+        """
+        request = partial(_REQUEST.pack, self.name.encode())
+        kind = self._kind | _IFF_NO_PI
+        ioctl = self._system.ioctl
+        if self._offload:
+            try:
+                answer = ioctl(descriptor, _TUNSETIFF, request(kind | _IFF_VNET_HDR))
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                # The kernel doesn't know the flag, or the device is of another kind.
+                self._offload = False
+            else:
+                ioctl(descriptor, _TUNSETVNETHDRSZ, _HEADER_SIZE)
+                self._leave(descriptor, _TCP_OFFLOAD | _UDP_OFFLOAD, _TCP_OFFLOAD, 0)
+                return answer
+        return ioctl(descriptor, _TUNSETIFF, request(kind))
+
+    def _leave(self, descriptor: int, *choices: int) -> None:
+        """
+        Have the kernel leave to us what it can of these choices, the first of which is the best.
+        """
+        for flags in choices:
+            try:
+                self._system.setOffload(descriptor, flags)
+            except OSError:
+                continue
+            return
+
     def stop(self) -> Deferred[None]:
         """
         Close the device, after every session has ended. Calling this again does nothing.
         """
         if self._descriptor >= 0:
             self._reactor.removeReader(self)
+            if self._offload:
+                # A device that stays may be opened by a program without offload.
+                self._leave(self._descriptor, 0)
             self._system.close(self._descriptor)
             self._descriptor = -1
             self.write = _closed
+            self.writeAll = _allClosed
         return succeed(None)
 
     def fileno(self) -> int:
@@ -280,23 +265,36 @@ class TUNPort:
 
     def doRead(self) -> None:
         """
-        Read packets from the device, up to L{BATCH}, and pass them on.
+        Read packets from the device, and pass them on.
         """
-        descriptor = self._descriptor
-        read = self._system.read
-        receive = self.receive
-        for _ in range(BATCH):
+        packets: list[bytes] = []
+        for _ in range(self.batches):
             try:
-                packet = read(descriptor, READ_SIZE)
-            except BlockingIOError:
-                return
+                some, malformed = self._read()
             except OSError as error:
                 # The interface is down (EIO), for example; it can come up again.
                 name = errno.errorcode.get(error.errno or 0, "unknown")
                 self.counters.discard(f"TUN not read: {name}")
-                return
+                break
+            if malformed:
+                self.counters.discard(MALFORMED, malformed)
+            packets += some
+            if len(some) < BATCH:
+                break
+        if packets:
             try:
-                receive(packet)
+                self.receiveAll(packets)
+            except Exception:
+                self._log.failure("Packets for sessions failed")
+
+    def _receiveEach(self, packets: list[bytes]) -> None:
+        """
+        Pass packets on one by one, while the device is open.
+        """
+        descriptor = self._descriptor
+        for packet in packets:
+            try:
+                self.receive(packet)
             except Exception:
                 self._log.failure("A packet for a session failed")
             if self._descriptor != descriptor:

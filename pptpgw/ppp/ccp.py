@@ -15,10 +15,9 @@ The rules, in addition to those of every control protocol:
    negotiation would begin anew, and clients that send their request twice would lose their
    encryption. After C{MAX_FAILURE} such requests the RFC is followed, since the peer must have
    lost its state.
- - A Reset-Request is answered by a Reset-Ack if what we send is stateful, unless the peer has
-   rejected that code. RFC 3078 section 4.2 has no Reset-Ack: the next packet is flagged instead.
-   But after a loss Linux decrypts nothing until it receives one. A Reset-Ack that we receive is
-   silently discarded.
+ - A Reset-Request is answered by a Reset-Ack, unless the peer has rejected that code. RFC 3078
+   section 4.2 has no Reset-Ack: the next packet is flagged instead. But after an error Linux
+   decrypts nothing until it receives one. A Reset-Ack that we receive is silently discarded.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from pptpgw.ppp.automaton import State
 from pptpgw.ppp.control import ControlProtocol, Layer
 from pptpgw.ppp.option import MAX_FAILURE, GiveUp, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.remedy import Remedy
 
 # The option type of MPPE and MPPC, and its bits (RFC 3078 section 2.1).
 MPPE = 18
@@ -104,7 +104,7 @@ class _MPPE(Option["CCP"]):
         if not owner.settings.require:
             return None
         if offered:
-            raise GiveUp(self._disagreement(owner, offered))
+            raise self._disagreement(owner, offered)
         return current
 
     def rejected(self, owner: CCP, current: bytes) -> None:
@@ -131,13 +131,16 @@ class _MPPE(Option["CCP"]):
     def stalled(self, owner: CCP, value: bytes) -> None:
         offered = keyLengths(value)
         if any(length in owner.answerable for length in offered) and isStateful(value):
-            raise GiveUp("MPPE: the peer insists on stateful, we allow stateless only")
-        raise GiveUp(self._disagreement(owner, offered))
+            raise GiveUp(
+                "MPPE: the peer insists on stateful, we allow stateless only", Remedy.STATEFUL
+            )
+        raise self._disagreement(owner, offered)
 
-    def _disagreement(self, owner: CCP, offered: tuple[int, ...]) -> str:
-        return (
+    def _disagreement(self, owner: CCP, offered: tuple[int, ...]) -> GiveUp:
+        return GiveUp(
             f"MPPE: no common key length: peer offers {_words(offered)}, "
-            f"we allow {_words(owner.settings.bits)}"
+            f"we allow {_words(owner.settings.bits)}",
+            Remedy.BITS,
         )
 
 
@@ -146,15 +149,18 @@ class CCP(ControlProtocol):
     The Compression Control Protocol on one link.
 
     @ivar foreseen: the allowed key lengths that the peer is known to want; empty if unknown.
+    @ivar offered: called before a Configure-Request or Configure-Ack with an MPPE option is sent,
+        with the key length in bits, whether MPPE would be stateful, and whether the option is for
+        what we send.
     @ivar resetRequested: called when the peer sent a Reset-Request, so that encryption of what we
         send begins anew.
     """
 
     __slots__ = (
-        "_acknowledged",
         "_knowsResetAck",
         "_repeats",
         "foreseen",
+        "offered",
         "resetRequested",
         "settings",
     )
@@ -178,9 +184,9 @@ class CCP(ControlProtocol):
         super().__init__(clock, send, layer)
         self.settings = settings
         self.foreseen: tuple[int, ...] = ()
-        # The options that we acknowledged last, and how often they have come again in state Opened.
-        self._acknowledged = b""
+        # How often the options that we acknowledged last have come again in state Opened.
         self._repeats = 0
+        self.offered: Callable[[int, bool, bool], None] | None = None
         self.resetRequested: Callable[[], None] | None = None
         self._knowsResetAck = True
 
@@ -285,18 +291,26 @@ class CCP(ControlProtocol):
         if self.opened:
             self._transmit(ppp.encodePacket(ppp.RESET_REQUEST, self._nextIdentifier()))
 
-    def action_sca(self) -> None:
-        """
-        Send-Configure-Ack: also remember the acknowledged options.
-        """
-        super().action_sca()
-        self._acknowledged = self._reply[ppp.HEADER_OCTETS :]
+    def _makeRequest(self) -> bytes:
+        request = super()._makeRequest()
+        self._offer(self.negotiator.wanted, send=False)
+        return request
+
+    def _acknowledge(self) -> None:
+        super()._acknowledge()
+        self._offer(self.negotiator.allowed, send=True)
+
+    def _offer(self, options: Mapping[int, bytes], send: bool) -> None:
+        lengths = keyLengths(options.get(MPPE, b""))
+        if self.offered is not None and lengths:
+            self.offered(lengths[0], isStateful(options[MPPE]), send)
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
         """
         Judge the peer's options. Options that were acknowledged before are only acknowledged again.
         """
-        if self.opened and data == self._acknowledged and self._repeats < MAX_FAILURE:
+        isRepeated = data == self._acknowledged[ppp.HEADER_OCTETS :]
+        if self.opened and isRepeated and self._repeats < MAX_FAILURE:
             self._repeats += 1
             self._transmit(ppp.encodePacket(ppp.CONFIGURE_ACK, identifier, data))
         else:
@@ -305,11 +319,11 @@ class CCP(ControlProtocol):
     def packet_RESET_REQUEST(self, identifier: int, data: bytes) -> None:
         """
         Begin the encryption of what we send anew, since the peer can't decrypt it any more, and
-        answer with a Reset-Ack if the peer needs one.
+        answer with a Reset-Ack.
         """
         if self.opened and self.resetRequested is not None:
             self.resetRequested()
-            if self.sendStateful and self._knowsResetAck:
+            if self._knowsResetAck:
                 self._transmit(ppp.encodePacket(ppp.RESET_ACK, identifier))
 
     def codeRejected(self, code: int) -> None:

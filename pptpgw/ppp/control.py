@@ -23,8 +23,10 @@ from typing import Any, ClassVar
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from pptpgw.error import Malformed
+from pptpgw.interfaces import Agreement, INegotiated
 from pptpgw.log import readable
 from pptpgw.ppp.automaton import Automaton, Event, State
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
@@ -38,9 +40,11 @@ from pptpgw.ppp.wire.ppp import (
     TERMINATE_ACK,
     TERMINATE_REQUEST,
     decodePacket,
+    encodeOptions,
     encodePacket,
 )
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.remedy import Remedy
 
 # The largest packet that every peer can receive, in octets, unless LCP negotiates otherwise (RFC
 # 1661 section 6.1).
@@ -102,6 +106,7 @@ class Nobody:
 NOBODY = Nobody()
 
 
+@implementer(INegotiated)
 class ControlProtocol(Automaton):
     """
     One control protocol on one link.
@@ -112,12 +117,15 @@ class ControlProtocol(Automaton):
     @cvar name: a short name, for reasons and logs.
     @cvar kinds: the kinds of option by type, in the order of our Configure-Request.
     @cvar codes: the names of the methods that handle packets, by code.
+    @cvar unknown: what to do if the peer doesn't know the protocol; None if nothing is known.
+    @cvar unanswered: what to do if the peer doesn't answer; None if nothing is known.
     @ivar peerMRU: the largest packet that may be sent, in octets.
     @ivar reason: why the protocol ended or is ending; empty otherwise.
     @ivar discarded: how many packets were silently discarded.
     """
 
     __slots__ = (
+        "_acknowledged",
         "_identifier",
         "_layer",
         "_peerIdentifier",
@@ -135,6 +143,8 @@ class ControlProtocol(Automaton):
     protocol: ClassVar[int]
     name: ClassVar[str]
     kinds: ClassVar[Mapping[int, Option[Any]]] = {}
+    unknown: ClassVar[Remedy | None] = None
+    unanswered: ClassVar[Remedy | None] = None
     codes: ClassVar[Mapping[int, str]] = {
         CONFIGURE_REQUEST: "packet_CONFIGURE_REQUEST",
         CONFIGURE_ACK: "packet_CONFIGURE_ACK",
@@ -160,11 +170,23 @@ class ControlProtocol(Automaton):
         self._request: bytes | None = None
         # The packet that the actions sca, scn, scj and ser send.
         self._reply = b""
+        # The Configure-Ack that we sent last.
+        self._acknowledged = b""
         self._up = False
         self.negotiator: Negotiator[Any] = Negotiator(self, self.kinds)
         self.peerMRU = DEFAULT_MRU
         self.reason = ""
         self.discarded = 0
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """
+        See L{INegotiated}.
+        """
+        if not self.opened:
+            return None
+        ours = encodeOptions(self.negotiator.granted.items())
+        return Agreement(self.control, ours, self._acknowledged[HEADER_OCTETS:])
 
     # The API
 
@@ -250,7 +272,7 @@ class ControlProtocol(Automaton):
         self.negotiator.detach()
 
     def _end(self, reason: str) -> None:
-        self.reason = self.reason or Cause(reason, Termination.USER_ERROR)
+        self.reason = self.reason or Cause(reason, Termination.USER_ERROR, self.unknown)
         self._feed(Event.RXJ_MINUS)
 
     def _lowerUp(self, _: None) -> None:
@@ -270,7 +292,9 @@ class ControlProtocol(Automaton):
             self.reason = (
                 Cause("the peer sends no acceptable Configure-Request", Termination.USER_ERROR)
                 if self.state is State.ACK_RCVD
-                else Cause("no answer to our Configure-Requests", Termination.LOST_CARRIER)
+                else Cause(
+                    "no answer to our Configure-Requests", Termination.LOST_CARRIER, self.unanswered
+                )
             )
         self._feed(event)
 
@@ -308,17 +332,28 @@ class ControlProtocol(Automaton):
         """
         self._startTimer()
         if self._request is None:
-            self._request = encodePacket(
-                CONFIGURE_REQUEST, self._nextIdentifier(), self.negotiator.request()
-            )
+            self._request = self._makeRequest()
         self._transmit(self._request)
+
+    def _makeRequest(self) -> bytes:
+        """
+        Return a new Configure-Request.
+        """
+        return encodePacket(CONFIGURE_REQUEST, self._nextIdentifier(), self.negotiator.request())
 
     def action_sca(self) -> None:
         """
         Send-Configure-Ack: what the peer asked for is allowed from now on.
         """
-        self.negotiator.acknowledge()
+        self._acknowledge()
+        self._acknowledged = self._reply
         self._answer()
+
+    def _acknowledge(self) -> None:
+        """
+        Allow the peer what it asked for.
+        """
+        self.negotiator.acknowledge()
 
     def _answer(self) -> None:
         """
@@ -377,7 +412,7 @@ class ControlProtocol(Automaton):
         except Malformed:
             self.discarded += 1
         except GiveUp as failure:
-            self.reason = Cause(str(failure), Termination.USER_ERROR)
+            self.reason = Cause(str(failure), Termination.USER_ERROR, failure.remedy)
             self._feed(Event.CLOSE)
 
     def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:

@@ -57,7 +57,8 @@ from pptpgw.ppp.exchange import (
     Send,
 )
 from pptpgw.ppp.wire import eap
-from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.cause import Cause, Termination, causeOf
+from pptpgw.sessions.remedy import Remedy
 
 # The longest identity that is accepted, in octets: RADIUS can carry no longer name (RFC 2865
 # section 5.1).
@@ -307,7 +308,9 @@ class EAPAuthenticator(Exchange):
 
     def _transmit(self) -> None:
         if self._transmissions == TRANSMISSIONS:
-            self._late = Cause("the peer did not answer the request", Termination.LOST_CARRIER)
+            self._late = Cause(
+                "the peer did not answer the request", Termination.LOST_CARRIER, Remedy.NO_ANSWER
+            )
             waiting, self._waiting = self._waiting, None
             if waiting is not None:
                 waiting.errback(Refused(self._late, retry=False))
@@ -359,7 +362,8 @@ class EAPAuthenticator(Exchange):
                 able += [one for one in methods if one.number is None]
             if not able:
                 tried = ", ".join(map(str, (number for number, _ in wanted))) or "none"
-                raise Refused(f"the peer wants EAP method {tried}, which isn't ours", retry=False)
+                text = f"the peer wants EAP method {tried}, which isn't ours"
+                raise Refused(text, retry=False, remedy=Remedy.EAP)
             method = able[0]
             methods.remove(method)
 
@@ -377,7 +381,7 @@ class EAPAuthenticator(Exchange):
         if self._late is not None:
             reason = self._late
         elif isinstance(problem, Refused):
-            reason = str(problem)
+            reason = causeOf(problem)
         elif isinstance(problem, Malformed):
             reason = f"what the peer sent can't be read: {problem}"
         elif not isinstance(problem, Unavailable):

@@ -31,8 +31,9 @@ from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Claim, Grant, IAuthenticationProtocol, IPeerResults, IVerdicts
 from pptpgw.log import Logger
 from pptpgw.ppp import automaton
-from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.timing.timer import cancelled
+from pptpgw.sessions.cause import Cause, Termination, causeOf
+from pptpgw.sessions.remedy import Remedy
+from pptpgw.timing.timer import cancelled, within
 
 # Seconds between two transmissions of a packet, and the number of transmissions (pppd's defaults).
 RESTART_SECONDS = automaton.RESTART_SECONDS
@@ -55,6 +56,7 @@ PAUSE_SECONDS = 1.0
 OUTAGE = Cause(
     "no resources: callers can't be judged or served just now, dial again later",
     Termination.SERVICE_UNAVAILABLE,
+    Remedy.OUTAGE,
 )
 """
 The cause of the end of a link in an outage, which the peer is told; the log says more.
@@ -260,16 +262,16 @@ class AuthenticatorExchange(Exchange):
         self._tries += 1
         self._refusal = Refused("")
         self._pending = judged = maybeDeferred(self._authenticate, claim)
-        judged.addTimeout(VERIFICATION_SECONDS, self._clock)
+        within(judged, VERIFICATION_SECONDS, self._clock)
         judged.addCallbacks(self._granted, self._denied).addErrback(self._broken)
 
-    def _unanswered(self, reason: str) -> None:
+    def _unanswered(self, reason: str, remedy: Remedy = Remedy.NO_ANSWER) -> None:
         """
         End the exchange because the peer took too long to answer.
         """
         self._over = True
         self._disarm()
-        self._verdicts.refused(Cause(reason, Termination.LOST_CARRIER))
+        self._verdicts.refused(Cause(reason, Termination.LOST_CARRIER, remedy))
 
     # The verdicts
 
@@ -290,7 +292,7 @@ class AuthenticatorExchange(Exchange):
         except Refused as refusal:
             # The traceback refers to this frame, and so to this exchange.
             self._refusal = refusal.with_traceback(None)
-            self._refuse(str(refusal))
+            self._refuse(causeOf(refusal))
         except Exception:
             self._lacking(Failure())
         else:
@@ -310,12 +312,13 @@ class AuthenticatorExchange(Exchange):
         self._refusal = problem
         if self._mayChange and self._name is None:
             self._deny(False)
-            self._arm(CHANGE_SECONDS, self._unanswered, "the peer did not change its password")
+            reason = "the peer did not change its password"
+            self._arm(CHANGE_SECONDS, self._unanswered, reason, Remedy.EXPIRED)
         elif problem.retry and self._mayRetry and self._name is None and self._tries < TRIES:
             self._deny(True)
             self._arm(RETRY_SECONDS, self._unanswered, "the peer did not try again")
         else:
-            self._refuse(str(problem))
+            self._refuse(causeOf(problem))
 
     def _lacking(self, failure: Failure) -> None:
         """

@@ -40,6 +40,7 @@ from pptpgw.ppp.lcpoption import (
 from pptpgw.ppp.option import GiveUp
 from pptpgw.ppp.wire import ppp
 from pptpgw.ppp.wire.ppp import HEADER_OCTETS
+from pptpgw.sessions.remedy import Remedy
 
 # The number of requests with our own magic number after which the line counts as looped back.
 MAX_LOOPS = 5
@@ -83,6 +84,8 @@ class LCP(ControlProtocol):
     control = protocol = ppp.LCP
     name = "LCP"
     kinds = LCP_KINDS
+    unknown: ClassVar[Remedy | None] = Remedy.NO_PPP
+    unanswered: ClassVar[Remedy | None] = Remedy.ONE_WAY
     codes: ClassVar[Mapping[int, str]] = {
         **ControlProtocol.codes,
         ppp.PROTOCOL_REJECT: "packet_PROTOCOL_REJECT",

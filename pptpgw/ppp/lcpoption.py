@@ -13,6 +13,7 @@ from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.control import DEFAULT_MRU
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.remedy import Remedy
 
 # Option types.
 MRU = 1
@@ -161,11 +162,12 @@ class _AuthenticationProtocol(Option[Negotiating]):
     def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
         if methodOf(suggested, owner.settings.authentication) is not None:
             return suggested
-        raise GiveUp(f"the peer proposes {authenticationName(suggested)}, which isn't permitted")
+        text = f"the peer proposes {authenticationName(suggested)}, which isn't permitted"
+        raise GiveUp(text, Remedy.METHOD)
 
     def rejected(self, owner: Negotiating, current: bytes) -> None:
         methods = ", ".join(method.name for method in owner.settings.authentication)
-        raise GiveUp(f"the peer refuses to authenticate with any of {methods}")
+        raise GiveUp(f"the peer refuses to authenticate with any of {methods}", Remedy.METHOD)
 
     def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         answers = owner.settings.answers

@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from pptpgw.error import Refused
 from pptpgw.interfaces import (
+    Agreement,
     Grant,
     IAuthenticationProtocol,
     IAuthenticatorExchange,
@@ -46,6 +47,7 @@ from pptpgw.ppp.probe import Probe
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Cause, Termination, asCause
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 
 # The number of times a minute that all network protocols together may open, since all observers are
@@ -145,6 +147,16 @@ class Link:
         How the link is encrypted, in words.
         """
         return self._network.encryption if self._network is not None else "not encrypted"
+
+    @property
+    def agreements(self) -> list[Agreement]:
+        """
+        What each control protocol that is open has agreed on, LCP first.
+        """
+        own = self.lcp.agreement
+        if own is None or self._network is None:
+            return []
+        return [own, *self._network.agreements()]
 
     @property
     def authenticating(self) -> bool:
@@ -383,7 +395,7 @@ class Link:
             f"no network protocol opened within {self.settings.setupTimeout:g} s, "
             f"the link was in its {self.phase.value} phase"
         )
-        self.close(Cause(text, Termination.USER_ERROR))
+        self.close(Cause(text, Termination.USER_ERROR, Remedy.SLOW))
 
     def _send(self, protocol: int, packet: bytes) -> None:
         if self._channel is not None:
@@ -455,7 +467,7 @@ class Link:
             self.lcp.echoesUnanswered = 0
         elif self.lcp.echoesUnanswered >= settings.echoFailures:
             text = f"the peer is silent: {settings.echoFailures} Echo-Requests unanswered"
-            self.lowerDown(Cause(text, Termination.LOST_CARRIER))
+            self.lowerDown(Cause(text, Termination.LOST_CARRIER, Remedy.VANISHED))
             return
         else:
             self.lcp.sendEcho()

@@ -4,9 +4,8 @@ The computations of MS-CHAP (RFC 2433 appendix A, RFC 2759 section 8).
 All functions are pure. The RFCs pass the password to every routine; these functions take its NT
 hash instead, so that accounts may be stored as NT hashes or as passwords.
 
-MD4 comes from pycryptodome, because OpenSSL 3, and so hashlib, doesn't offer it everywhere. DES is
-TripleDES with the same key three times, because single DES isn't offered any more. L{selfTest}
-returns what this installation lacks.
+DES is TripleDES with the same key three times, because single DES isn't offered any more.
+L{selfTest} returns what this installation lacks.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import hmac
 from collections.abc import Callable
 from hashlib import md5, sha1
 
-from Crypto.Hash import MD4
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
+from pptpgw.ppp.md4 import md4
 from pptpgw.sessions.username import accountName
 
 _ECB = ECB()
@@ -58,14 +57,6 @@ def desEncrypt(clear: bytes, key: bytes) -> bytes:
     Encrypt eight octets by DES, with a key of seven octets (RFC 2759 section 8.6).
     """
     return Cipher(TripleDES(desKey(key) * 3), _ECB).encryptor().update(clear)
-
-
-def md4(message: bytes) -> bytes:
-    """
-    Return the MD4 digest of C{message}: 16 octets.
-    """
-    digest: bytes = MD4.new(message).digest()
-    return digest
 
 
 def ntPasswordHash(password: bytes) -> bytes:

@@ -18,18 +18,21 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from pptpgw.error import NotCarried
 from pptpgw.interfaces import (
+    Agreement,
     Attachments,
     Grant,
     IChannel,
     IDetachable,
     IKeys,
+    INegotiated,
     INetworkLink,
     INetworkProtocol,
     ISubscriber,
@@ -39,7 +42,8 @@ from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
-from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.sessions.cause import Cause, Termination, asCause, reworded
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 
 # The number of packets that are kept until their protocol can handle them.
@@ -142,6 +146,15 @@ class NetworkPhase:
 
     # Methods for the link
 
+    def agreements(self) -> Iterator[Agreement]:
+        """
+        Iterate over what CCP and the network protocols have agreed on, as far as they are open.
+        """
+        protocols = (self._ccp, *self._networks.values())
+        for one in map(INegotiated, filter(INegotiated.providedBy, protocols)):
+            if one.agreement is not None:
+                yield one.agreement
+
     def prepare(self, networks: Sequence[INetworkProtocol], grant: Grant | None = None) -> None:
         """
         Attach the network protocols, without sending anything yet.
@@ -183,13 +196,14 @@ class NetworkPhase:
         if settings.encryption == "require" and not settings.encrypted:
             self._channel.requireMPPE()
             if not bits:
-                text = "this authentication earns no keys for it"
+                cause = Cause("this authentication earns no keys for it", remedy=Remedy.NO_KEYS)
                 if not settings.bits:
                     text = "the account allows no key length of ours"
+                    cause = Cause(text, remedy=Remedy.NO_BITS)
                 if self._watcher is not None:
                     self._watcher.begins("CCP")
-                    self._watcher.failed("CCP", text)
-                self._failEncryption(text)
+                    self._watcher.failed("CCP", cause)
+                self._failEncryption(cause)
                 return
         if bits:
             self._keys = keys
@@ -283,17 +297,15 @@ class NetworkPhase:
         See L{INetworkLink.networkOpened}.
         """
         self._opened()
-        for number, attachment in self._owner.attached(attachments).items():
-            self._channel.openNetwork(number, attachment)
-        self._owner.networkOpened(protocol, attachments)
+        if self._carries(protocol, attachments):
+            self._owner.networkOpened(protocol, attachments)
 
     def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
         See L{INetworkLink.networkChanged}.
         """
-        for number, attachment in self._owner.attached(attachments).items():
-            self._channel.openNetwork(number, attachment)
-        self._owner.networkChanged(protocol, attachments)
+        if self._carries(protocol, attachments):
+            self._owner.networkChanged(protocol, attachments)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
@@ -312,7 +324,7 @@ class NetworkPhase:
         self._detach(protocol)
         if not self._networks:
             text = f"no network protocol is left: {protocol.name}: {reason}"
-            self._close(Cause(text, codeOf(reason)))
+            self._close(reworded(reason, text))
 
     # pptpgw.ppp.control.Layer, for CCP
 
@@ -358,12 +370,31 @@ class NetworkPhase:
 
     # Internal methods
 
+    def _carries(self, protocol: INetworkProtocol, attachments: Attachments) -> bool:
+        """
+        Have the channel carry the packets of C{protocol}, or close it.
+
+        @return: whether the channel carries them.
+        """
+        try:
+            for number, attachment in self._owner.attached(attachments).items():
+                self._channel.openNetwork(number, attachment)
+        except NotCarried as error:
+            # The protocol is in the middle of opening.
+            self.clock.callLater(0, self._closeNetwork, protocol, str(error))
+            return False
+        return True
+
+    def _closeNetwork(self, protocol: INetworkProtocol, reason: str) -> None:
+        if self._networks.get(protocol.control) is protocol:
+            protocol.close(reason)
+
     def _failEncryption(self, reason: str) -> None:
         """
         End the link, because it may not continue without encryption.
         """
         what = "encryption ended" if self.encrypted else "encryption is required"
-        self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR))
+        self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR, asCause(reason).remedy))
 
     def _tell(self, network: INetworkProtocol, call: Callable[[INetworkProtocol], object]) -> None:
         """
@@ -415,6 +446,7 @@ class NetworkPhase:
                 require=settings.encryption == "require",
             ),
         )
+        ccp.offered = self._offerMPPE
         ccp.resetRequested = self._channel.resetSendMPPE
         ccp.peerMRU = self._lcp.peerMRU
         if settings.encryption == "prefer":
@@ -424,6 +456,15 @@ class NetworkPhase:
             self._listening = self.clock.callLater(LISTEN_SECONDS, ccp.lowerUp)
         else:
             ccp.lowerUp()
+
+    def _offerMPPE(self, bits: int, stateful: bool, send: bool) -> None:
+        """
+        Prepare the channel for the keys of one direction, which may be used after the next
+        Configure-Ack.
+        """
+        assert self._keys is not None
+        make = self._keys.send if send else self._keys.receive
+        self._channel.offerMPPE(make(bits, stateful), send)
 
     def _ccpReceived(self, ccp: CCP, packet: bytes) -> None:
         if self._listening is not None and self._listening.active():

@@ -32,6 +32,7 @@ from pptpgw.ppp.wire.ppp import (
     encodeOptions,
 )
 from pptpgw.ppp.wire.ppp import Option as Octets
+from pptpgw.sessions.remedy import Remedy
 
 # Max-Failure (RFC 1661 section 4.6).
 MAX_FAILURE = 5
@@ -44,7 +45,13 @@ Owner = TypeVar("Owner")
 class GiveUp(PPTPGWError):
     """
     A control protocol can't reach an agreement; the text says why, for the log and for the peer.
+
+    @ivar remedy: what the operator can do about it; None if nothing is known.
     """
+
+    def __init__(self, reason: str, remedy: Remedy | None = None) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class Option(Generic[Owner]):

@@ -357,7 +357,7 @@ class DynamicService(Service):
                 if old is not None:
                     old.stopListening()
 
-        return ReloadStep(apply, open, close)
+        return ReloadStep("[radius] dynamic", apply, open, close)
 
     def privilegedStartService(self) -> None:
         """

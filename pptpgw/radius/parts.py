@@ -83,7 +83,7 @@ class RADIUSParts:
                 self._report(accounting)
             self._tell()
 
-        return ReloadStep(apply, open, close)
+        return ReloadStep("[radius]", apply, open, close)
 
     def _makeAccounting(self, configuration: Configuration) -> Accounting:
         """

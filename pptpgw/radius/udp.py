@@ -200,6 +200,7 @@ class _Port(DatagramProtocol):
         except NotSure as problem:
             owner.discard(f"reply, {problem}")
             owner.warn(problem)
+            asked.doubt = str(problem)
         except Malformed:
             owner.discard("malformed reply")
         else:
@@ -235,7 +236,11 @@ class _Asked:
     A request that has been sent.
 
     @ivar result: fires with the reply.
+    @ivar doubt: why the last reply was discarded whose sender may not know the secret; empty if
+        there was none.
     """
+
+    doubt = ""
 
     def __init__(self, port: _Port, request: RADIUSRequest, waits: Iterator[float]) -> None:
         identifier = port.identifiers[0]
@@ -268,7 +273,11 @@ class _Asked:
     def _send(self) -> None:
         wait = next(self._waits, None)
         if wait is None:
-            self.unanswered("no answer in time")
+            self.unanswered(
+                f"its answers are discarded: {self.doubt} (pptpgw test radius says what to do)"
+                if self.doubt
+                else "no answer in time"
+            )
             return
         self._timer = self._port.owner.reactor.callLater(wait, self._send)
         self._port.send(self._octets)

@@ -28,6 +28,7 @@ from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.sessions import hours
 from pptpgw.sessions.places import Known, Places
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.remedy import Remedy
 
 C = TypeVar("C")
 """
@@ -183,7 +184,7 @@ class Admission(Generic[C]):
         if standing:
             allowed = self._allowed(profile)
             text = f"{profile.name} has {len(standing)} sessions, and may have {allowed}"
-            raise Refused(text, retry=False, category=Category.LIMITS)
+            raise Refused(text, retry=False, category=Category.LIMITS, remedy=Remedy.SESSIONS)
         if not leaving:
             full = self._full(state.source)
             if full:
@@ -262,7 +263,10 @@ def permit(profile: Profile, source: str, now: float) -> None:
     """
     if profile.sources and not isWithin(source, profile.sources):
         raise Refused(
-            f"{profile.name} may not call from {source}", retry=False, category=Category.FORBIDDEN
+            f"{profile.name} may not call from {source}",
+            retry=False,
+            category=Category.FORBIDDEN,
+            remedy=Remedy.SOURCES,
         )
     if profile.hours:
         try:
@@ -276,6 +280,7 @@ def permit(profile: Profile, source: str, now: float) -> None:
                 f"{profile.name} may call in its hours only: {profile.hours}",
                 retry=False,
                 category=Category.FORBIDDEN,
+                remedy=Remedy.HOURS,
             )
 
 

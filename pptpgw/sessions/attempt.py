@@ -4,8 +4,8 @@ One attempt to call: its stages with their times, its last control frames, and i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -41,6 +41,9 @@ _STAGES = 32
 The number of stages that are kept. A peer may negotiate again and again.
 """
 
+# What precedes the octets of a frame that is kept: the seconds, whether it was sent, its protocol
+# number and its size.
+_RECORD = Struct("!d?HI")
 # The lowest number of a control protocol. Packets of networks have lower ones (RFC 1661 section 2).
 _CONTROL = 0x8000
 # The codes of LCP that a session exchanges all the time.
@@ -124,8 +127,9 @@ class Attempt:
         # one that failed. A session keeps them as long as it lasts, and a value for each stage
         # would take more memory.
         self._flat: list[Any] = []
-        # The values of each L{Frame}, which is only made when somebody reads it.
-        self._frames: deque[tuple[float, bool, int, bytes, int]] | None = deque(maxlen=FRAMES)
+        # A record and the octets of each L{Frame}, which is only made when somebody reads it: one
+        # object takes less memory than a value for each field.
+        self._frames: list[bytes] | None = None
         # Whether a frame has come.
         self._heard = False
 
@@ -188,7 +192,11 @@ class Attempt:
         """
         See L{IAttempt}.
         """
-        return [Frame(*frame) for frame in self._frames or ()]
+        frames = []
+        for one in self._frames or ():
+            seconds, isSent, protocol, size = _RECORD.unpack_from(one)
+            frames.append(Frame(seconds, isSent, protocol, one[_RECORD.size :], size))
+        return frames
 
     def isOf(self, user: str) -> bool:
         """
@@ -218,16 +226,17 @@ class Attempt:
         kept = information
         if protocol in ppp.AUTHENTICATION:
             kept = withoutPassword(protocol, information)
-        size = len(information)
-        if len(kept) > FRAME_OCTETS:
-            kept = kept[:FRAME_OCTETS]
-        frame = (self._seconds() - self._began, isSent, protocol, bytes(kept), size)
+        kept = kept[:FRAME_OCTETS]
+        seconds, size = self._seconds() - self._began, len(information)
         if not (self.isUp and protocol == ppp.LCP and information[:1] in _ECHOES):
+            record = _RECORD.pack(seconds, isSent, protocol, size) + kept
             if self._frames is None:
-                self._frames = deque(maxlen=FRAMES)
-            self._frames.append(frame)
+                self._frames = []
+            self._frames.append(record)
+            if len(self._frames) > FRAMES:
+                del self._frames[0]
         if self.followers:
-            self._tell(Frame(*frame))
+            self._tell(Frame(seconds, isSent, protocol, bytes(kept), size))
 
     def begins(self, stage: str) -> None:
         """
@@ -277,15 +286,18 @@ class Attempt:
 
     def open(self, protocol: str) -> None:
         """
-        Note that a network protocol opened. With the first one the set-up is over, and its frames
-        are dropped.
+        Note that a network protocol opened. With the first one the set-up is over.
         """
-        if not self.isUp:
-            self.isUp = True
-            self._frames = None
+        self.isUp = True
         self.passed(protocol)
         # A copy takes no more memory than it needs.
         self._flat = self._flat[:]
+
+    def dropFrames(self) -> None:
+        """
+        Drop the frames that are kept.
+        """
+        self._frames = None
 
     def end(self, cause: str) -> None:
         """

@@ -9,6 +9,8 @@ The rules:
  - One source has at most the L{SHARE}th part of the attempts that are over. Its next one replaces
    its own oldest one, so that a stranger can't make the gateway forget others.
  - A caller that is turned away again for the same reason is only counted.
+ - As many calls as are kept that are over, those that came up last, keep the frames of their
+   set-up, while they last too. Calls that came up earlier lose them.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ _Attempts = OrderedDict[str, Attempt]
 class Attempts:
     """
     See L{IAttempts}.
+
+    @ivar decoder: writes frames as texts, and what control protocols have agreed on.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class Attempts:
         @param size: how many are kept that are over; 0 for none.
         @param words: the words for the control protocols of networks, by PPP protocol number.
         """
-        self._decoder = Decoder(words)
+        self.decoder = Decoder(words)
         self._seconds: Callable[[], float] = clock.seconds
         self._now = now
         self._size = size
@@ -78,6 +82,8 @@ class Attempts:
         self._over: dict[bool, _Attempts] = {True: OrderedDict(), False: OrderedDict()}
         # The same ones, by their sources.
         self._sources: dict[str, _Attempts] = {}
+        # Those that were up and have the frames of their set-up, the first that came up first.
+        self._framed: _Attempts = OrderedDict()
         self._followings: tuple[Following, ...] = ()
         # One object for all attempts, which saves memory.
         self._tell = self._named
@@ -121,7 +127,7 @@ class Attempts:
         See L{IAttempts.text}.
         """
         direction = "sent" if frame.isSent else "rcvd"
-        text = self._decoder.text(frame.protocol, frame.information, frame.size)
+        text = self.decoder.text(frame.protocol, frame.information, frame.size)
         return f"{direction} {text}"
 
     def follow(
@@ -157,6 +163,15 @@ class Attempts:
         self._going[caller.session] = attempt
         self._named(attempt)
         return attempt
+
+    def opened(self, attempt: Attempt, protocol: str) -> None:
+        """
+        Note that a network protocol opened on the call of C{attempt}.
+        """
+        if not attempt.isUp:
+            self._framed[attempt.identifier] = attempt
+            self._shrink()
+        attempt.open(protocol)
 
     def ended(self, attempt: Attempt, cause: str) -> None:
         """
@@ -207,6 +222,9 @@ class Attempts:
         while sum(map(len, self._over.values())) > self._size:
             larger = max(self._over.values(), key=len)
             self._forget(next(iter(larger.values())))
+        while len(self._framed) > self._size:
+            _, attempt = self._framed.popitem(last=False)
+            attempt.dropFrames()
 
     def _keep(self, attempt: Attempt) -> None:
         if not self._size:
@@ -222,6 +240,7 @@ class Attempts:
 
     def _forget(self, attempt: Attempt) -> None:
         del self._over[attempt.isUp][attempt.identifier]
+        self._framed.pop(attempt.identifier, None)
         own = self._sources[attempt.source]
         del own[attempt.identifier]
         if not own:

@@ -83,7 +83,7 @@ class AuditFile(Service):
             elif old is None:
                 self._sessions.addObserver(self.audit)
 
-        return ReloadStep(apply, open, close)
+        return ReloadStep("[audit] file", apply, open, close)
 
     def _made(self, path: str) -> QueuedLines | None:
         return QueuedLines(self._reactor, path) if path else None

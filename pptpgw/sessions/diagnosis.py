@@ -12,7 +12,8 @@ from typing import Protocol as TypingProtocol
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAttempt, Outcome
 from pptpgw.sessions import hours
-from pptpgw.sessions.remedy import reasonOf, remedy
+from pptpgw.sessions.cause import Cause, Termination, asCause
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.username import folded
 from pptpgw.store.record import Account
 
@@ -24,6 +25,21 @@ The number of attempts before the last one that are summed up.
 STRANGERS = 3
 """
 The number of attempts without a name that are told of, if there is none with the name.
+"""
+
+
+_ANY = tuple(Termination)
+_GONE = (Termination.USER_REQUEST, Termination.LOST_CARRIER)
+
+_STAGES: dict[str, tuple[Remedy, Sequence[Termination]]] = {
+    "GRE": (Remedy.GRE, _ANY),
+    "line": (Remedy.LINE, _ANY),
+    "LCP": (Remedy.GAVE_UP, _GONE),
+    "authentication": (Remedy.UNBELIEVED, _GONE),
+    "CCP": (Remedy.ENCRYPTION, _ANY),
+}
+"""
+The remedies of failures that name none, by their stage, each with the codes that it is for.
 """
 
 
@@ -113,7 +129,7 @@ def outcome(attempt: IAttempt, now: float) -> Finding:
     if attempt.outcome is Outcome.SETTING_UP:
         stage = attempt.going or "the network protocols"
         return Finding(f"is being set up, from {attempt.source}: it has got to {stage}", "", False)
-    reason, advice = reasonOf(attempt), remedy(attempt)
+    reason, advice = reasonOf(attempt), adviceOn(attempt)
     if attempt.outcome is Outcome.ENDED:
         text = f", {began}, was up for {_duration(attempt.duration)} and ended: {reason}"
         return Finding(text, advice, False)
@@ -122,6 +138,29 @@ def outcome(attempt: IAttempt, now: float) -> Finding:
         return Finding(f", {began}, was refused{times}: {reason}", advice)
     stage = attempt.going or "the network protocols"
     return Finding(f", {began}, got to {stage}{times}: {reason}", advice)
+
+
+def adviceOn(attempt: IAttempt) -> str:
+    """
+    Return what to do about an attempt that failed, was refused or has ended; an empty text if there
+    is nothing to be done, or nothing is known.
+    """
+    if attempt.outcome in (Outcome.SETTING_UP, Outcome.UP):
+        return ""
+    remedy, codes = _STAGES.get(attempt.going, (None, ()))
+    for cause in (reasonOf(attempt), asCause(attempt.cause)):
+        if found := cause.remedy or (remedy if cause.code in codes else None):
+            return found.value
+    return ""
+
+
+def reasonOf(attempt: IAttempt) -> Cause:
+    """
+    Return why an attempt failed: the failure of its last stage tells more than its cause, which may
+    only be that the peer hung up after it.
+    """
+    last = attempt.stages[-1] if attempt.outcome is Outcome.FAILED and attempt.stages else None
+    return asCause(last.failure if last and last.failure else attempt.cause)
 
 
 def _account(user: str, state: AccountState | None, now: float) -> Iterable[Finding]:

@@ -15,9 +15,14 @@ from pptpgw.interfaces import Drain
 from pptpgw.log import Logger
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 
-_OVERDUE = Cause("the gateway is drained, and the deadline has passed", Termination.ADMIN_REBOOT)
+_OVERDUE = Cause(
+    "the gateway is drained, and the deadline has passed",
+    Termination.ADMIN_REBOOT,
+    Remedy.DRAINED,
+)
 
 
 class Drainable(Protocol):

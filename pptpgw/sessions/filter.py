@@ -51,16 +51,27 @@ _RULE = re.compile(
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 _NUMBERS = {"tcp": TCP, "udp": UDP}
-_HAVE_PORTS = (TCP, UDP)
-_ANY = -1
-# The number of the unknown protocol of an IPv6 fragment that isn't the first. No rule can name it.
-_UNKNOWN = -2
 
-# Options of IPv4 that are source routes (RFC 791).
-_SOURCE_ROUTES = b"\x83", b"\x89"
-# The octets that a first fragment must have of TCP, as far as the flags (RFC 1858 section 3.1), and
-# of UDP, its whole header.
-_LEAST = {TCP: 16, UDP: 8}
+ANY = -1
+"""
+The protocol of rules for every protocol.
+"""
+
+UNKNOWN = 256
+"""
+The number of the unknown protocol of an IPv6 fragment that isn't the first. No rule can name it.
+"""
+
+SOURCE_ROUTES = b"\x83\x89"
+"""
+Options of IPv4 that are source routes (RFC 791).
+"""
+
+LEAST = {TCP: 16, UDP: 8}
+"""
+The octets that a first fragment must have of the protocols with ports: of TCP as far as the flags
+(RFC 1858 section 3.1), of UDP its whole header.
+"""
 
 Ports = tuple[tuple[int, int], ...]
 """
@@ -68,7 +79,7 @@ The first and the last port of each range; empty: no port is asked for.
 """
 
 
-class _FamilyRule(NamedTuple):
+class FamilyRule(NamedTuple):
     """
     A rule for packets of one address family, with networks as numbers.
     """
@@ -98,18 +109,29 @@ class _Packet(NamedTuple):
 
 class Filter:
     """
-    A list of rules in the form in which packets are judged.
+    A list of rules in the form in which packets are judged. Filters with the same rules are equal.
+
+    @ivar ipv4: the rules for IPv4.
+    @ivar ipv6: the rules for IPv6.
     """
 
-    __slots__ = ("_ipv4", "_ipv6")
+    __slots__ = ("ipv4", "ipv6")
 
     def __init__(self, rules: Iterable[str]) -> None:
         """
         @raise ValueError: one of C{rules} isn't L{ALLOWED}.
         """
         read = [_read(rule) for rule in rules]
-        self._ipv4 = tuple(ipv4 for ipv4, _ in read if ipv4 is not None)
-        self._ipv6 = tuple(ipv6 for _, ipv6 in read if ipv6 is not None)
+        self.ipv4 = tuple(ipv4 for ipv4, _ in read if ipv4 is not None)
+        self.ipv6 = tuple(ipv6 for _, ipv6 in read if ipv6 is not None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Filter):
+            return NotImplemented
+        return (self.ipv4, self.ipv6) == (other.ipv4, other.ipv6)
+
+    def __hash__(self) -> int:
+        return hash((self.ipv4, self.ipv6))
 
     def permits(self, packet: bytes) -> bool:
         """
@@ -117,9 +139,9 @@ class Filter:
         """
         version = packet[0] >> 4 if packet else 0
         if version == 4:
-            seen, rules = _ipv4(packet), self._ipv4
+            seen, rules = _ipv4(packet), self.ipv4
         elif version == 6:
-            seen, rules = _ipv6(packet), self._ipv6
+            seen, rules = _ipv6(packet), self.ipv6
         else:
             return False
         if seen is None:
@@ -127,7 +149,7 @@ class Filter:
         number, source, destination, ports = seen
         for rule in rules:
             if (
-                (rule.protocol == number or rule.protocol == _ANY)
+                (rule.protocol == number or rule.protocol == ANY)
                 and source & rule.sourceMask == rule.source
                 and destination & rule.destinationMask == rule.destination
                 and (not rule.sourcePorts or (ports and _within(ports[0], rule.sourcePorts)))
@@ -144,7 +166,7 @@ def _within(port: int, ranges: Ports) -> bool:
     return any(first <= port <= last for first, last in ranges)
 
 
-def _read(text: str) -> tuple[_FamilyRule | None, _FamilyRule | None]:
+def _read(text: str) -> tuple[FamilyRule | None, FamilyRule | None]:
     """
     Read a rule. Return its form for IPv4 and its form for IPv6, each None if the rule isn't for
     that family.
@@ -155,17 +177,17 @@ def _read(text: str) -> tuple[_FamilyRule | None, _FamilyRule | None]:
     action, protocol, source, sourcePorts, destination, destinationPorts = match.groups()
     ports = _ports(sourcePorts), _ports(destinationPorts)
     networks = _network(source), _network(destination)
-    made: list[_FamilyRule | None] = []
+    made: list[FamilyRule | None] = []
     for family, icmp in ((IPv4Network, ICMP), (IPv6Network, ICMPV6)):
         if protocol == "ip":
-            number = _ANY
+            number = ANY
         else:
             number = icmp if protocol == "icmp" else _NUMBERS.get(protocol) or int(protocol)
-        if number > 255 or (any(ports) and number not in _HAVE_PORTS):
+        if number > 255 or (any(ports) and number not in LEAST):
             raise ValueError(text)
         if all(one is None or isinstance(one, family) for one in networks):
             made.append(
-                _FamilyRule(
+                FamilyRule(
                     action == "permit", number, *_pair(networks[0]), *_pair(networks[1]), *ports
                 )
             )
@@ -213,7 +235,7 @@ def _ipv4(packet: bytes) -> _Packet | None:
     if not IPV4_HEADER <= at <= end <= len(packet):
         return None
     # The octets of another option may look like a source route; such a packet is denied too.
-    if at > IPV4_HEADER and any(route in packet[IPV4_HEADER:at] for route in _SOURCE_ROUTES):
+    if at > IPV4_HEADER and any(one in SOURCE_ROUTES for one in packet[IPV4_HEADER:at]):
         return None
     number = packet[9]
     offset = int.from_bytes(packet[6:8], "big") & 0x1FFF
@@ -221,7 +243,7 @@ def _ipv4(packet: bytes) -> _Packet | None:
     if offset:
         if number == TCP and offset == 1:
             return None
-    elif number in _HAVE_PORTS:
+    elif number in LEAST:
         ports = _portsAt(packet, number, at, end)
         if ports is None:
             return None
@@ -252,7 +274,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
         if number == FRAGMENT:
             length = 8
             if int.from_bytes(packet[at + 2 : at + 4], "big") & 0xFFF8:
-                number = _UNKNOWN
+                number = UNKNOWN
                 break
         number = packet[at]
         at += length
@@ -260,7 +282,7 @@ def _ipv6(packet: bytes) -> _Packet | None:
     if number in EXTENSIONS or at > end:
         return None
     ports = None
-    if number in _HAVE_PORTS:
+    if number in LEAST:
         ports = _portsAt(packet, number, at, end)
         if ports is None:
             return None
@@ -276,7 +298,7 @@ def _portsAt(packet: bytes, number: int, at: int, end: int) -> tuple[int, int] |
     """
     Return both ports of the header at C{at}; None if the header isn't whole before C{end}.
     """
-    if end < at + _LEAST[number]:
+    if end < at + LEAST[number]:
         return None
     return int.from_bytes(packet[at : at + 2], "big"), int.from_bytes(
         packet[at + 2 : at + 4], "big"

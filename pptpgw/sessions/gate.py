@@ -21,14 +21,17 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from zope.interface import implementer
+
 from pptpgw.error import Category, Refused
-from pptpgw.interfaces import Attachments
+from pptpgw.interfaces import Attachments, IGate
 from pptpgw.log import Logger
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.observer import SessionObserver
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.remedy import Remedy
 
 _NOTHING = Filter(())
 
@@ -37,20 +40,40 @@ _UNGATED = Cause(
 )
 
 
+@implementer(IGate)
 class Gate:
     """
     The filter of one session, which is asked about each packet.
-
-    @ivar filter: the filter; None if every packet may pass.
     """
 
-    __slots__ = ("filter",)
+    __slots__ = ("_changed", "_filter")
 
     def __init__(self, filter: Filter | None) -> None:
-        self.filter = filter
+        self._filter = filter
+        self._changed: Callable[[], object] | None = None
 
     def __call__(self, packet: bytes) -> bool:
-        return self.filter is None or self.filter.permits(packet)
+        return self._filter is None or self._filter.permits(packet)
+
+    @property
+    def filter(self) -> Filter | None:
+        """
+        See L{IGate.filter}.
+        """
+        return self._filter
+
+    @filter.setter
+    def filter(self, filter: Filter | None) -> None:
+        if filter != self._filter:
+            self._filter = filter
+            if self._changed is not None:
+                self._changed()
+
+    def watch(self, changed: Callable[[], object] | None) -> None:
+        """
+        See L{IGate.watch}.
+        """
+        self._changed = changed
 
     def before(self, attachments: Attachments) -> Attachments:
         """
@@ -102,7 +125,10 @@ class Filters(SessionObserver):
         """
         if profile.filter and profile.filter not in self._filters:
             raise Refused(
-                f"there is no filter {profile.filter!a}", retry=False, category=Category.FORBIDDEN
+                f"there is no filter {profile.filter!a}",
+                retry=False,
+                category=Category.FORBIDDEN,
+                remedy=Remedy.FILTER,
             )
         return Gate(self._filters.get(profile.filter)) if self._filters else None
 
@@ -151,8 +177,7 @@ class Filters(SessionObserver):
             if profile.filter:
                 session.hangUp(_UNGATED)
             return True
-        gate.filter = self._filters.get(profile.filter)
-        if profile.filter and gate.filter is None:
-            gate.filter = _NOTHING
-            return False
-        return True
+        filter = self._filters.get(profile.filter)
+        isMissing = bool(profile.filter) and filter is None
+        gate.filter = _NOTHING if isMissing else filter
+        return not isMissing

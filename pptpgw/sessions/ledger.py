@@ -190,7 +190,8 @@ class Ledger(SessionObserver):
         Prepare to write rows under another name of the gateway, and at other intervals.
         """
         return ReloadStep(
-            partial(self._follow, configuration.link.name, configuration.audit.interim)
+            "the records of sessions",
+            partial(self._follow, configuration.link.name, configuration.audit.interim),
         )
 
     def _follow(self, gateway: str, interim: float) -> None:

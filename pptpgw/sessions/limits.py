@@ -27,6 +27,7 @@ from pptpgw.interfaces import ISession
 from pptpgw.sessions import hours
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.slices import inSlices
 from pptpgw.timing.timer import cancelled
 
@@ -148,13 +149,13 @@ class _Watch:
         cause for which the session must end.
         """
         soonest = inf
-        for judge, text, code in _JUDGES:
+        for judge, cause in _JUDGES:
             try:
                 seconds = judge(self)
             except ConfigurationError as error:
                 return 0.0, Cause(str(error), Termination.NAS_ERROR)
             if seconds <= 0:
-                return 0.0, Cause(text, code)
+                return 0.0, cause
             soonest = min(soonest, seconds)
         return soonest, None
 
@@ -186,11 +187,23 @@ class _Watch:
         return min(left, HOURS_SECONDS) if left < inf else inf
 
 
-_JUDGES: tuple[tuple[Callable[[_Watch], float], str, Termination], ...] = (
-    (_Watch._time, "the session's time is over", Termination.SESSION_TIMEOUT),
-    (_Watch._silence, "the session was idle", Termination.IDLE_TIMEOUT),
-    (_Watch._volume, "the session's volume is used up", Termination.NAS_REQUEST),
-    (_Watch._hours, "the user's hours are over", Termination.SESSION_TIMEOUT),
+_JUDGES: tuple[tuple[Callable[[_Watch], float], Cause], ...] = (
+    (
+        _Watch._time,
+        Cause("the session's time is over", Termination.SESSION_TIMEOUT, Remedy.TIME),
+    ),
+    (
+        _Watch._silence,
+        Cause("the session was idle", Termination.IDLE_TIMEOUT, Remedy.IDLE),
+    ),
+    (
+        _Watch._volume,
+        Cause("the session's volume is used up", Termination.NAS_REQUEST, Remedy.VOLUME),
+    ),
+    (
+        _Watch._hours,
+        Cause("the user's hours are over", Termination.SESSION_TIMEOUT, Remedy.HOURS_OVER),
+    ),
 )
 
 

@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Totals
-from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
+from pptpgw.error import Category, Refused, Unavailable, untraced
 from pptpgw.interfaces import (
+    AgreedProtocol,
     Attachments,
     Claim,
     Grant,
@@ -35,13 +36,14 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.attempt import Attempt
 from pptpgw.sessions.attempts import Attempts
-from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.sessions.cause import Cause, Termination, causeOf, codeOf, whyOf
 from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Made, Making, Returns, given
 from pptpgw.sessions.places import Known
-from pptpgw.sessions.refusal import Refusals, reasonOf
+from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
@@ -117,7 +119,6 @@ class Line:
         "_missed",
         "_named",
         "_since",
-        "_why",
         "attempt",
         "call",
         "caller",
@@ -128,6 +129,9 @@ class Line:
     )
 
     def __init__(self, context: LineContext, call: ICall) -> None:
+        """
+        @raise pptpgw.error.PPTPGWError: the data path can't carry the call.
+        """
         self._context = context
         # The network protocols, and the user whom they are for.
         self._made: Made = ()
@@ -142,8 +146,6 @@ class Line:
         self._displaced = False
         self.identity = ""
         self._missed: IDelayedCall | None = None
-        # What peers aren't told of why the last claim was refused; see Unproven.
-        self._why = ""
         self._since = context.clock.seconds()
         self.call = call
         self.caller = context.sessions.callerOf(call)
@@ -151,11 +153,11 @@ class Line:
         settings = context.settings
         if call.encrypted or call.accm is not None:
             settings = replace(settings, encrypted=call.encrypted, accm=call.accm)
-        self.attempt: Attempt = context.attempts.begin(call, self.caller)
         self.link = Link(context.clock, settings, self)
-        self.link.watcher = self.attempt
         # The peer may send before it has read our reply.
-        self.channel: IChannel = context.dataPath.openChannel(call, self.link)
+        self.channel: IChannel = context.dataPath.openChannel(call, self.link, self.caller.port)
+        self.attempt: Attempt = context.attempts.begin(call, self.caller)
+        self.link.watcher = self.attempt
 
     @property
     def authentication(self) -> str:
@@ -164,6 +166,12 @@ class Line:
         """
         method = self.link.method
         return method.name if method is not None else "none"
+
+    def agreed(self) -> list[AgreedProtocol]:
+        """
+        Return what the control protocols of the link have agreed on. See L{ISession.agreed}.
+        """
+        return list(map(self._context.attempts.decoder.agreed, self.link.agreements))
 
     def hangUp(self, cause: str) -> None:
         """
@@ -264,11 +272,12 @@ class Line:
         if self.session is not None:
             context, networks = self._context, _addresses(attachments)
             self.session.encryption = self.link.encryption
+            self.session.interface = self.channel.interface
             context.lines.opened(self)
             seconds = self.age
             if not self.attempt.isUp:
                 context.tally.opened(self.caller.tunnel.name, seconds)
-            self.attempt.open(protocol.name)
+            context.attempts.opened(self.attempt, protocol.name)
             context.reports.opened(self.session, protocol, networks, seconds)
             context.sessions.protocolOpened(self.session, protocol, networks)
 
@@ -312,8 +321,7 @@ class Line:
         # The session refers to its line: this breaks the cycle.
         session, self.session = self.session, None
         if session is None:
-            told = self._why if str(cause) == str(Unproven()) else ""
-            context.reports.endedWithoutSession(self.caller, told or cause)
+            context.reports.endedWithoutSession(self.caller, whyOf(cause))
             self.release()
         else:
             context.tally.ended(cause)
@@ -337,12 +345,14 @@ class Line:
             context.sessions.sessionChanged,
             context.clock.seconds,
             self._gate,
+            self.agreed,
         )
         context.known.add(caller.address)
         self.call.authenticated(grant)
         session.called = caller.called
         session.tunnel = caller.tunnel
         session.authentication = self.authentication
+        session.path = self.channel.path
         # An observer may end it at once.
         self.session = session
         context.sessions.sessionStarted(session)
@@ -394,6 +404,7 @@ class Line:
                 "no network protocol is permitted to this user",
                 retry=False,
                 category=Category.FORBIDDEN,
+                remedy=Remedy.PROTOCOLS,
             )
         self._gate = self._context.filters.gate(subscriber.profile)
         giveBack = self._context.returns.give
@@ -436,13 +447,11 @@ class Line:
         if failure.check(CancelledError) is not None and self.link.authenticating:
             # Neither did the caller hang up, nor was LCP negotiated anew: it took too long.
             failure = Failure(Unavailable("there was no verdict in time"))
-        if isinstance(failure.value, Unproven):
-            self._why = failure.value.why
         context = self._context
         if self.session is None and self in context.lines:
             context.lines.unseat(self)
         if self.session is None and failure.check(CancelledError) is None:
-            self.attempt.failed(self.attempt.going, reasonOf(failure))
+            self.attempt.failed(self.attempt.going, whyOf(causeOf(failure.value)))
         context.refusals.claim(claim, self.caller.address, failure, self.session is not None)
         if failure.check(Refused, Unavailable, CancelledError) is None:
             # The failure itself is in the log.

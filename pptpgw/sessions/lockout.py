@@ -44,6 +44,7 @@ from pptpgw.config.section import LimitsSection
 from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.ppp.exchange import Authenticate
+from pptpgw.timing.timer import passOn, within
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
@@ -298,9 +299,9 @@ class Lockout:
             return self._deny(user, source, arrived)
         judged: Deferred[Grant] = maybeDeferred(authenticate, claim).addErrback(untraced)
         if not claim.relayed:
-            judged.addTimeout(JUDGING_SECONDS, self._clock, _late)
+            within(judged, JUDGING_SECONDS, self._clock, _late)
         answer: Deferred[Grant] = Deferred(withdrawn)
-        judged.addCallbacks(proven, refuted).addBoth(_tell, answer)
+        judged.addCallbacks(proven, refuted).addBoth(passOn, answer)
         return answer
 
     def refuse(self, claim: Claim, source: str) -> Deferred[Grant]:
@@ -359,14 +360,6 @@ def _late(result: object, seconds: float) -> object:
     Fail a claim whose judgement took too long.
     """
     raise Unavailable("there was no verdict in time")
-
-
-def _tell(verdict: Grant | Failure, answer: Deferred[Grant]) -> None:
-    """
-    Give C{answer} the verdict, unless its caller has lost its place meanwhile.
-    """
-    if not answer.called:
-        answer.callback(verdict)
 
 
 def _false(why: str) -> Unproven:

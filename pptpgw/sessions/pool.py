@@ -29,8 +29,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, summarize_address_r
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import NoSettings, hostsOf
-from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
+from pptpgw.config.kind import NoSettings, assertNoArgument, hostsOf
+from pptpgw.error import Category, Exhausted, Refused
 from pptpgw.interfaces import (
     DEFAULT_POOL,
     Caller,
@@ -42,6 +42,7 @@ from pptpgw.interfaces import (
     PoolFigures,
     PoolRanges,
 )
+from pptpgw.sessions.remedy import Remedy
 
 Range = tuple[IPv4Address, IPv4Address]
 
@@ -262,7 +263,10 @@ class AddressPool:
             pool = self._pools.get(name)
             if pool is None:
                 raise Refused(
-                    f"there is no address pool {name!a}", retry=False, category=Category.NO_ADDRESS
+                    f"there is no address pool {name!a}",
+                    retry=False,
+                    category=Category.NO_ADDRESS,
+                    remedy=Remedy.POOL,
                 )
             address = pool.take(self._used, self._owners, user)
             if address is not None:
@@ -341,10 +345,7 @@ class AddressPoolFactory:
         """
         See L{IAddressPoolFactory.makePool}.
         """
-        if argument:
-            raise ConfigurationError(
-                f'[ipv4] allocator = "ranges:{argument}": it takes no argument'
-            )
+        assertNoArgument("[ipv4] allocator", self.name, argument)
         return AddressPool(ranges)
 
 

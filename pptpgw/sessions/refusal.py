@@ -12,9 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
-from pptpgw.error import Category, Exhausted, Refused, Unavailable, Unproven
+from pptpgw.error import Category, Exhausted, Refused
 from pptpgw.interfaces import Claim, Grant
 from pptpgw.log import Logger, Quota
+from pptpgw.sessions.cause import categoryOf, causeOf, whyOf
 from pptpgw.sessions.outage import Outage
 from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.tally import Tally
@@ -75,9 +76,9 @@ class Refusals:
         """
         if failure.check(CancelledError) is not None:
             return
-        self._tally.refusals[categoryOf(failure)] += 1
+        self._tally.refusals[categoryOf(failure.value)] += 1
         name = claim.name[:64].decode("utf-8", "replace")
-        why = reasonOf(failure)
+        why = str(whyOf(causeOf(failure.value)))
         if failure.check(Refused, Exhausted) is None:
             self._outage.touched(failure)
             if inSession:
@@ -122,22 +123,3 @@ class Refusals:
         """
         self._outage.stop()
         self._quota.tell()
-
-
-def reasonOf(failure: Failure) -> str:
-    """
-    Return why a claim was refused, in words for the log and for observers.
-    """
-    error = failure.value
-    if isinstance(error, Unproven):
-        return error.why
-    return failure.getErrorMessage() or type(error).__name__
-
-
-def categoryOf(failure: Failure) -> Category:
-    """
-    Return the category of the reason why a claim was refused. An exception of any other kind than
-    pptpgw's own is an outage.
-    """
-    error = failure.value
-    return error.category if isinstance(error, Refused | Unavailable) else Category.OUTAGE

@@ -21,6 +21,7 @@ from pptpgw.sessions.admission import Admission, permit
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.session import Session
 
 
@@ -95,7 +96,7 @@ class Seating(Generic[L]):
             if not await lives:
                 source = line.caller.address
                 text = f"its caller doesn't answer; a newer call, from {source}, takes its place"
-                one.drop(Cause(text, Termination.LOST_CARRIER))
+                one.drop(Cause(text, Termination.LOST_CARRIER, Remedy.REPLACED))
                 gone.add(one.identity)
         if line not in self._lines:
             raise Refused("the call ended meanwhile", retry=False, category=Category.GONE)
@@ -107,5 +108,5 @@ class Seating(Generic[L]):
         """
         for other in self._lines.seat(line, line.identity, profile):
             text = f"a newer call of the same user, from {line.caller.address}, takes its place"
-            other.drop(Cause(text, Termination.PORT_PREEMPTED))
+            other.drop(Cause(text, Termination.PORT_PREEMPTED, Remedy.REPLACED))
         return self._sessions.endings.over({line.identity, *gone})

@@ -4,14 +4,14 @@ A session: one authenticated caller, from the proof of who it is to the end of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from time import monotonic
 
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import ISession, ISubscriber, TunnelKind
+from pptpgw.interfaces import AgreedProtocol, ISession, ISubscriber, TunnelKind
 from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.profile import Profile
 
@@ -27,6 +27,7 @@ class Session:
     The record of a session. See L{ISession}.
 
     @ivar gate: the L{Gate} that its packets pass; None if no filters are configured.
+    @ivar agreed: see L{ISession.agreed}.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Session:
         "_changed",
         "_hangUp",
         "_seconds",
+        "agreed",
         "authentication",
         "called",
         "caller",
@@ -41,8 +43,10 @@ class Session:
         "encryption",
         "gate",
         "identifier",
+        "interface",
         "networks",
         "number",
+        "path",
         "profile",
         "since",
         "tunnel",
@@ -60,11 +64,13 @@ class Session:
         changed: Callable[[Session], None],
         seconds: Callable[[], float] = monotonic,
         gate: Gate | None = None,
+        agreed: Callable[[], Sequence[AgreedProtocol]] = tuple,
     ) -> None:
         """
         @param hangUp: ends the session's call, for a cause.
         @param changed: called when the session has another profile.
         @param seconds: the clock that its duration is measured by.
+        @param agreed: returns what the control protocols of its link have agreed on.
         """
         self.number = number
         self.identifier = identifier
@@ -73,10 +79,13 @@ class Session:
         self.since = since
         self.counters = counters
         self.gate = gate
+        self.agreed = agreed
         self.called = ""
         self.tunnel = UNKNOWN
         self.authentication = "none"
         self.encryption = "not encrypted"
+        self.interface = ""
+        self.path = ""
         self.networks: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {}
         self._hangUp = hangUp
         self._changed = changed

@@ -28,7 +28,6 @@ from twisted.python.failure import Failure
 from pptpgw.clock import steady
 from pptpgw.error import ConfigurationError
 from pptpgw.log import Logger
-from pptpgw.store import sqlite
 from pptpgw.store.error import StoreError
 
 T = TypeVar("T")
@@ -304,8 +303,11 @@ def locate(url: str, create: bool = False) -> tuple[str, tuple[object, ...]]:
         installed.
     @raise StoreError: the SQLite file can't be used.
     """
+    # The drivers are imported here: only the one that is used needs to be loaded.
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
+        from pptpgw.store import sqlite
+
         # Make the path absolute, as a daemon changes its working directory.
         path = Path(rest).absolute()
         if not create or path.exists():

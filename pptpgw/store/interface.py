@@ -174,11 +174,17 @@ class IStore(Interface):
         """
 
     def changeOperator(
-        name: str, *, role: str | None = None, password: str | None = None
+        name: str,
+        *,
+        role: str | None = None,
+        password: str | None = None,
+        disabled: bool | None = None,
     ) -> Deferred[None]:
         """
         Change an operator; arguments that are None change nothing, and the others are as in
         L{addOperator}. Fails with L{pptpgw.store.error.Unknown}.
+
+        @param disabled: whether the operator is refused.
         """
 
     def removeOperator(name: str) -> Deferred[None]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from secrets import token_hex, token_urlsafe
+from typing import Any
 
 from pptpgw.store.database import Transaction
 from pptpgw.store.error import NotAllowed, Taken, Unknown
 from pptpgw.store.record import OperatorAccount, OperatorToken
 
-_ACCOUNT = "operators.name, role, password, operators.created, changed, revision"
+_ACCOUNT = "operators.name, role, password, operators.created, changed, revision, disabled"
 _TOKEN = "operator, operator_tokens.name, operator_tokens.created, used, expires"
 _TOKEN_OCTETS = 32
 _PREFIX = "pptpgw_"
@@ -54,7 +55,7 @@ def find(transaction: Transaction, name: str) -> OperatorAccount | None:
     Return the operator C{name}; None if there is none.
     """
     row = transaction.row(f"SELECT {_ACCOUNT} FROM operators WHERE name = ?", name)
-    return None if row is None else OperatorAccount(*row)
+    return None if row is None else _account(row)
 
 
 def every(transaction: Transaction) -> list[OperatorAccount]:
@@ -62,7 +63,7 @@ def every(transaction: Transaction) -> list[OperatorAccount]:
     Return all operators, ordered by name.
     """
     rows = transaction.rows(f"SELECT {_ACCOUNT} FROM operators ORDER BY name")
-    return [OperatorAccount(*row) for row in rows]
+    return [_account(row) for row in rows]
 
 
 def add(transaction: Transaction, name: str, role: str, password: str, now: float) -> None:
@@ -73,24 +74,30 @@ def add(transaction: Transaction, name: str, role: str, password: str, now: floa
     """
     row = (checkedName(name), role, password, now, now, _revision())
     if not transaction.execute(
-        "INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", *row
+        "INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING", *row
     ):
         raise Taken(f"there is an operator {name} already")
 
 
 def change(
-    transaction: Transaction, name: str, role: str | None, password: str | None, now: float
+    transaction: Transaction,
+    name: str,
+    role: str | None,
+    password: str | None,
+    disabled: bool | None,
+    now: float,
 ) -> None:
     """
-    Change the role or the password of an operator; what is None isn't changed.
+    Change an operator; what is None isn't changed.
 
     @raise Unknown: there is no such operator.
     """
     changed = transaction.execute(
         "UPDATE operators SET role = COALESCE(?, role), password = COALESCE(?, password), "
-        "changed = ?, revision = ? WHERE name = ?",
+        "disabled = COALESCE(?, disabled), changed = ?, revision = ? WHERE name = ?",
         role,
         password,
+        None if disabled is None else int(disabled),
         now,
         _revision(),
         name,
@@ -171,7 +178,7 @@ def withToken(
     )
     if row is None:
         return None
-    account, token = OperatorAccount(*row[:6]), OperatorToken(*row[6:])
+    account, token = _account(row[:7]), OperatorToken(*row[7:])
     return None if token.expired(now) else (account, token)
 
 
@@ -180,6 +187,11 @@ def used(transaction: Transaction, digest: str, now: float) -> None:
     Note that a token was used.
     """
     transaction.execute("UPDATE operator_tokens SET used = ? WHERE hash = ?", now, digest)
+
+
+def _account(row: tuple[Any, ...]) -> OperatorAccount:
+    name, role, password, created, changed, revision, disabled = row
+    return OperatorAccount(name, role, password, created, changed, revision, bool(disabled))
 
 
 def _revision() -> str:

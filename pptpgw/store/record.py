@@ -14,8 +14,26 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.store.attribute import decode, profileOf
 
 
+class _Expiring:
+    """
+    A base class of what is valid until a time.
+
+    @ivar expires: when it expires, in seconds since 1970; None for never.
+    """
+
+    __slots__ = ()
+
+    expires: float | None
+
+    def expired(self, now: float) -> bool:
+        """
+        Return whether it has expired at C{now}, in seconds since 1970.
+        """
+        return self.expires is not None and self.expires <= now
+
+
 @dataclass(frozen=True, slots=True)
-class Account:
+class Account(_Expiring):
     """
     A user.
 
@@ -29,7 +47,8 @@ class Account:
     @ivar inherited: those of the shared profile.
     @ivar created: when the user was made.
     @ivar passwordChanged: when the password was set.
-    @ivar expires: when the password expires; None for never.
+    @ivar expires: when the password expires and must be changed (error 648 of MS-CHAP); None for
+        never.
     """
 
     name: str
@@ -42,13 +61,6 @@ class Account:
     created: float = 0.0
     passwordChanged: float = 0.0
     expires: float | None = None
-
-    def expired(self, now: float) -> bool:
-        """
-        Return whether the password has expired at C{now} and must be changed (error 648 of
-        MS-CHAP).
-        """
-        return self.expires is not None and self.expires <= now
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -202,8 +214,9 @@ class OperatorAccount:
     @ivar password: the hash of the password (L{pptpgw.store.password}); empty for an operator who
         has none, and so logs in with tokens only.
     @ivar created: when the operator was made.
-    @ivar changed: when the role or the password was set.
-    @ivar revision: a random text that is another one after every change of role or password.
+    @ivar changed: when the operator was changed.
+    @ivar revision: a random text that is another one after every change.
+    @ivar disabled: whether the operator is refused.
     """
 
     name: str
@@ -212,10 +225,11 @@ class OperatorAccount:
     created: float
     changed: float
     revision: str
+    disabled: bool
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorToken:
+class OperatorToken(_Expiring):
     """
     A token by which a program logs in as an operator. The token itself is stored nowhere.
 
@@ -230,9 +244,3 @@ class OperatorToken:
     created: float
     used: float | None = None
     expires: float | None = None
-
-    def expired(self, now: float) -> bool:
-        """
-        Return whether the token can't be used any more at C{now}.
-        """
-        return self.expires is not None and self.expires <= now

@@ -105,6 +105,7 @@ STEPS: Sequence[Sequence[str]] = (
         )
         """,
     ),
+    ("ALTER TABLE operators ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0",),
 )
 """
 The statements of each step. Those of the first step make the tables of version 1 in an empty

@@ -179,9 +179,14 @@ class Store:
         """
         See L{IStore.takeAccounts}.
         """
-        for one in drafts:
-            _checked(one.name)
-        return self._write(user.take, drafts, update, self._now())
+        now = self._now()
+
+        def take(transaction: Transaction) -> tuple[int, int]:
+            for one in drafts:
+                _checked(one.name)
+            return user.take(transaction, drafts, update, now)
+
+        return self._write(take)
 
     def removeAccount(self, name: str) -> Deferred[None]:
         """
@@ -234,12 +239,17 @@ class Store:
         return self._write(operatorTable.add, name, role, password, self._now())
 
     def changeOperator(
-        self, name: str, *, role: str | None = None, password: str | None = None
+        self,
+        name: str,
+        *,
+        role: str | None = None,
+        password: str | None = None,
+        disabled: bool | None = None,
     ) -> Deferred[None]:
         """
         See L{IStore.changeOperator}.
         """
-        return self._write(operatorTable.change, name, role, password, self._now())
+        return self._write(operatorTable.change, name, role, password, disabled, self._now())
 
     def removeOperator(self, name: str) -> Deferred[None]:
         """

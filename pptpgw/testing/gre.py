@@ -6,19 +6,23 @@ so that they are encrypted, checked and routed as they are outside of tests.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 from twisted.internet.task import Clock
 
-from pptpgw.datapath.interface import ReceiveFrames, SendPacket
+from pptpgw.datapath.interface import CountDropped, ReceiveFrames, SendAll, SendPacket
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import Malformed
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing.memory import DELAY
 from pptpgw.testing.world import World
-from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.timing.lapse import Lapse
+from pptpgw.tunnels.pptp.channels import GREChannels
+from pptpgw.tunnels.pptp.port.raw import sendEach
+from pptpgw.tunnels.pptp.window import ACKNOWLEDGE_TIME
 from pptpgw.tunnels.pptp.wire.gre import decode
 
 # The bit in the first octet of a GRE header that says there is a sequence number (RFC 2637).
@@ -44,7 +48,7 @@ class MemoryWire:
     def __init__(self, clock: Clock) -> None:
         self.ports: dict[str, MemoryGRE] = {}
         self.carried: Counter[str] = Counter()
-        self._clock = clock
+        self.clock = clock
         self._queue: deque[tuple[str, str, bytes]] = deque()
 
     def send(self, source: str, destination: str, octets: bytes) -> None:
@@ -57,13 +61,13 @@ class MemoryWire:
         if harm < 0.2:
             self._enqueue(source, destination, octets)
         if harm < 0.4:
-            self._clock.callLater(harm, self._enqueue, source, destination, octets)
+            self.clock.callLater(harm, self._enqueue, source, destination, octets)
         else:
             self._enqueue(source, destination, octets)
 
     def _enqueue(self, source: str, destination: str, octets: bytes) -> None:
         if not self._queue:
-            self._clock.callLater(DELAY, self._arrive)
+            self.clock.callLater(DELAY, self._arrive)
         self._queue.append((source, destination, octets))
 
     def _arrive(self) -> None:
@@ -87,18 +91,26 @@ class MemoryGRE:
         of this end.
     @ivar error: raised when a packet is sent; None if packets can be sent.
     @ivar failures: the errors that this port was told of.
+    @ivar acknowledging: see L{pptpgw.tunnels.pptp.channel.GRE}.
     """
 
     def __init__(self, wire: MemoryWire, address: str) -> None:
         self.receivers: dict[tuple[str, int], ReceiveFrames] = {}
         self.error: OSError | None = None
         self.failures: list[OSError] = []
+        self.acknowledging = Lapse(wire.clock, ACKNOWLEDGE_TIME)
         self._wire = wire
         wire.ports[address] = self
 
-    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
+    def register(
+        self,
+        peerAddress: str,
+        localCallID: int,
+        receive: ReceiveFrames,
+        dropped: CountDropped | None = None,
+    ) -> None:
         """
-        See L{pptpgw.tunnels.pptp.channel.GRE.register}.
+        See L{pptpgw.tunnels.pptp.channel.GRE.register}. Nothing is dropped here.
 
         @raise ValueError: another call has this peer and call id.
         """
@@ -123,6 +135,12 @@ class MemoryGRE:
             self._wire.send(localAddress, peerAddress, bytes(octets))
 
         return send
+
+    def allSender(self, localAddress: str, peerAddress: str) -> SendAll:
+        """
+        See L{pptpgw.tunnels.pptp.channel.GRE.allSender}.
+        """
+        return partial(sendEach, self.sender(localAddress, peerAddress))
 
     def sendFailed(self, error: OSError) -> None:
         """
@@ -155,12 +173,15 @@ class MemoryTUN:
     """
     A TUN device, whose kernel the test plays.
 
-    @ivar receive: takes packets from the kernel. The data path sets it.
+    @ivar receiveAll: takes packets from the kernel. The data path sets it.
+    @ivar receive: takes one packet from the kernel.
     @ivar written: the packets that the kernel was given, and that are kept.
     @ivar error: raised when a packet is written; None if packets can be written.
+    @ivar batches: set by the data path, and of no effect.
     """
 
-    receive: Callable[[bytes], object]
+    batches = 1
+    receiveAll: Callable[[list[bytes]], object]
 
     def __init__(self, keep: int | None = None) -> None:
         """
@@ -169,7 +190,12 @@ class MemoryTUN:
         self.written: list[bytes] = []
         self.error: OSError | None = None
         self._keep = keep
+        self.receive: Callable[[bytes], object] = self._receive
         self.write: Callable[[bytes], object] = self._write
+        self.writeAll: Callable[[Sequence[bytes]], int] = self._writeAll
+
+    def _receive(self, packet: bytes) -> None:
+        self.receiveAll([packet])
 
     def _write(self, packet: bytes) -> None:
         if self.error is not None:
@@ -177,6 +203,15 @@ class MemoryTUN:
         self.written.append(packet)
         if self._keep is not None:
             del self.written[: -self._keep]
+
+    def _writeAll(self, packets: Sequence[bytes]) -> int:
+        refused = 0
+        for packet in packets:
+            try:
+                self._write(packet)
+            except OSError:
+                refused += 1
+        return refused
 
 
 class GREWorld(World):

@@ -85,6 +85,7 @@ class MemoryChannel:
 
     @ivar sent: every frame and packet that was sent.
     @ivar networks: the attachments of open protocols, by protocol number.
+    @ivar offers: the parameters of each L{offerMPPE}.
     @ivar sendMPPE: the last parameters of L{setSendMPPE}, or None.
     @ivar receiveMPPE: the last parameters of L{setReceiveMPPE}, or None.
     @ivar required: whether L{requireMPPE} was called.
@@ -97,9 +98,12 @@ class MemoryChannel:
 
     def __init__(self, network: MemoryNetwork, ends: Ends, owner: IChannelOwner) -> None:
         self.counters = Counters()
+        self.interface = ""
+        self.path = "memory"
         self.ends = ends
         self.sent: list[Frame] = []
         self.networks: dict[int, Attachment] = {}
+        self.offers: list[tuple[MPPEParameters, bool]] = []
         self.sendMPPE: MPPEParameters | None = None
         self.receiveMPPE: MPPEParameters | None = None
         self.required = False
@@ -146,6 +150,12 @@ class MemoryChannel:
         See L{IChannel.setFraming}.
         """
         self.framing = (acfc, pfc, sendACCM, receiveACCM)
+
+    def offerMPPE(self, parameters: MPPEParameters, send: bool) -> None:
+        """
+        See L{IChannel.offerMPPE}.
+        """
+        self.offers.append((parameters, send))
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
         """
@@ -202,6 +212,7 @@ class MemoryDataPath:
     def __init__(self, network: MemoryNetwork) -> None:
         self.counters = Counters()
         self.interface = None
+        self.path = "memory"
         self.channels: list[MemoryChannel] = []
         self._network = network
 
@@ -215,7 +226,7 @@ class MemoryDataPath:
         See L{IDataPath.stop}. There is nothing to close.
         """
 
-    def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
+    def openChannel(self, call: ICall, owner: IChannelOwner, number: int = 0) -> MemoryChannel:
         """
         See L{IDataPath.openChannel}. Only PPTP calls are supported.
         """

@@ -28,8 +28,11 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import ITunnelEnvironment, TunnelKind
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.listening import Listening
+from pptpgw.ports.poll import acceptFew
 from pptpgw.sessions.attempts import Attempts
+from pptpgw.sessions.cause import Cause
 from pptpgw.sessions.door import Door
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.tally import Tally
 from pptpgw.timing.slices import inSlices, oneByOne
 
@@ -112,31 +115,35 @@ class Entrance(Generic[C]):
         """
         noun = self._noun
         if not self._isPermitted(caller):
-            self.refuse(caller, f"{noun} from a client that isn't permitted", "clients")
+            self.refuse(
+                caller, f"{noun} from a client that isn't permitted", Remedy.CLIENTS, "clients"
+            )
             return False
         if self._stopping:
-            self.refuse(caller, f"{noun} while the gateway stops")
+            self.refuse(caller, f"{noun} while the gateway stops", Remedy.STOPPING)
             return False
         limit, leaving = self._door.refusal(caller)
         if limit is not None:
-            self.refuse(caller, limit.reason(noun), limit.value)
+            self.refuse(caller, limit.reason(noun), Remedy.LIMIT, limit.value)
             return False
         if leaving is not None:
             self._counters.discard(f"{noun} displaced by a newer one")
             leaving.displace()
         return True
 
-    def refuse(self, caller: str, reason: str, key: str = "") -> None:
+    def refuse(self, caller: str, reason: str, remedy: Remedy | None = None, key: str = "") -> None:
         """
         Count and log that a connection from C{caller} isn't let in.
 
+        @param remedy: what to do about it; None if nothing is known.
         @param key: the key of C{[listen]} that forbids it, if one does.
         """
         self._counters.discard(reason)
         if key:
             self._tally.connections[key] += 1
         advice = f"{reason}, see [listen] {key}" if key else reason
-        self._attempts.turnedAway(caller, self._tunnel, self._noun, advice)
+        cause = Cause(advice, remedy=remedy)
+        self._attempts.turnedAway(caller, self._tunnel, self._noun, cause)
         if self._quota.allows(f"refused {self._noun}s", caller):
             self._log.warn(
                 "refused {caller}: {reason} ({count} so far)",
@@ -213,6 +220,8 @@ class Entrance(Generic[C]):
         for place, endpoint in endpoints:
             if why := self._listening.open(endpoint, factory):
                 raise ConfigurationError(f"{place}: {why}{advice}")
+        for port in self.ports:
+            acceptFew(port)
 
     def stopListening(self) -> Deferred[Any]:
         """

@@ -36,17 +36,16 @@ from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import DrivenLink, makeProtocol, makeSession
-from tests.bench.namespaces import BEYOND, run
+from tests.bench.namespaces import BEYOND, NEIGHBOUR, run
 
 USER = Profile("bench")
 TUN = "bench0"
 TAP = "bench1"
-SUBSCRIBER = "10.77.0.10"
+GATEWAY, SUBSCRIBER = "10.77.0.1", "10.77.0.10"
 STATION = "10.78.0.10"
 STATION_ADDRESS = "02:00:00:00:00:0a"
 SUBSCRIBER6 = "2001:db8:1::10"
 BEYOND6 = "2001:db8:2::2"
-NEIGHBOUR = "lladdr 02:00:00:00:00:01"
 LARGEST = 1450
 """
 The most octets that a packet has.
@@ -167,7 +166,7 @@ class IPv4Case(Case):
     address = SUBSCRIBER
 
     def open(self, server: Server) -> None:
-        run(f"ip address add 10.77.0.1/24 dev {TUN}")
+        run(f"ip address add {GATEWAY}/24 dev {TUN}")
         server.first.openNetwork(0x0021, Attachment((IPv4Network(SUBSCRIBER),), 1500))
 
     def packet(self, size: int) -> tuple[int, bytes]:
@@ -189,7 +188,7 @@ class IPv6Case(Case):
             "sysctl -qw net.ipv6.conf.all.forwarding=1",
             f"ip address add 2001:db8:1::1/64 dev {TUN} nodad",
             "ip address add 2001:db8:2::1/64 dev beyond nodad",
-            f"ip neighbor replace {BEYOND6} {NEIGHBOUR} dev beyond",
+            f"ip neighbor replace {BEYOND6} lladdr {NEIGHBOUR} dev beyond",
         )
         prefix = IPv6Network("2001:db8:1::/64")
         server.first.openNetwork(0x0057, Attachment((prefix,), 1500, local=lambda packet: None))

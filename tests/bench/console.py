@@ -1,29 +1,34 @@
 """
-Measures what one open console costs a gateway with thousands of sessions.
+What one open console costs a gateway with thousands of sessions.
 
 The gateway and its sessions are in memory, in one process, as in L{tests.bench.scrape}, and there
 is no traffic. Debian's Chromium, in another process, logs in and leaves each page open for a while.
-Shown is the CPU time of this process, as a part of one core, less what it uses while nobody looks.
+Measured is the processor time of this process, as a part of one core, less what it uses while
+nobody looks.
 
-Run it as C{python -m tests.bench.console}, or by path. C{--sessions N} makes fewer sessions.
+C{python -m tests.bench.console SESSIONS} measures it in this process, and prints the values.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
+import json
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench.process import printed, settle
+from tests.bench.row import Figure, Trial
 
-SECONDS = 30.0
+SECONDS = 10.0
+SESSIONS = 5_000
 PAGES = ("overview", "active", "active?sort=-rate_received", "active?user=*9*&sort=user", "pools")
 BROWSER = """
 import sys
@@ -64,9 +69,9 @@ class Browser(ProcessProtocol):
         sys.stderr.write(data.decode(errors="replace"))
 
 
-def main() -> None:
+def console(count: int) -> None:
     """
-    Set the sessions up, open the console, and print what each page costs.
+    Set C{count} sessions up, open the console, and print what each page costs.
     """
     from twisted.internet import reactor
 
@@ -77,11 +82,6 @@ def main() -> None:
     from tests.management.managed import Managed
     from tests.radius.freeradius import freePort
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--sessions", type=int, default=5000)
-    parser.add_argument("pages", nargs="*", default=PAGES)
-    given = parser.parse_args()
-    count = given.sessions
     running: Any = reactor
     loop: Any = steady(reactor)
     port = freePort()
@@ -104,25 +104,43 @@ def main() -> None:
         gc.freeze()
         await wait(2)
         idle = await used()
-        print(f"{count} sessions; {idle:.1f} % of a core while nobody looks", flush=True)
+        values = [idle]
         browser = Browser()
         token = service.operating.consoles.link(Operator("bench", OperatorRole.ADMIN))
         url = f"http://127.0.0.1:{port}/#login={token}"
         process = running.spawnProcess(
             browser, sys.executable, [sys.executable, "-c", BROWSER, url], env=None
         )
-        for number, page in enumerate(given.pages, 1):
+        for number, page in enumerate(PAGES, 1):
             process.write(f"{page}\n".encode())
             while browser.shown < number:
                 await wait(0.1)
-            print(f"{page}: {await used() - idle:.1f} % more", flush=True)
+            values.append(await used() - idle)
         process.closeStdin()
+        print(json.dumps(values))
 
     running.callWhenRunning(
-        lambda: ensureDeferred(measure()).addErrback(print).addBoth(lambda _: running.stop())
+        lambda: (
+            ensureDeferred(measure())
+            .addErrback(lambda failure: failure.printTraceback())
+            .addBoth(lambda _: running.stop())
+        )
     )
     running.run()
 
 
+def trials(quick: bool) -> Iterator[Trial]:
+    """
+    Return the one trial, which a quick run and a machine without a browser leave out.
+    """
+    if quick or not which("chromium") or find_spec("playwright") is None:
+        return
+    name = f"console with {SESSIONS} sessions"
+    figures = [Figure(f"{name}, closed", "% of a core")]
+    figures += [Figure(f"{name}, {page}", "% of a core more") for page in PAGES]
+    yield Trial(tuple(figures), lambda: printed("console", SESSIONS), 1)
+
+
 if __name__ == "__main__":
-    main()
+    settle(server=True)
+    console(int(sys.argv[1]))

@@ -1,25 +1,39 @@
 """
-The load of L{tests.bench.packets}: processes that send as fast as the server receives.
+The load of L{tests.bench.channels}: processes that send as fast as the server receives.
+
+C{python -m tests.bench.load gre ENCRYPTED PROTOCOL PACKET}, C{many PACKET SESSIONS SERVER}, or
+C{udp ADDRESS OCTETS}; over a line C{line SERVER ENCRYPTED PROTOCOL PACKET} or C{drain
+SERVER ADDRESS OCTETS}. They share the processor of the server unless the last word is C{apart}.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import sys
 import time
 from contextlib import suppress
+from ipaddress import IPv4Address
+from pathlib import Path
 
 from tests.bench.namespaces import SERVER
+from tests.bench.process import settle
 
 KEY = bytes(range(16))
-CALL = 7
+CALL, PEER_CALL = 7, 9
 """
-The server's call id.
+The server's call id and the peer's; more sessions have the server's ids that follow.
+"""
+
+MANY = "10.100.0.0"
+"""
+Where the addresses of the sessions after the first one begin, each with the next one.
 """
 
 AHEAD = 1024
 BURST = 256
-PAUSE = 0.0005
+PAUSE, STALL = 0.0005, 0.2
 
 
 def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
@@ -28,9 +42,7 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
     """
     from pptpgw.datapath.mppe import Encryptor
 
-    gre = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
-    gre.connect((SERVER, 0))
-    gre.setblocking(False)
+    gre = _opened()
     field = protocol.to_bytes(2 if protocol > 0xFF else 1, "big")
     encryptor = Encryptor(KEY, 128)
     header = struct.Struct("!IHHI").pack
@@ -55,6 +67,106 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
             sequence += 1
 
 
+def sendMany(packet: bytes, sessions: int, server: int) -> None:
+    """
+    Run the peer of many sessions, which sends an encrypted IPv4 packet in each in turn. It sends
+    ahead only as far as the server process forwards, so that nothing is lost.
+
+    @param server: the process id of the server.
+    """
+    from pptpgw.datapath.mppe import Encryptor
+
+    gre = _opened()
+    # The first session has the address of the packet; the source of the others is in its place.
+    packets = [packet] + [
+        sourced(packet, (IPv4Address(MANY) + number).packed) for number in range(1, sessions)
+    ]
+    encryptors = [Encryptor(KEY, 128) for _ in range(sessions)]
+    header = struct.Struct("!IHHI").pack
+    table = Path(f"/proc/{server}/net/dev")
+
+    def forwarded() -> int:
+        (line,) = (one for one in table.read_text().splitlines() if "beyond:" in one)
+        return int(line.split()[10])
+
+    before, sent, sequence = forwarded(), 0, 0
+    while True:
+        for number in range(sessions):
+            head = header(0x3001880B, len(packet) + 4, CALL + number, sequence)
+            gre.send(encryptors[number].encrypt(head + b"\xfd", b"\x21", packets[number]))
+            sent += 1
+            if not sent % BURST:
+                until = time.monotonic() + STALL
+                while sent - forwarded() + before > AHEAD - BURST:
+                    time.sleep(PAUSE)
+                    if time.monotonic() > until:
+                        # What is missing was lost.
+                        before = forwarded() - sent
+        sequence += 1
+
+
+def line(server: int) -> str:
+    """
+    Return the path of the Unix socket that stands for the line of a server process, in the abstract
+    namespace of the network namespace.
+    """
+    return f"\0pptpgw-bench-{server}"
+
+
+def sendFrames(server: int, encrypted: bool, protocol: int, packet: bytes) -> None:
+    """
+    Run the other end of a line, which sends this packet as fast as it is read.
+    """
+    from pptpgw.datapath.mppe import Encryptor
+    from pptpgw.tunnels.hdlc.wire import encode, escapesOf
+
+    stream = _connected(server)
+    field = protocol.to_bytes(2 if protocol > 0xFF else 1, "big")
+    encryptor, escapes = Encryptor(KEY, 128), escapesOf(0)
+    frames = BURST * encode(field + packet, escapes)
+    while True:
+        if encrypted:
+            each = (encryptor.encrypt(b"\xfd", field, packet) for _ in range(BURST))
+            frames = b"".join(encode(frame, escapes) for frame in each)
+        stream.sendall(frames)
+
+
+def drain(server: int, address: str, octets: int) -> None:
+    """
+    Read what comes from a line in a process of its own, and run the host behind the gateway.
+    """
+    stream = _connected(server)
+    # The server opens the call meanwhile.
+    if os.fork():
+        time.sleep(STALL)
+        sendUDP(address, octets)
+    while stream.recv(1 << 18):
+        pass
+
+
+def _connected(server: int) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(line(server))
+    return stream
+
+
+def sourced(packet: bytes, source: bytes) -> bytes:
+    """
+    Return an IPv4 packet with another source, and the checksum that belongs to it.
+    """
+    from pptpgw.networks.wire.checksum import checksum
+
+    header = packet[:10] + bytes(2) + source + packet[16:20]
+    return packet[:10] + struct.pack("!H", checksum(header)) + source + packet[16:]
+
+
+def _opened() -> socket.socket:
+    gre = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+    gre.connect((SERVER, 0))
+    gre.setblocking(False)
+    return gre
+
+
 def sendUDP(address: str, octets: int) -> None:
     """
     Run the host behind the gateway, which sends more datagrams to the peer than the server can
@@ -69,3 +181,18 @@ def sendUDP(address: str, octets: int) -> None:
             with suppress(OSError):
                 udp.send(payload)
         time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    settle(server=sys.argv[-1] != "apart")
+    match sys.argv[1:]:
+        case ["gre", encrypted_, protocol_, packet_]:
+            sendGRE(encrypted_ == "1", int(protocol_), bytes.fromhex(packet_))
+        case ["many", packet_, sessions_, server_]:
+            sendMany(bytes.fromhex(packet_), int(sessions_), int(server_))
+        case ["line", server_, encrypted_, protocol_, packet_]:
+            sendFrames(int(server_), encrypted_ == "1", int(protocol_), bytes.fromhex(packet_))
+        case ["drain", server_, address_, octets_]:
+            drain(int(server_), address_, int(octets_))
+        case ["udp", address_, octets_, *_]:
+            sendUDP(address_, int(octets_))

@@ -1,26 +1,26 @@
 """
-Measures what reading the metrics costs a gateway with thousands of sessions.
+What reading the metrics costs a gateway with thousands of sessions.
 
 The gateway and its sessions are in memory, in one process: callers, links, MS-CHAPv2, MPPE and IPCP
 are real, and there is no network. Another process reads C{/metrics} over TCP again and again, as
-Prometheus does. Shown are
+Prometheus does. Measured are
 
  - the time from the request to the whole answer, as the other process measures it;
  - the CPU time of this process for one answer;
- - how late a timer of the reactor is meanwhile (L{tests.bench.lateness.Ticks}): packets and other
+ - how late a timer of the reactor is meanwhile (L{tests.bench.gateway.Ticks}): packets and other
    timers wait as long. The CPU time between two ticks shows how much of that is this process's
    own; the callers' ends of all links are part of it.
 
-Run it as C{python -m tests.bench.scrape}, or by path. C{--sessions N} makes fewer sessions.
+C{python -m tests.bench.scrape SESSIONS} measures it in this process, and prints the values.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
 import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -28,10 +28,11 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench.process import printed, settle
+from tests.bench.row import Figure, Trial
 
-SETTLE, IDLE = 5.0, 10.0
-SCRAPES = 20
+SETTLE, IDLE = 3.0, 5.0
+SCRAPES = 10
 BATCH = 100
 TEXT = """
 [management]
@@ -105,22 +106,19 @@ async def fill(world: Any, count: int) -> None:
         session.counters.discard("no MPPE yet")
 
 
-def main() -> None:
+def scrape(count: int) -> None:
     """
-    Set the sessions up, have the metrics read, and print what it cost.
+    Set C{count} sessions up, have the metrics read, and print what it cost.
     """
     from twisted.internet import reactor
 
     from pptpgw.clock import steady
     from pptpgw.management.service import ManagementService
     from pptpgw.ports.collector import Collector
-    from tests.bench.lateness import Ticks
+    from tests.bench.gateway import Ticks
     from tests.management.managed import Managed
     from tests.radius.freeradius import freePort
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--sessions", type=int, default=10_000)
-    count = parser.parse_args().sessions
     loop: Any = steady(reactor)
     port = freePort()
     world = Managed(TEXT.format(port=port), clock=loop)
@@ -135,9 +133,7 @@ def main() -> None:
     loop.spawnProcess(reader, sys.executable, command)
 
     async def measure() -> None:
-        begun = time.monotonic()
         await fill(world, count)
-        print(f"{count} sessions, set up in {time.monotonic() - begun:.0f} s", flush=True)
         await deferLater(loop, SETTLE)
         ticks = Ticks(loop)
         cpu = time.process_time()
@@ -151,24 +147,39 @@ def main() -> None:
         used = time.process_time() - cpu - idle * lasted
         answers = [line.split() for line in said.decode().splitlines()]
         took = sorted(float(seconds) for seconds, _ in answers)
-        median, most = 1e3 * took[len(took) // 2], 1e3 * took[-1]
-        print(f"answer: {median:.1f} ms (median), {most:.1f} ms (most)")
-        print(f"size: {answers[-1][1]} octets; CPU: {1e3 * used / SCRAPES:.1f} ms an answer")
-        for name, found in (("idle", alone), ("read", read)):
-            print(
-                f"while {name}: late {found['late']:.1f} ms at most, {found['late999']:.1f} ms for "
-                f"99.9 % of ticks; busy {found['busy']:.1f} ms, {found['busy999']:.1f} ms"
-            )
+        middle, most = 1e3 * took[len(took) // 2], 1e3 * took[-1]
+        print(json.dumps([middle, most, 1e3 * used / SCRAPES, alone["late"], read["late"]]))
         await service.stopService()
 
     from twisted.internet.defer import ensureDeferred
 
     running: Any = reactor
     running.callWhenRunning(
-        lambda: ensureDeferred(measure()).addErrback(print).addBoth(lambda _: running.stop())
+        lambda: (
+            ensureDeferred(measure())
+            .addErrback(lambda failure: failure.printTraceback())
+            .addBoth(lambda _: running.stop())
+        )
     )
     running.run()
 
 
+def trials(quick: bool) -> Iterator[Trial]:
+    """
+    Return the one trial.
+    """
+    count = 300 if quick else 10_000
+    name = f"metrics of {count} sessions"
+    figures = (
+        Figure(f"{name}, an answer, p50", "ms"),
+        Figure(f"{name}, an answer, most", "ms"),
+        Figure(f"{name}, CPU of an answer", "ms"),
+        Figure(f"{name}, late while nobody reads", "ms"),
+        Figure(f"{name}, late while they are read", "ms"),
+    )
+    yield Trial(figures, lambda: printed("scrape", count), 1)
+
+
 if __name__ == "__main__":
-    main()
+    settle(server=True)
+    scrape(int(sys.argv[1]))

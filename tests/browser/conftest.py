@@ -6,7 +6,7 @@ gateway and a browser.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,14 @@ from tests.integration.conftest import lacking
 from tests.integration.world import World
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page
 
 HERE = Path(__file__).parent
-PATIENCE = 8000
+shared = ExitStack()
+"""
+The gateway and the browser.
+"""
+PATIENCE = 20_000
 """
 Milliseconds for which the page is waited for.
 """
@@ -37,19 +41,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """
-    The gateway.
+    Close the gateway and the browser after the last test of this folder. The browser's event loop
+    runs until then, and tests elsewhere have loops of their own.
     """
-    made = World(tmp_path_factory.mktemp("world"))
-    site = Site(made, tmp_path_factory.mktemp("site"))
-    yield site
-    site.hangUp()
-    status = site.served.interrupt()
-    made.remove()
-    assert status == 0, site.served.text
-    assert "Traceback" not in site.served.text, site.served.text
+    if nextitem is None or not nextitem.path.is_relative_to(HERE):
+        shared.close()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Site]:
+    """
+    The gateway, with its files in a folder.
+    """
+    made = World(folder)
+    try:
+        site = Site(made, folder)
+        yield site
+        site.stop()
+    finally:
+        made.remove()
 
 
 @contextmanager
@@ -71,10 +84,20 @@ def launched(site: Site) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def chromium(site: Site) -> Iterator[Browser]:
-    with launched(site) as browser:
-        yield browser
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """
+    The gateway.
+    """
+    return shared.enter_context(served(tmp_path_factory.mktemp("gateway")))
+
+
+@pytest.fixture(scope="session")
+def chromium(site: Site) -> Browser:
+    """
+    The browser.
+    """
+    return shared.enter_context(launched(site))
 
 
 Visit = Callable[..., "Page"]
@@ -127,6 +150,35 @@ def logIn(page: Page, operator: str, password: str = PASSWORD) -> None:
     page.get_by_label("Name").fill(operator)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
+
+
+def row(page: Page, table: str, text: str) -> Locator:
+    """
+    Return the row of a table that has a text.
+    """
+    return (
+        page.get_by_role("table", name=table, exact=True).get_by_role("row").filter(has_text=text)
+    )
+
+
+def heading(page: Page, text: str) -> None:
+    """
+    Wait for the heading of a page.
+    """
+    page.get_by_role("heading", name=text, level=1, exact=True).wait_for()
+
+
+def tabTo(page: Page, text: str) -> None:
+    """
+    Press Tab until what has a text has the focus, which must be visible.
+    """
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == text:
+            outline = "getComputedStyle(document.activeElement).outlineStyle"
+            assert page.evaluate(outline) == "solid"
+            return
+    raise AssertionError(f"no way to {text}")
 
 
 def faultIn(line: ConsoleMessage) -> list[str]:

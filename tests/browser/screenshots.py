@@ -9,17 +9,21 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.browser.conftest import launched, logIn
 from tests.browser.world import ARABIC, PASSWORD, URL, Site
-from tests.integration.world import World
+from tests.integration.world import Client, World
 
 if TYPE_CHECKING:
     from playwright.sync_api import FloatRect
 
+SECONDS = 900
+"""
+How long callers send, which is longer than it takes to make the pictures.
+"""
 USERS = ("alice", "bob", "carol", "meter7", "meter8", "office-lyon", ARABIC)
 
 
@@ -28,7 +32,7 @@ def gateway() -> Iterator[Site]:
     """
     A gateway with callers, who send datagrams at different rates.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as clients:
         world = World(Path(name))
         try:
             site = Site(world, Path(name), "branch-1")
@@ -36,14 +40,14 @@ def gateway() -> Iterator[Site]:
                 if user != ARABIC:
                     site.ask("POST", "/users", {"name": user, "password": PASSWORD})
             for number, user in enumerate(USERS):
-                client = site.client()
+                client = Client(world.caller)
+                clients.callback(client.kill)
                 client.dial((user, PASSWORD))
                 rate = 20 * (number + 1)
-                client.order("datagrams", 1, rate * 80, rate)
+                client.order("datagrams", 1, rate * SECONDS, rate)
             site.client().ask("call", "dave", "wrong", 1400)
             yield site
-            site.hangUp()
-            site.served.interrupt()
+            site.stop()
         finally:
             world.remove()
 
@@ -60,7 +64,7 @@ def main(folder: Path) -> None:
         page.get_by_role("navigation").get_by_role("link", name="Active").click()
         page.mouse.move(600, 700)
         page.wait_for_timeout(70_000)
-        page.screenshot(path=folder / "active.png", clip=clip(1200, 270))
+        page.screenshot(path=folder / "active.png", clip=clip(1200, 300))
         page.goto(f"{URL}#/overview")
         page.wait_for_timeout(4000)
         page.screenshot(path=folder / "overview.png")

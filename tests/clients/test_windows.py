@@ -18,6 +18,7 @@ from tests.clients.script import (
     CDN,
     CHALLENGE,
     CHAP,
+    CODE_REJECT,
     IDENTIFICATION,
     IPCP,
     IPV6CP,
@@ -28,6 +29,7 @@ from tests.clients.script import (
     REJECT,
     REQUEST,
     RESET,
+    RESET_ACK,
     SCCRP,
     SCCRQ,
     SLI,
@@ -255,9 +257,9 @@ def test_changedRequest(start: StartGateway) -> None:
     hangUp(connection, tunnel)
 
 
-def test_noResetAck(start: StartGateway) -> None:
+def test_resetAck(start: StartGateway) -> None:
     """
-    A Reset-Request gets no Reset-Ack, which Windows would reject, and the stateless keys continue.
+    A Reset-Request gets a Reset-Ack until Windows rejects that, and the stateless keys continue.
     """
     world = start()
     connection = connect(world)
@@ -267,6 +269,10 @@ def test_noResetAck(start: StartGateway) -> None:
     openIPCP(tunnel)
     tunnel.exchangePackets()
     tunnel.say(CCP, RESET, 11)
+    tunnel.hear(CCP, RESET_ACK, 11)
+    tunnel.say(CCP, CODE_REJECT, 1, "0f 0b 0004")
+    tunnel.exchangePackets()
+    tunnel.say(CCP, RESET, 12)
     tunnel.assertSilent()
     tunnel.exchangePackets()
     hangUp(connection, tunnel)

@@ -54,7 +54,8 @@ def test_table() -> None:
         ("comp", {"encryption": "MPPE 128 bit stateless"}, "mppe"),
         ("comp", {"encryption": "not encrypted"}, ""),
         ("username", {"user": "a\nb"}, r"'a\nb'"),
-        ("ifname", {}, ""),
+        ("ifname", {"number": 7, "interface": ""}, "ppp7"),
+        ("ifname", {"number": 7, "interface": "ppp8"}, "ppp8"),
     ],
 )
 def test_cells(name: str, fields: dict[str, object], text: str) -> None:
@@ -145,11 +146,17 @@ class TestTerminate:
             done = await pptpgw("terminate", "sid", identifier)
             gateway.world.run(1)
             assert gateway.users == ["bob", "bob"]
+            # As accel-ppp's scripts do it: the name from the table, and then that one.
+            table = await pptpgw("show", "sessions", "ifname,sid")
+            name, kept = (one.strip() for one in table.out.splitlines()[-1].split("|"))
+            await pptpgw("terminate", "if", name)
+            gateway.world.run(1)
+            assert gateway.users == ["bob"] and kept not in gateway.identifiers("bob")
             caller = next(iter(gateway.world.sessions)).caller
             await pptpgw("terminate", "csid", caller)
             gateway.world.run(1)
             assert gateway.users == []
-        assert done.out == f"1 sessions are ended.\n{identifier}\n"
+        assert done.out == f"1 session is ended.\n{identifier}\n"
 
     @pytest.mark.parametrize(
         "words",

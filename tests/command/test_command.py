@@ -217,8 +217,9 @@ class TestListing:
             "bob      enabled  staff",
         ]
         shown = (await pptpgw("user", "show", "bob")).out.splitlines()
-        assert "password  NT hash alone" in shown
-        assert "--mtu     1280  (of staff)" in shown
+        assert "password    NT hash alone" in shown
+        assert "locked out  no" in shown
+        assert "--mtu       1280  (of staff)" in shown
 
     async def test_noSecretIsListed(self, pptpgw: Command, tmp_path: Path) -> None:
         await pptpgw("user", "add", "bob", "--stdin", "--recoverable", stdin="battery\n")
@@ -290,7 +291,7 @@ class TestImport:
         assert done.error.startswith(
             "line 1: bob is left out: address 10.77.0.1: it is the gateway's own"
         )
-        assert done.out == "1 users are added, 1 left out.\n"
+        assert done.out == "1 user is added, 1 left out.\n"
         networks = (await must(tmp_path, "ann")).profile.addresses
         assert networks is not None
         assert [str(one) for one in networks if one.overlaps(IPv4Network("10.77.0.0/31"))] == [
@@ -305,17 +306,17 @@ class TestImport:
         await pptpgw("user", "add", "bob", "--stdin", stdin="old\n")
         done = await pptpgw("import", "--skip-errors", str(tmp_path / "secrets"))
         assert done.error == "line 1: bob is left out: there is a user bob already\n"
-        assert done.out == "1 users are added, 1 left out.\n"
+        assert done.out == "1 user is added, 1 left out.\n"
         assert (await must(tmp_path)).ntHash == ntPasswordHash(b"old")
 
     async def test_anotherServer(self, pptpgw: Command, tmp_path: Path) -> None:
         (tmp_path / "secrets").write_text("bob pptpd x\n")
         done = await pptpgw("import", "--server", "pptpd", str(tmp_path / "secrets"))
-        assert done == Done(0, "1 users are added, 0 left out.\n", "")
+        assert done == Done(0, "1 user is added, 0 left out.\n", "")
 
     async def test_fromStandardInput(self, pptpgw: Command, tmp_path: Path) -> None:
         done = await pptpgw("import", "-", stdin="bob * battery 10.77.1.7\n")
-        assert done == Done(0, "1 users are added, 0 left out.\n", "")
+        assert done == Done(0, "1 user is added, 0 left out.\n", "")
         assert (await must(tmp_path)).ntHash == ntPasswordHash(b"battery")
 
     async def test_noFile(self, pptpgw: Command, tmp_path: Path) -> None:

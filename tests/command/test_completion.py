@@ -21,12 +21,12 @@ COMMAND = (sys.executable, "-m", "pptpgw.command")
 BIN = Path(sys.executable).parent
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    A store with users and a profile.
+    A store with users and a profile, which no test changes.
     """
-    path = tmp_path / "accounts.sqlite"
+    path = tmp_path_factory.mktemp("store") / "accounts.sqlite"
     url = ("--store", f"sqlite:{path}")
     subprocess.run(
         [*COMMAND, "import", "-", *url],

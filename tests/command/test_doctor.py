@@ -12,6 +12,7 @@ import pytest
 
 from pptpgw.command.hostchecks import HostFinding, Level, examine
 from pptpgw.config.configuration import parse
+from pptpgw.datapath import engine
 from pptpgw.ports.host import Host
 from tests.certificates import Authority
 from tests.command.invocation import Command
@@ -37,8 +38,10 @@ class FakeHost(Host):
     has: int = ALL
     usable: bool = True
     space: int = 1 << 40
+    isMountedReadOnly: bool = False
     isRight: bool | None = True
     rules: str | None = '{"nftables": []}'
+    lacksPPP: str = ""
 
     def read(self, path: str) -> str | None:
         return self.files.get(path)
@@ -61,8 +64,17 @@ class FakeHost(Host):
     def free(self, path: str) -> tuple[int, int] | None:
         return self.space, 1 << 41
 
+    def isReadOnly(self, path: str) -> bool:
+        return self.isMountedReadOnly
+
     def synchronised(self) -> bool | None:
         return self.isRight
+
+    def lackingPPP(self) -> str:
+        return self.lacksPPP
+
+    def lackingTables(self) -> str:
+        return ""
 
     def ruleset(self) -> str | None:
         return self.rules
@@ -188,6 +200,34 @@ def test_kernel() -> None:
     assert "strict on eth0" in bad(host)[2][2]
 
 
+@pytest.mark.parametrize(
+    ("path", "lacks", "level", "text"),
+    [
+        ("auto", "", "ok", "packets pass by kernel"),
+        ("auto", "no pptp", "ok", "packets pass by native: no pptp"),
+        ("kernel", "no pptp", "fault", "the kernel can't carry packets: no pptp"),
+        ("python", "", "ok", "packets pass by python"),
+    ],
+)
+def test_dataPath(
+    path: str, lacks: str, level: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "makeThreads", object)
+    configuration = parse(f'[datapath]\npath = "{path}"\n', "test")
+    found = examine(FakeHost(lacksPPP=lacks), configuration, False)
+    (one,) = [one for one in found if one.subject == "data path"]
+    assert (one.level.value, one.text) == (level, text)
+
+
+def test_dataPathOfAGatewayThatRuns() -> None:
+    """
+    Somebody without the gateway's privileges isn't told of their own.
+    """
+    found = examine(FakeHost(has=0, lacksPPP="no permission"), parse("", "test"), True)
+    (one,) = [one for one in found if one.subject == "data path"]
+    assert one.level is Level.OK and "can't be told" in one.text
+
+
 def test_clock() -> None:
     assert only(FakeHost(isRight=False)).subject == "clock"
     assert bad(FakeHost(isRight=None)) == []
@@ -229,6 +269,13 @@ def test_disk(space: int, level: Level | None) -> None:
     text = '[audit]\nfile = "/var/log/pptpgw/audit.json"\n'
     found = [one[:2] for one in bad(host, text)]
     assert found == ([] if level is None else [(level.value, "disk")])
+
+
+def test_aDiskThatIsReadOnly() -> None:
+    text = '[audit]\nfile = "/var/log/pptpgw/audit.json"\n'
+    found = only(FakeHost(isMountedReadOnly=True), text)
+    assert found.text == "the disk of /var/log/pptpgw/audit.json is mounted read-only"
+    assert found.level is Level.FAULT
 
 
 async def test_storeAndGateway(configuration: Path, pptpgw: Command) -> None:

@@ -253,11 +253,18 @@ class TestCapture:
         """
         file = tmp_path / "alice.pcapng"
         async with live(configuration, b"alice", world=GREManaged()) as gateway:
-            child = Child(configuration, "capture", *gateway.identifiers("alice"), str(file))
+            words = ("capture", "--json", *gateway.identifiers("alice"), str(file))
+            child = Child(configuration, *words)
             await until(file.exists, lambda: gateway.world.run(0.1))
-            status, _, error = await child.end(signal.SIGINT)
-        assert status == 130 and error == f"{file.stat().st_size} octets are captured.\n"
+            status, out, error = await child.end(signal.SIGINT)
+        assert status == 130 and not error
+        assert json.loads(out) == {"file": str(file), "octets": file.stat().st_size}
         self.summary(file)
+
+    async def test_twoThingsOnStandardOutput(self, configuration: Path) -> None:
+        child = Child(configuration, "capture", "alice", "-", "--json")
+        status, _, error = await child.end()
+        assert status == 2 and "can't both be on standard output" in error
 
     async def test_standardOutput(self, configuration: Path, tmp_path: Path) -> None:
         """

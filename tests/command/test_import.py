@@ -45,6 +45,24 @@ class TestImport:
         ann = (await must(tmp_path, "ann")).profile
         assert (ann.sendRate, ann.receiveRate) == (2_048_000, 512_000)
 
+    async def test_quotesThatAreNotClosed(self, pptpgw: Command, tmp_path: Path) -> None:
+        """
+        They hide no other lines, whether the quote is closed in a later line or never.
+        """
+        file = tmp_path / "secrets"
+        file.write_text(
+            'a * one *\n"b * two *\nc * three *\nd * "four *\ne * "five" *\n'
+            "f * 'six *\ng * seven *\n"
+        )
+        done = await pptpgw("import", str(file), "--skip-errors")
+        assert done.status == 1
+        assert "4 users are added, 3 left out." in done.out
+        for line in (2, 4, 6):
+            assert f"line {line} is left out: a quote is not closed" in done.error
+        assert "three" not in done.error
+        for name in "aceg":
+            await must(tmp_path, name)
+
     async def test_dryRun(self, pptpgw: Command, tmp_path: Path) -> None:
         """
         What would happen to each is told, and nothing happens, with and without a store.
@@ -74,7 +92,7 @@ class TestImport:
         done = await pptpgw("import", "-", stdin="bob * y * 1024\n")
         assert "line 1: bob is left out: there is a user bob already" in done.error
         done = await pptpgw("import", "-", "--update", stdin="bob * y * 1024\nann * x *\n")
-        assert (done.status, done.out) == (0, "1 users are added, 1 changed, 0 left out.\n")
+        assert (done.status, done.out) == (0, "1 user is added, 1 changed, 0 left out.\n")
         bob = await must(tmp_path)
         assert (bob.ntHash, bob.sealed, bob.shared) == (ntPasswordHash(b"y"), "", "staff")
         assert bob.disabled

@@ -14,6 +14,7 @@ import pytest
 from twisted.internet import reactor as running
 
 from pptpgw.config.section import ManagementSection
+from pptpgw.error import PPTPGWError
 from pptpgw.management.service import ManagementService
 from tests.command.invocation import Command, must
 from tests.management.managed import Managed
@@ -45,15 +46,16 @@ class Live:
 
 @asynccontextmanager
 async def live(
-    configuration: Path, *users: bytes, world: Managed | None = None
+    configuration: Path, *users: bytes, world: Managed | None = None, place: str = ""
 ) -> AsyncIterator[Live]:
     """
     While this context lasts, a gateway runs beside C{configuration}, where that says.
 
     @param users: who has sessions.
     @param world: the gateway; None for one whose callers have no GRE.
+    @param place: where it listens instead.
     """
-    place = f"unix:{configuration.parent}/management.sock:mode=600"
+    place = place or f"unix:{configuration.parent}/management.sock:mode=600"
     gateway = Live(*users, world=world)
     service = ManagementService(reactor, ManagementSection((place,)), gateway.world)
     gateway.stop = service.stopService
@@ -117,7 +119,14 @@ class TestSessions:
             nobody = await pptpgw("session", "show", "ca/rol")
         assert byName.out.splitlines()[0].split() == ["user", "alice"]
         assert ["ipv4", "10.77.0.10"] in [line.split() for line in byName.out.splitlines()]
-        assert json.loads(byIdentifier.out)["session_id"] == identifier
+        rows = dict(line.split("  ", 1) for line in byName.out.splitlines())
+        assert rows["LCP, ours"].strip().startswith("mru 1400, auth chap MS-v2, magic 0x")
+        assert rows["LCP, the peer's"].strip().endswith(", pcomp, accomp")
+        assert rows["CCP, the peer's"].strip() == "mppe +H -M +S -L -D -C"
+        assert rows["IPCP, ours"].strip() == "addr 10.77.0.1"
+        found = json.loads(byIdentifier.out)
+        assert found["session_id"] == identifier
+        assert [one["name"] for one in found["protocols"]] == ["LCP", "CCP", "IPCP"]
         assert several.status == 1
         assert "bob has 2 sessions: choose one of " in several.error
         assert nobody.error == (
@@ -217,6 +226,13 @@ class TestGateway:
         assert done.out.splitlines()[1].endswith("pool: for calls from now on")
         assert done.out.splitlines()[2].endswith("port: needs a restart: port")
 
+    async def test_aReloadInWhichAPartFails(self, pptpgw: Command, configuration: Path) -> None:
+        async with live(configuration) as gateway:
+            gateway.world.unable = PPTPGWError("[ipv4]: RuntimeError: no way")
+            done = await pptpgw("reload")
+        assert (done.status, done.out) == (1, "")
+        assert "[ipv4]: RuntimeError: no way" in done.error
+
     async def test_drain(self, pptpgw: Command, configuration: Path) -> None:
         async with live(configuration) as gateway:
             done = await pptpgw("drain", "--deadline", "5m", "--stop")
@@ -281,10 +297,10 @@ class TestAccounts:
             await pptpgw("user", "set", "bob", "--now", "--profile", "gold")
             second = session.profile
             no = await pptpgw("user", "set", "bob", "--now", "--address", "10.77.1.7")
-        assert done.out == "User bob is changed.\n1 sessions are changed.\n"
+        assert done.out == "User bob is changed.\n1 session is changed.\n"
         assert (first.receiveRate, first.sendRate, first.idleTimeout) == (1_000_000, None, None)
         assert (second.sendRate, second.volume, second.idleTimeout) == (8_000_000, 10**9, 60)
-        assert no.out.splitlines()[1] == "1 sessions can't be changed by this."
+        assert no.out.splitlines()[1] == "1 session can't be changed by this."
 
     async def test_nowWithoutAGateway(self, pptpgw: Command, tmp_path: Path) -> None:
         """

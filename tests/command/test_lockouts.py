@@ -6,6 +6,7 @@ line.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pptpgw.command.main import run
-from pptpgw.command.output import moment
+from pptpgw.command.output import counted, moment
 from pptpgw.ports.queue import Queue
 from pptpgw.sessions.ledger import Ledger
 from pptpgw.store.store import Store
@@ -91,7 +92,10 @@ def test_theStoreOfTheAudit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     url = f"sqlite:{tmp_path}/store.sqlite"
     keep(url, ("user", "alice", 10, time() + 300))
     configuration = tmp_path / "pptpgw.toml"
-    configuration.write_text(f'[audit]\nstore = "{url}"\n')
+    endpoint = f"unix:{tmp_path}/management.sock"
+    configuration.write_text(
+        f'[audit]\nstore = "{url}"\n[management]\nendpoints = ["{endpoint}"]\n'
+    )
     _, alice = lines(capsys, "--config", str(configuration))
     assert "alice" in alice
 
@@ -112,6 +116,20 @@ class TestTheRunningGateway:
 
     def left(self, gateway: Live) -> list[str]:
         return sorted(one[1] for one in gateway.world.lockouts)
+
+    async def test_user(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        Showing a user says that it is locked out.
+        """
+        await pptpgw("user", "add", "carol", "--generate")
+        await pptpgw("user", "add", "erin", "--generate")
+        async with self.locked(configuration):
+            shown = (await pptpgw("user", "show", "carol")).out
+            assert re.search(r"^locked out +until 20.* UTC, after [0-9]+ failures$", shown, re.M)
+            said = json.loads((await pptpgw("user", "show", "carol", "--json")).out)
+            assert said["locked_out_until"].startswith("20")
+            said = json.loads((await pptpgw("user", "show", "erin", "--json")).out)
+            assert said["locked_out_until"] is None
 
     async def test_list(self, pptpgw: Command, configuration: Path) -> None:
         """
@@ -147,7 +165,8 @@ class TestTheRunningGateway:
             done = await pptpgw("lockouts", "clear", *words)
             assert self.left(gateway) == left
         assert done.status == 0
-        assert done.out.startswith(f"{3 - len(left)} lockouts are cleared.\n")
+        cleared = counted(3 - len(left), "lockout is", "lockouts are")
+        assert done.out.startswith(f"{cleared} cleared.\n")
 
     @pytest.mark.parametrize(
         ("words", "status", "error"),

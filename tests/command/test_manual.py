@@ -71,8 +71,21 @@ def test_manRendersIt(path: tuple[str, ...], tmp_path: Path) -> None:
         assert option in shown
 
 
+def test_thePagesThatAreInstalled() -> None:
+    """
+    They have the words of the commands; C{make docs} writes them.
+    """
+    folder = Path(__file__).parents[2] / "docs" / "man"
+    assert {one.name: one.read_text() for one in folder.iterdir()} == PAGES
+
+
 def test_theCommandThatWritesThem(tmp_path: Path) -> None:
+    """
+    A page of a command that is gone is removed.
+    """
     folder = tmp_path / "man" / "man1"
+    folder.mkdir(parents=True)
+    (folder / "pptpgw-gone.1").touch()
     subprocess.run(
         [sys.executable, "-m", "pptpgw.command.manual", str(folder)], check=True, timeout=60
     )

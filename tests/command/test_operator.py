@@ -134,7 +134,7 @@ class TestSet:
 
 async def test_listAndRemove(pptpgw: Command, tmp_path: Path) -> None:
     """
-    Operators are listed without secrets, and removed.
+    Operators are listed without secrets, disabled, enabled and removed.
     """
     await pptpgw("operator", "add", "ann", "--no-password")
     await pptpgw("operator", "add", "bob", "--role", "admin", "--generate")
@@ -144,6 +144,12 @@ async def test_listAndRemove(pptpgw: Command, tmp_path: Path) -> None:
         ("bob", "admin", True),
     ]
     assert "scrypt" not in str(listed)
+    for word, disabled in (("disable", True), ("enable", False)):
+        done = await pptpgw("operator", word, "ann")
+        assert done.out == f"Operator ann is {word}d.\n"
+        listed = json.loads((await pptpgw("operator", "list", "--json")).out)
+        assert [one["disabled"] for one in listed] == [disabled, False]
+        assert (await pptpgw("operator", word, "carol")).status == 1
     assert (await pptpgw("operator", "remove", "ann")).out == "Operator ann is removed.\n"
     assert await found(tmp_path) is None
     assert (await pptpgw("operator", "remove", "ann")).status == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pptpgw.command.output import MOST_COLOURED, Column, Listing
 from tests.command.invocation import Command
 from tests.terminal import Terminal
 
@@ -128,6 +129,21 @@ class TestActions:
         ):
             done = await pptpgw("user", "set", "bob", *words.split())
             assert done.status == 1 and complaint in done.error
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_manyRowsArePlain(
+    more: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A table with very many rows is plain text in a terminal, too, since colours take too long.
+    """
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    monkeypatch.setattr("pptpgw.command.output._coloured", lambda *_: "coloured")
+    column: Column[int] = Column("number", lambda row: row)
+    Listing([column], False).list(range(MOST_COLOURED + more), "none")
+    assert (capsys.readouterr().out == "coloured\n") is (more == 0)
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from pptpgw.command import remote
+from pptpgw.command.place import fromEndpoints
 from pptpgw.command.remote import NotDone, RunningGateway
 from pptpgw.command.status import Unreachable
-from pptpgw.error import ConfigurationError
+from pptpgw.config.section import ManagementSection
 
 reactor: Any = running
 SOURCE = "pptpgw.toml"
@@ -76,6 +77,13 @@ async def served(tmp_path: Path, factory: Any) -> tuple[Any, str]:
     return port, place
 
 
+def gatewayAt(*places: str) -> RunningGateway:
+    """
+    Return the gateway with these endpoints.
+    """
+    return RunningGateway(reactor, fromEndpoints(reactor, ManagementSection(places), SOURCE))
+
+
 def site(resource: Resource) -> Site:
     made = Site(resource)
     made.displayTracebacks = False
@@ -86,7 +94,7 @@ class TestAsk:
     async def test_overAUnixSocket(self, tmp_path: Path) -> None:
         answers = Answers(octets=b'{"state": "serving"}')
         port, place = await served(tmp_path, site(answers))
-        gateway = RunningGateway(reactor, ["systemd:domain=INET:index=0", place], SOURCE)
+        gateway = gatewayAt("systemd:domain=INET:index=0", place)
         try:
             assert await gateway.ask("GET", "/status") == {"state": "serving"}
             query = {"user": "a&b *"}
@@ -103,14 +111,14 @@ class TestAsk:
         number = port.getHost().port
         try:
             for place in (f"tcp:{number}:interface=127.0.0.1", f"tcp:port={number}"):
-                assert await RunningGateway(reactor, [place], SOURCE).ask("GET", "/status") == {}
+                assert await gatewayAt(place).ask("GET", "/status") == {}
         finally:
             await port.stopListening()
 
     async def test_nothingToSay(self, tmp_path: Path) -> None:
         port, place = await served(tmp_path, site(Answers(204, b"")))
         try:
-            assert await RunningGateway(reactor, [place], SOURCE).ask("DELETE", "/drain") is None
+            assert await gatewayAt(place).ask("DELETE", "/drain") is None
         finally:
             await port.stopListening()
 
@@ -130,7 +138,7 @@ class TestAsk:
         port, place = await served(tmp_path, site(Pages()))
         try:
             for total in (5, 7):  # noqa: B007
-                assert await RunningGateway(reactor, [place], SOURCE).list("/x") == [0, 1, 2, 3, 4]
+                assert await gatewayAt(place).list("/x") == [0, 1, 2, 3, 4]
         finally:
             await port.stopListening()
 
@@ -142,7 +150,7 @@ class TestAsk:
         port, place = await served(tmp_path, site(Answers(404, problem)))
         try:
             with pytest.raises(NotDone, match="there is no session x") as refused:
-                await RunningGateway(reactor, [place], SOURCE).ask("GET", "/sessions/x")
+                await gatewayAt(place).ask("GET", "/sessions/x")
         finally:
             await port.stopListening()
         assert refused.value.status == 404
@@ -151,7 +159,7 @@ class TestAsk:
 class TestUnreachable:
     async def complaint(self, place: str) -> str:
         with pytest.raises(Unreachable) as unreachable:
-            await RunningGateway(reactor, [place], SOURCE).ask("GET", "/status")
+            await gatewayAt(place).ask("GET", "/status")
         return str(unreachable.value)
 
     async def test_nobody(self, tmp_path: Path) -> None:
@@ -221,9 +229,3 @@ class TestUnreachable:
             )
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith(f"pptpgw: this user may not open unix:{path}: run pptpgw as")
-
-
-def test_noEndpoint() -> None:
-    for places in ([], ["systemd:domain=INET:index=0", "tcp:x", "unix:"]):
-        with pytest.raises(ConfigurationError, match="has no unix: or tcp: endpoint"):
-            RunningGateway(reactor, places, SOURCE)

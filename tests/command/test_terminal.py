@@ -158,3 +158,24 @@ def test_nobodyReads(configuration: Path, words: tuple[str, ...]) -> None:
     done = subprocess.run([*COMMAND, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60)
     os.close(writing)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("module", ["click", "pptpgw.command.steering"])
+def test_interruptedWhileItImports(module: str) -> None:
+    """
+    An interrupt ends a command in silence, even while modules are imported: what every command
+    needs, and what this one needs, which click imports while it parses.
+    """
+    program = (
+        "import sys\n"
+        "from pptpgw.command.__main__ import main\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "main()\n"
+    )
+    command = (sys.executable, "-c", program, "status")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")

@@ -4,7 +4,9 @@ Tests of C{pptpgw top}, in a terminal.
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +47,24 @@ async def test_screen(configuration: Path, leave: str) -> None:
     assert status == (0 if leave == "q" else 130)
     assert terminal.echoes() and "Traceback" not in terminal.text
     terminal.close()
+
+
+async def test_linesForPrograms(configuration: Path) -> None:
+    """
+    With C{--json} each look is a line, and no terminal is needed.
+    """
+    words = [*COMMAND, str(configuration), "--json", "--interval", "1s"]
+    async with live(configuration, b"alice", b"bob"):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        lines = [await deferToThread(process.stdout.readline) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        await deferToThread(process.wait, 20)
+        process.stdout.close()
+    for look in map(json.loads, lines):
+        assert look["status"]["sessions"] == 2
+        assert [one["user"] for one in look["sessions"]] == ["alice", "bob"]
+    assert process.returncode == 130
 
 
 async def test_noTerminal(pptpgw: Command, configuration: Path) -> None:

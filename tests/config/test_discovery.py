@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from itertools import permutations
 from textwrap import dedent
 
@@ -214,6 +215,24 @@ def test_entryPointsThatCannotBeReadAreThoseOfTheirDistributionAlone(site: Site)
     assert "good" in installed(ISessionObserverFactory)
     [warning] = site.warnings
     assert warning.startswith("the entry points of bad 1.0 are left out: ")
+
+
+def test_whatIsInstalledOrRemovedMeanwhile(site: Site) -> None:
+    """
+    What is installed into a folder that was read before is found, and what is removed isn't.
+    """
+    place = site.install("one", {"one.py": observer("one")}, "one = one:plugin")
+    assert find(ISessionObserverFactory, "one")
+    other = site.install("two", {"two.py": observer("two")}, "two = two:plugin")
+    assert find(ISessionObserverFactory, "two")
+    time.sleep(0.02)
+    (other / "two-1.0.dist-info").rename(place / "two-1.0.dist-info")
+    assert find(ISessionObserverFactory, "two")
+    time.sleep(0.02)
+    (place / "two-1.0.dist-info").rename(place.parent / "gone")
+    with pytest.raises(NotInstalled):
+        find(ISessionObserverFactory, "two")
+    assert find(ISessionObserverFactory, "one")
 
 
 def test_theRemainsOfADistributionDoNoHarm(site: Site) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.config.secrecy import readPassword
+from pptpgw.config.secrecy import readSecret
 from pptpgw.error import ConfigurationError
 
 
@@ -25,7 +25,7 @@ def test_thePasswordOfAFile(path: Path, end: bytes) -> None:
     Line breaks at the end of the file aren't part of the password, and spaces are.
     """
     path.write_bytes(b" open\nsesame " + end)
-    assert readPassword(str(path)) == b" open\nsesame "
+    assert readSecret(str(path)) == b" open\nsesame "
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602])
@@ -33,13 +33,13 @@ def test_aFileOfOthers(path: Path, mode: int) -> None:
     path.write_bytes(b"open sesame")
     path.chmod(mode)
     with pytest.raises(ConfigurationError, match=f"chmod 600 {path}"):
-        readPassword(str(path))
+        readSecret(str(path))
 
 
 def test_anEmptyPassword(path: Path) -> None:
     path.write_bytes(b"\r\n")
-    with pytest.raises(ConfigurationError, match=f"^{path}: the password is empty$"):
-        readPassword(str(path))
+    with pytest.raises(ConfigurationError, match=f"^{path}: there is nothing in it$"):
+        readSecret(str(path))
 
 
 def test_aFileThatIsNone(path: Path) -> None:
@@ -47,7 +47,7 @@ def test_aFileThatIsNone(path: Path) -> None:
     A missing file and a folder can't be read.
     """
     with pytest.raises(ConfigurationError, match=f"^{path}.other: No such file or directory$"):
-        readPassword(f"{path}.other")
+        readSecret(f"{path}.other")
     path.parent.chmod(0o700)
     with pytest.raises(ConfigurationError, match=f"^{path.parent}: Is a directory$"):
-        readPassword(str(path.parent))
+        readSecret(str(path.parent))

@@ -239,7 +239,7 @@ class TestSent:
         call.channel.setSendMPPE(parameters)
         call.open()
         call.channel.sendPacket(0x21, packet())
-        world.dataPath.packetReceived(packet(destination="10.77.0.10"))
+        world.dataPath.packetsReceived([packet(destination="10.77.0.10")])
         assert frames(world) == [
             OUT + ppp(0x21, packet()),
             OUT + ppp(0x21, packet(destination="10.77.0.10")),

@@ -4,7 +4,7 @@ Tests for L{pptpgw.datapath.checks} with IPv6, in memory. L{test_python} tests I
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Network
 from typing import Any
 
@@ -50,14 +50,15 @@ class Fixture:
             Attachment(addresses, 1400, receive, self.local.append if local else None),
             self,
             receive or self.delivered.append,
+            None,
             Bucket(self.clock.seconds, module.FAILURE_LIMIT),
             None,
             clamp,
             Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )
 
-    def transmit(self, network: module.OpenProtocol, packet: bytes) -> None:
-        self.sent.append(packet)
+    def transmit(self, network: module.OpenProtocol, packets: Sequence[bytes]) -> None:
+        self.sent += packets
 
     def arrive(self, *packets: Any) -> None:
         self.network.received([bytes(packet) for packet in packets])
@@ -209,9 +210,9 @@ class TestTransmit:
 
     def test_clamped(self) -> None:
         fixture = Fixture()
-        fixture.network.transmit(syn(FAR, OURS, 1460))
-        fixture.network.transmit(syn(FAR, OURS, 1460, IPv6ExtHdrDestOpt()))
-        fixture.network.transmit(udp(FAR, OURS))
+        fixture.network.transmit([syn(FAR, OURS, 1460)])
+        fixture.network.transmit([syn(FAR, OURS, 1460, IPv6ExtHdrDestOpt())])
+        fixture.network.transmit([udp(FAR, OURS)])
         assert fixture.sent == [
             syn(FAR, OURS, 1340),
             syn(FAR, OURS, 1340, IPv6ExtHdrDestOpt()),
@@ -224,23 +225,23 @@ class TestTransmit:
         """
         fixture = Fixture()
         fits = udp(FAR, OURS) + bytes(1400 - 54)
-        fixture.network.transmit(fits)
+        fixture.network.transmit([fits])
         assert fixture.sent == [fits]
         for _ in range(ERROR_LIMIT + 5):
-            fixture.network.transmit(fits + b"!")
+            fixture.network.transmit([fits + b"!"])
         assert len(fixture.sent) == 1
         assert len(fixture.delivered) == ERROR_LIMIT
         answer = IPv6(fixture.delivered[0])
         assert (answer.dst, answer[ICMPv6PacketTooBig].mtu) == (FAR, 1400)
         assert fixture.counters.discards == {TOO_BIG: ERROR_LIMIT + 5}
         fixture.clock.advance(1)
-        fixture.network.transmit(fits + b"!")
+        fixture.network.transmit([fits + b"!"])
         assert len(fixture.delivered) == ERROR_LIMIT + 1
 
     def test_tooBigAndNobodyToTell(self) -> None:
         fixture = Fixture()
-        fixture.network.transmit(udp("::", OURS) + bytes(1400))
+        fixture.network.transmit([udp("::", OURS) + bytes(1400)])
         assert fixture.delivered == []
         fixture.network.close()
-        fixture.network.transmit(udp(FAR, OURS) + bytes(1400))
+        fixture.network.transmit([udp(FAR, OURS) + bytes(1400)])
         assert fixture.counters.discards == {TOO_BIG: 2, NOT_DELIVERED: 1}

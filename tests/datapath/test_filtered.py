@@ -4,6 +4,7 @@ Tests for L{pptpgw.datapath.filtered}, by way of the data path that chooses it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 import pytest
@@ -40,8 +41,8 @@ class Fixture:
         )
         self.network = self.path.networkOpened(self, protocol, self.attachment)
 
-    def transmit(self, network: network.OpenProtocol, packet: bytes) -> None:
-        self.sent.append(packet)
+    def transmit(self, network: network.OpenProtocol, packets: Sequence[bytes]) -> None:
+        self.sent += packets
 
 
 @pytest.mark.parametrize("protocol", [IPV4, IPV6])
@@ -61,19 +62,19 @@ def test_bothWays(protocol: int) -> None:
     name = bytes(ip(src=user, dst=far) / UDP(dport=53))
     answer = bytes(ip(src=far, dst=user) / UDP(sport=53))
     fixture.network.received([name, web, name])
-    fixture.path.packetReceived(page)
-    fixture.path.packetReceived(answer)
+    fixture.path.packetsReceived([page])
+    fixture.path.packetsReceived([answer])
     assert (len(fixture.tun.written), len(fixture.sent)) == (1, 1)
     assert fixture.tun.written[0][:40] == web[:40]
     assert fixture.counters.discards == {FILTERED: 3}
     assert fixture.counters.packetsReceived == 1
     gate.filter = None
     fixture.network.received([name])
-    fixture.path.packetReceived(answer)
+    fixture.path.packetsReceived([answer])
     assert (fixture.tun.written[1:], fixture.sent[1:]) == ([name], [answer])
     assert fixture.counters.discards == {FILTERED: 3}
     fixture.path.networkClosed(fixture.network)
-    fixture.path.packetReceived(answer)
+    fixture.path.packetsReceived([answer])
     assert len(fixture.sent) == 2
 
 
@@ -86,7 +87,7 @@ def test_whatConcernsTheLinkPasses() -> None:
     asked = bytes(IPv6(src="fe80::1", dst="ff02::2") / ICMPv6ND_RS())
     told = bytes(IPv6(src="fe80::2", dst="fe80::1") / ICMPv6ND_RS())
     fixture.network.received([asked, b"", b"\x60", asked[:39]])
-    fixture.network.transmit(told)
+    fixture.network.transmit([told])
     assert (fixture.local, fixture.sent) == ([asked], [told])
     assert fixture.counters.discards == {FILTERED: 3}
 

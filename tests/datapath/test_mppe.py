@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -258,6 +259,78 @@ class TestReceiving:
         assert receiving.decrypt(b"\x10\x01" + stream[5:]) == b"more"
 
 
+class TestRuns:
+    """
+    Tests for runs of frames.
+    """
+
+    @decryptors
+    @pytest.mark.parametrize(("bits", "start", "session", "ciphertext"), VECTORS)
+    def test_vectors(
+        self, decryptor: DecryptorFactory, bits: int, start: bytes, session: str, ciphertext: str
+    ) -> None:
+        key = bytes.fromhex(session)
+        frame = b"\x10\x00" + bytes.fromhex(ciphertext)
+        assert decryptor(start, bits, True).decryptRun([frame]) == [(0x7465, [b"st message"])]
+        frames, packets = [], []
+        for count in range(8):
+            key = changed(start, key, bits)
+            packets.append(b"packet" * 9 * (count * 5 % 4))
+            frames.append((0x9000 | count).to_bytes(2, "big") + rc4(key, b"\x21" + packets[-1]))
+        assert decryptor(start, bits).decryptRun(frames) == [(0x21, packets)]
+
+    @decryptors
+    @pytest.mark.parametrize("stateful", [False, True])
+    @pytest.mark.parametrize("good", range(8))
+    def test_stopsBeforeWhatIsRefused(
+        self, decryptor: DecryptorFactory, stateful: bool, good: int
+    ) -> None:
+        sending, receiving = PythonEncryptor(START, 128, stateful), decryptor(START, 128, stateful)
+        frames = [sending.encrypt(b"", b"\x21", b"%d" % number) for number in range(10)]
+        packets = [b"%d" % number for number in range(good)]
+        for bad in (b"", b"\x90", b"\x90\x00", b"\x00\x00x", b"\x90\x63x", frames[good + 1]):
+            run = [*frames[:good], bad, frames[good]]
+            receiving = decryptor(START, 128, stateful)
+            assert receiving.decryptRun(run) == ([(0x21, packets)] if good else [])
+            assert (receiving.count + 1) % 4096 == good
+            assert receiving.decryptRun(frames[good:]) == [
+                (0x21, [b"%d" % number for number in range(good, 10)])
+            ]
+
+    @decryptors
+    def test_protocols(self, decryptor: DecryptorFactory) -> None:
+        """
+        Packets of one protocol are together, if they follow each other, whatever the form of their
+        numbers is.
+        """
+        plaintexts = [b"\x00\x21one", b"\x21two", b"\x00\x57three", b"\x57"]
+        plaintexts += [b"\x00\x21", b"\x00", b"\x02\x02x"]
+        sending = PythonEncryptor(START, 128)
+        frames = [sending.encrypt(b"", b"", plain) for plain in plaintexts]
+        assert decryptor(START, 128).decryptRun(frames) == [
+            (0x21, [b"one", b"two"]),
+            (0x57, [b"three", b""]),
+            (0x21, [b""]),
+            (0, [b""]),
+            (0x0202, [b"x"]),
+        ]
+
+    @decryptors
+    def test_wrongArguments(self, decryptor: DecryptorFactory) -> None:
+        """
+        If one of the frames is none, nothing changes.
+        """
+        receiving: Any = decryptor(START, 128)
+        frame = PythonEncryptor(START, 128).encrypt(b"", b"\x21", b"x")
+        assert receiving.decryptRun([]) == []
+        with pytest.raises(ValueError):
+            receiving.decryptRun([frame, bytes(65536)])
+        with pytest.raises(TypeError):
+            receiving.decryptRun([frame, None])
+        assert receiving.rekeys == 0
+        assert receiving.decryptRun([frame]) == [(0x21, [b"x"])]
+
+
 class TestConstruction:
     """
     Tests for invalid keys.
@@ -306,7 +379,7 @@ class TestTwins:
         st.binary(min_size=16, max_size=16),
         st.lists(
             st.tuples(
-                st.sampled_from(["send", "lose", "lose many", "reset", "repeat", "forge"]),
+                st.sampled_from(["send", "lose", "lose many", "reset", "repeat", "forge", "run"]),
                 st.binary(max_size=40),
                 st.integers(0, 2100),
             ),
@@ -339,6 +412,14 @@ class TestTwins:
                     assert frame == other.encrypt(b"pre", b"\x00\x21", packet)[3:]
                 if step != "send":
                     continue
+            if step == "run":
+                frames = []
+                for length in range(number % 9):
+                    arguments = b"", b"\x21", packet * (length * 7 % 4)
+                    frames.append(one.encrypt(*arguments))
+                    assert frames[-1] == other.encrypt(*arguments)
+                frames.insert(number % 7, frame)
+                assert mine.decryptRun(frames) == yours.decryptRun(frames)
             if step == "forge":
                 frame = packet[:1] + bytes([number & 255]) + packet[1:]
                 if number & 1:
@@ -376,6 +457,8 @@ class TestTwins:
                 sending.encrypt(*arguments)
         with pytest.raises(TypeError):
             receiving.decrypt("frame")
+        with pytest.raises(TypeError):
+            receiving.decryptRun((b"",))
         with pytest.raises(TypeError):
             receiving.skip("packets")
         with pytest.raises(OverflowError):

@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from pptpgw.counting.counters import DUPLICATE
 from pptpgw.datapath import channel as channelModule
-from pptpgw.datapath import recovery
+from pptpgw.datapath import recovery, resync
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.datapath.python import NO_ROUTE, PythonDataPath
@@ -30,7 +31,6 @@ from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.testing import MemoryGRE, MemoryTUN, MemoryWire
 from pptpgw.tunnels.pptp.channel import GREChannel
 from pptpgw.tunnels.pptp.owner import Ends
-from pptpgw.tunnels.pptp.window import DUPLICATE
 from pptpgw.tunnels.pptp.wire.gre import decode
 
 LOCAL = "192.0.2.1"
@@ -728,7 +728,7 @@ class TestEncryption:
         path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
         path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
         assert (len(path.tun.written), path.owner.resyncs) == (1, 1)
-        path.clock.advance(recovery.RESYNC_INTERVAL)
+        path.clock.advance(resync.INTERVAL)
         path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
         assert path.owner.resyncs == 2
         peer.reset()
@@ -741,10 +741,10 @@ class TestEncryption:
         peer = self.encrypting(path, stateful=True)
         path.open()
         peer.encrypt(b"", b"", b"")
-        for _ in range(2 * recovery.RESYNC_LIMIT):
+        for _ in range(2 * resync.LIMIT):
             path.arrive(peer.encrypt(b"\xfd", b"\x21", packet()))
-            path.clock.advance(recovery.RESYNC_INTERVAL)
-        assert path.owner.resyncs == recovery.RESYNC_LIMIT - 1
+            path.clock.advance(resync.INTERVAL)
+        assert path.owner.resyncs == resync.LIMIT - 1
         assert len(path.owner.failures) == 1
 
     def test_resetSending(self, path: Fixture) -> None:

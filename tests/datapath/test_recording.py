@@ -85,7 +85,7 @@ class Fixture:
             self.arrive(0x21, octets)
         else:
             self.arrive(0xFD, self.peer.encrypt(b"", b"\x00\x21", octets))
-        self.dataPath.packetReceived(packet(destination="10.77.0.10", payload=bytes([number])))
+        self.dataPath.packetsReceived([packet(destination="10.77.0.10", payload=bytes([number]))])
 
     def expected(self, *numbers: int) -> list[tuple[int, bytes]]:
         return [
@@ -230,7 +230,7 @@ def test_endInTheMiddle(encrypted: bool) -> None:
     call = Fixture(encrypted)
     steps: list[Callable[[], object]] = [
         lambda: call.exchange(1),
-        lambda: call.dataPath.packetReceived(packet(destination="10.77.0.10")),
+        lambda: call.dataPath.packetsReceived([packet(destination="10.77.0.10")]),
         lambda: call.channel.sendFrame(0xC021, ECHO),
         lambda: call.arrive(0xC021, ECHO),
     ]

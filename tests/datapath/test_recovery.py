@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
-from pptpgw.counting.counters import LOST
+from pptpgw.counting.counters import DUPLICATE, LATE, LOST
 from pptpgw.datapath import channel as channelModule
 from pptpgw.datapath import mppe, recovery
 from pptpgw.datapath.mppe import Encryptor, PythonDecryptor
 from pptpgw.datapath.plausibility import isPlausible
 from pptpgw.interfaces import Attachment, MPPEParameters
-from pptpgw.tunnels.pptp.window import DUPLICATE, HELD_TIME, LATE, UNBELIEVABLE
+from pptpgw.tunnels.pptp.window import HELD_TIME, UNBELIEVABLE
 from tests.datapath.test_python import CONFIRMING, KEY, Fixture, packet
 
 MASK = (1 << 32) - 1

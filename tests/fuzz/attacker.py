@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import task
@@ -21,15 +22,17 @@ from twisted.internet.protocol import Protocol
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.interface import SendAll
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.channels import GREChannels
 from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.port.raw import sendEach
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
 from tests.integration.world import GATEWAY
@@ -114,6 +117,12 @@ class AlteringPort(GREPort):
                     pass
 
         return altering
+
+    def allSender(self, localAddress: str, peerAddress: str) -> SendAll:
+        """
+        See L{GREPort.allSender}.
+        """
+        return partial(sendEach, self.sender(localAddress, peerAddress))
 
 
 class AlteringTransport:

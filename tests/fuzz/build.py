@@ -8,10 +8,14 @@ from __future__ import annotations
 import subprocess
 import sysconfig
 from pathlib import Path
+from runpy import run_path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTENSIONS = ("pptpgw.datapath._mppe", "pptpgw.ports._tun", "pptpgw.tunnels.pptp.port._gre")
 PLANTED = "planted.so"
+
+_setup = run_path(str(ROOT / "setup.py"))
+EXTENSIONS: tuple[str, ...] = tuple(_setup["PLAIN"])
+
 FLAGS = (
     "-shared -fPIC -O1 -g -fno-omit-frame-pointer -DPy_LIMITED_API=0x030B0000 "
     "-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined"
@@ -30,11 +34,21 @@ def build(folder: Path) -> None:
     Build the extensions, and the planted faults, into C{folder}.
     """
     include = sysconfig.get_path("include")
-    sources = {fileOf(name): ROOT / (name.replace(".", "/") + ".c") for name in EXTENSIONS}
-    sources[PLANTED] = Path(__file__).parent / "planted.c"
-    for made, source in sources.items():
-        command = ["clang", *FLAGS.split(), f"-I{include}", str(source), "-o", str(folder / made)]
-        subprocess.run(command, check=True)
+    sources = {fileOf(name): _sources(name) for name in EXTENSIONS}
+    sources[PLANTED] = [Path(__file__).parent / "planted.c"]
+    for made, files in sources.items():
+        command = ["clang", *FLAGS.split(), f"-I{include}", *map(str, files)]
+        subprocess.run([*command, "-o", str(folder / made)], check=True)
+
+
+def _sources(name: str) -> list[Path]:
+    """
+    The source files of an extension.
+    """
+    native = ROOT / "pptpgw/datapath/native"
+    plain = [native / f"{one}.c" for one in _setup["PLAIN"][name]]
+    other = [ROOT / one for one in _setup["OTHER"].get(name, ())]
+    return [ROOT / (name.replace(".", "/") + ".c"), *other, *plain]
 
 
 def environment(folder: Path) -> dict[str, str]:

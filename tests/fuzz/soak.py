@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from statistics import linear_regression
 
-from tests.bench.sessions import SETTLE, running
+from tests.bench.both import SETTLE, running
 
 BATCH = 200
 CONCURRENCY = 4

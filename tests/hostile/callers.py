@@ -118,9 +118,11 @@ class Caller:
         channel: Any = self.call.channel
         if channel is not None:
             failures = Bucket(lambda: 0.0, FAILURE_LIMIT)
-            network = OpenProtocol(number, Attachment(), channel, lambda packet: None, failures)
+            network = OpenProtocol(
+                number, Attachment(), channel, lambda packet: None, None, failures
+            )
             network.prefix = b"\xff\x03" + network.field
-            channel.transmit(network, packet)
+            channel.transmit(network, [packet])
 
     def hangUp(self) -> None:
         """

@@ -95,6 +95,7 @@ LIMITS = {
     "IPXRouter._stations": CALLS,
     "PrefixPool._freed": 2 * 1024,
     "Attempts._over[]": LimitsSection().attempts,
+    "Attempts._framed": LimitsSection().attempts,
 }
 """
 The number of entries that all containers of a kind may have together, however many calls there are.
@@ -127,6 +128,7 @@ LIMITS_PER_CALL = {
     "Session.networks": 12,
     "CallIDs._living": 1,
     "ControlConnection.calls": 1,
+    "Lapse._queue": 2,
 }
 """
 The number of entries that all containers of a kind may have together for each call.
@@ -140,7 +142,7 @@ The timers of one call, both ends together.
 # The containers that keep entries after a call: prefixes, which are limited above; addresses, those
 # of the ranges and of accounts; failures, counted for each protocol that is served; counters;
 # sources, those whose log lines are limited and those from which somebody has logged in; and the
-# attempts that are over, which are limited above.
+# attempts that are over, and those that keep frames, which are limited above.
 _RESTING = (
     "PrefixPool._freed",
     "_Pool.freed",
@@ -151,6 +153,7 @@ _RESTING = (
     "Quota.",
     "Known.",
     "Tally.",
+    "Attempts._framed",
     "Attempts._over",
     "Attempts._sources",
     "Attempt._",
@@ -159,8 +162,10 @@ _RESTING = (
 
 def rest(world: World) -> dict[str, int]:
     """
-    Return the entries of the gateway's containers that must be gone when its callers are.
+    Wait until everything received is acknowledged, and return the entries of the gateway's
+    containers that must be gone when its callers are.
     """
+    world.rest(1)
     sizes = containers(world.gateway, world.callIDs)
     return {name: size for name, size in sizes.items() if not name.startswith(_RESTING)}
 

@@ -18,7 +18,7 @@ from pptpgw.error import Exhausted, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import Grant, INetworkProtocol, ISubscriber
 from pptpgw.networks.ethernet.plugin import BridgedSession
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
-from pptpgw.networks.ipv6.plugin import RoutedIPV6CP
+from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.networks.mpls.plugin import Neighbour
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.wire import ppp

@@ -81,12 +81,13 @@ class NoDataPath:
 
     counters = Counters()
     interface = None
+    path = "nowhere"
 
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
 
-    def openChannel(self, tunnel: object, owner: object) -> Any:
+    def openChannel(self, call: object, owner: object, number: int = 0) -> Any:
         raise Fault("nobody calls")
 
 

@@ -8,6 +8,7 @@ with one method alone), and with stateful MPPE if C{true} follows. C{["ping", NU
 request to the gateway through that call. C{["datagrams", FIRST, LAST, RATE]}: send numbered
 datagrams to the host behind the gateway through every call, at RATE a second. C{["kernel",
 NUMBER]}: give the call a TUN device, C{tunNUMBER}, and the route to the networks of the tests.
+C{["disorder", NUMBER]}: have packets of that call come late, twice or never from now on.
 C{["ended", NUMBER]}: wait for the call's end, and answer with its cause. C{["bridge", USER,
 PASSWORD, MRU, ENCRYPTION]}: place a call that only bridges, between the gateway and a TAP device of
 its own. C{["declared", USER, PASSWORD]}: place a call with AppleTalk alone. C{["ask", NUMBER,
@@ -20,7 +21,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -39,6 +40,7 @@ from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config import discovery
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.interface import SendAll
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.interfaces import IAuthenticationProtocol, IEAPMethod
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
@@ -112,6 +114,34 @@ class Bridged(Placed):
         Take a frame.
         """
         self.tap.write(frame)
+
+
+class Disorder:
+    """
+    Sends packets, some of them late, twice or never.
+    """
+
+    def __init__(self, send: SendAll) -> None:
+        self._send = send
+        self._count = 0
+        self._late: list[bytes] = []
+
+    def __call__(self, packets: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        """
+        Send packets, see L{SendAll}.
+        """
+        sent: list[bytes] = []
+        for packet in packets:
+            self._count += 1
+            if self._count % 10 == 0:
+                self._late.append(packet)
+            elif self._count % 97:
+                sent += [packet] * (2 if self._count % 61 == 0 else 1)
+            if self._count % 10 == 3:
+                sent += self._late
+                self._late = []
+        self._send(sent)
+        return []
 
 
 class Declared(Placed):
@@ -290,6 +320,13 @@ class Commands(LineOnlyReceiver):
     async def do_kernel(self, number: int) -> dict[str, str]:
         placed = self._calls[number]
         placed.attach()
+        return {}
+
+    async def do_disorder(self, number: int) -> dict[str, str]:
+        call = self._calls[number].call
+        assert call is not None
+        channel: Any = call.channel
+        channel._sendAll = Disorder(channel._sendAll)
         return {}
 
     async def do_ended(self, number: int) -> dict[str, str]:

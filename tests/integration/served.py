@@ -73,9 +73,13 @@ def start() -> None:
     """
     Add the gateway to an application that runs.
     """
-    application.privilegedStartService()
-    application.startService()
-    Service.setServiceParent(service, application)
+    try:
+        application.privilegedStartService()
+        application.startService()
+        Service.setServiceParent(service, application)
+    except BaseException:
+        reactor.stop()
+        raise
     signal.signal(signal.SIGUSR1, lambda *_: loop.callFromThread(state))
     signal.signal(signal.SIGUSR2, lambda *_: loop.callFromThread(restart))
     print("serves", flush=True)

@@ -29,7 +29,7 @@ def test_noSessionEnds(
 ) -> None:
     """
     Forged Terminate-Requests in clear, and forged frames that look encrypted, don't end a session
-    with MPPE, which carries packets all the time.
+    with MPPE, which carries packets again as soon as the gateway has read so many.
     """
     gateway = serve()
     dialling = client()
@@ -40,5 +40,5 @@ def test_noSessionEnds(
         command = [sys.executable, "-c", FORGE, GATEWAY, str(call["callID"]), payload]
         for _ in range(3):
             world.caller.run(*command)
-            assert dialling.ask("ping", call["number"]) == {}
+            assert any(dialling.ask("ping", call["number"]) == {} for _ in range(3))
     assert "ended" not in gateway.text

@@ -54,6 +54,7 @@ class TestCalls:
         served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
         dialling.dial()
         dialling.ask("close")
+        served.waitFor("control connection closed")
         quiet = served.state()
         assert (quiet["lines"], quiet["addresses"]) == (0, 0)
         for _ in range(8):
@@ -66,7 +67,8 @@ class TestCalls:
 
     def test_redialsOnOneConnection(self, serve: Serve, client: Start) -> None:
         served, dialling = serve(ipv4={"pool": ["10.77.0.50"]}), client()
-        dialling.ask("connect")
+        # With the first call the threads open their sockets.
+        dialling.ask("hangUp", dialling.dial()["number"])
         quiet = served.state()
         for _ in range(20):
             call = dialling.dial()
@@ -105,6 +107,7 @@ class TestRefusals:
         assert "error" in other.ask("connect")
         served.waitFor(f"refused {CALLER}: too many control connections from one host")
         one.ask("close")
+        served.waitFor(f"{CALLER}: control connection closed")
         other.dial()
 
     def test_anEmptyPool(self, serve: Serve, client: Start) -> None:
@@ -120,7 +123,7 @@ class TestEnds:
         served, dialling = serve(), client()
         dialling.dial()
         began = time.monotonic()
-        dialling.process.kill()
+        dialling.kill()
         served.waitFor("alice from .*: ended", timeout=1)
         assert time.monotonic() - began < 1
         assert served.state()["lines"] == 0

@@ -153,14 +153,15 @@ class Unit:
 
     def command(self, name: str) -> list[str]:
         """
-        The command in C{name=}, run as the unit's user, with the unit's capabilities and umask.
+        The command in C{name=}, run as the unit's user, with the unit's capabilities and umask. One
+        that systemd runs with all privileges (C{+}) is left out.
         """
         (user,), (group,), (mask,) = (self.every(key) for key in ("User", "Group", "UMask"))
         (capabilities,) = self.every("AmbientCapabilities")
         granted = "-all," + ",".join(
             f"+{one.removeprefix('CAP_').lower()}" for one in capabilities.split()
         )
-        ((line),) = self.every(name)
+        (line,) = [one for one in self.every(name) if "+" not in one[:2]]
         sets = [f"--{which}={granted}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
         identity = [f"--reuid={user}", f"--regid={group}", "--init-groups", "--no-new-privs"]
         return ["setpriv", *identity, *sets, "sh", "-c", f"umask {mask}; cd /; exec {line}"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.world import ALICE, INSIDE, Client, Program, World, devices
+from tests.integration.world import ALICE, INSIDE, Client, World, devices
+from tests.lab.forked import Forked
 from tests.lab.peers import Process
 from tests.lab.server import toml
 
@@ -25,7 +25,7 @@ ranges = ["{}"]
 """
 
 
-class Profiled(Program):
+class Profiled(Forked):
     """
     The gateway of C{profiled.py}. The constructor returns when it serves.
     """
@@ -33,13 +33,9 @@ class Profiled(Program):
     def __init__(self, world: World, folder: Path) -> None:
         self.configuration = folder / "pptpgw.toml"
         self.configure("10.78.0.10")
-        super().__init__(
-            world.gateway,
-            folder / "gateway.log",
-            sys.executable,
-            str(Path(__file__).parent / "profiled.py"),
-            *("--config", str(self.configuration)),
-        )
+        script = Path(__file__).parent / "profiled.py"
+        words = ["--config", str(self.configuration)]
+        super().__init__(world.gateway, script, words, folder / "gateway.log")
         self.waitFor("answers on every address")
 
     def configure(self, pool: str) -> None:

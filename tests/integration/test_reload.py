@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_twistd import FOREGROUND
-from tests.integration.world import SECRETS, Client, Program, World
-from tests.lab.server import toml
+from tests.integration.world import SECRETS, Client, World
+from tests.lab.forked import Forked
+from tests.lab.server import TWISTD, toml
 
 SERVES = "answers on every address, port 1723"
 
 
-class Configured(Program):
+class Configured(Forked):
     """
     The gateway, and the file of its configuration.
     """
@@ -37,8 +37,8 @@ class Configured(Program):
             "management": {"endpoints": [f"unix:{self.socket}:mode=600"]},
         }
         self.write()
-        command = (*FOREGROUND, "--config", str(self.file))
-        super().__init__(world.gateway, folder / "twistd.log", *command)
+        words = ["--nodaemon", "--pidfile=", "pptpgw", "--config", str(self.file)]
+        super().__init__(world.gateway, TWISTD, words, folder / "twistd.log")
         self.waitFor(SERVES)
 
     def write(self, **sections: dict[str, object]) -> None:

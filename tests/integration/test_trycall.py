@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,21 @@ def test_everyStage(world: World, serve: Serve) -> None:
     assert times == sorted(times) and times[0] > 0
     assert said["encryption"] == "MPPE 128 bit stateless"
     assert said["address"].startswith("10.77.0.")
+
+
+def test_asTheConfigurationHasIt(world: World, serve: Serve, tmp_path: Path) -> None:
+    """
+    With a configuration the call is as one of those that it permits: here by CHAP, in clear.
+    """
+    serve(link={"authentication": ["chap"], "encryption": "off"})
+    said = call(world, *LOGIN)
+    assert (said["succeeded"], said["failed"]) == (False, "LCP")
+    file = tmp_path / "caller.toml"
+    file.write_text('[link]\nauthentication = ["eap", "chap"]\nencryption = "off"\n')
+    said = call(world, *LOGIN, "--config", str(file))
+    assert said["succeeded"] and said["encryption"] == "not encrypted"
+    file.write_text('[link]\nauthentication = ["eap"]\n')
+    assert "no protocol with a password but EAP" in call(world, "--config", str(file))
 
 
 def test_withoutUser(world: World, serve: Serve) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,79 @@ def complaint(*arguments: str) -> str:
     return (done.stdout + done.stderr).splitlines()[-1]
 
 
+CHOSEN = {
+    "pptpgw.network": "ipv4",
+    "pptpgw.pool": "ranges",
+    "pptpgw.authentication": "mschapv2",
+    "pptpgw.tunnel": "pptp",
+    "pptpgw.datapath": "auto",
+}
+"""
+The plugins of a gateway without a configuration, by the groups of their entry points.
+"""
+
+TELLING = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from twisted.scripts import twistd
+told = Path(sys.argv.pop(1))
+reactor.addSystemEventTrigger(
+    "before", "shutdown", lambda: told.write_text(" ".join(sys.modules))
+)
+twistd.run()
+"""
+"""
+A C{twistd} that writes at its end which modules it has imported, to the file that is its first
+argument.
+"""
+
+
+def test_onlyWhatIsChosenIsImported(world: World, tmp_path: Path, auth: str) -> None:
+    """
+    A gateway that runs has imported the modules of no plugin that isn't chosen, nor anything else
+    that only some gateways need. Of what isn't chosen there may be the octets of a network
+    protocol, which filters know, and the strings of endpoints, which each C{twistd} knows.
+    """
+    told = tmp_path / "imported"
+    command = (sys.executable, "-c", TELLING, str(told), *FOREGROUND[2:], "--auth", auth)
+    gateway = Program(world.gateway, tmp_path / "log", *command)
+    gateway.waitFor(SERVES)
+    gateway.interrupt()
+    imported = told.read_text().split()
+    assert "pptpgw.gateway" in imported and "pptpgw.networks.ipv4.plugin" in imported
+    points = [one for one in distribution("pptpgw").entry_points if one.group.startswith("pptpgw.")]
+    chosen = {one.module for one in points if CHOSEN.get(one.group) == one.name}
+    assert len(chosen) == len(CHOSEN)
+    # Those with a folder of their own, for all that is in it.
+    folders = ("pptpgw.networks.", "pptpgw.tunnels.")
+    never = {
+        one.module.rpartition(".")[0] if one.module.startswith(folders) else one.module
+        for one in points
+        if one.module not in chosen
+    }
+    assert {"pptpgw.networks.generic", "pptpgw.tunnels.hdlc", "pptpgw.auth.eap"} < never
+    # The paths that may be chosen otherwise.
+    never -= {"pptpgw.datapath.plugin", "pptpgw.datapath.threaded"}
+    never |= {
+        "pptpgw.client",
+        "pptpgw.command",
+        "pptpgw.store.store",
+        "pptpgw.store.sqlite",
+        *("click", "psycopg", "rich", "serial"),
+    }
+    found = [
+        name
+        for name in imported
+        if any(name == one or name.startswith(f"{one}.") for one in never) and ".wire" not in name
+    ]
+    assert sorted(found) == [
+        "pptpgw.networks.ipv6",
+        "pptpgw.tunnels.hdlc",
+        "pptpgw.tunnels.hdlc.endpoint",
+    ]
+
+
 class TestCommandLine:
     def test_help(self) -> None:
         done = twistd("--help")
@@ -69,7 +143,9 @@ class TestCommandLine:
         path = tmp_path / "good.toml"
         path.write_text("[link]\nmru = 1300\n")
         done = twistd("--config", str(path), "--check-config")
-        assert (done.returncode, done.stdout) == (0, f"{path}: fine\n")
+        assert done.returncode == 0
+        verdict, carrier = done.stdout.splitlines()
+        assert verdict == f"{path}: fine" and carrier.startswith("packets would pass by ")
 
     def test_aBadFile(self, tmp_path: Path) -> None:
         """

@@ -56,6 +56,13 @@ class Pinging:
         return max(b - a for a, b in pairwise(numbers)) * INTERVAL
 
 
+BOTH = pytest.mark.parametrize("path", ["python", "native"])
+"""
+The mark of tests that run with either data path.
+"""
+
+
+@BOTH
 @pytest.mark.parametrize(
     "commands",
     [
@@ -67,13 +74,13 @@ class Pinging:
     ],
 )
 def test_theTUNDevice(
-    commands: list[str], serve: Serve, world: World, client: Start, tmp_path: Path
+    commands: list[str], path: str, serve: Serve, world: World, client: Start, tmp_path: Path
 ) -> None:
     """
     Sessions with an address of a pool and with one of their own go on after the TUN device was
     deleted. Each loss is logged once, and so is its end.
     """
-    gateway = serve()
+    gateway = serve(datapath={"path": path, "threads": 3})
     caller = client()
     calls = [caller.dial(who) for who in (ALICE, METER)]
     caller.ask("kernel", calls[0]["number"])
@@ -132,12 +139,13 @@ def rawSockets(pid: int) -> Iterator[socket.socket]:
         os.close(process)
 
 
-def test_theGRESocket(serve: Serve, world: World, client: Start) -> None:
+@BOTH
+def test_theGRESocket(path: str, serve: Serve, world: World, client: Start) -> None:
     """
     A GRE socket that fails is opened again, and the sessions go on. The test makes the socket
     report errors, and a host without GRE causes one.
     """
-    gateway = serve()
+    gateway = serve(datapath={"path": path, "threads": 3})
     caller = client()
     call = caller.dial(ALICE)
     caller.ask("kernel", call["number"])

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from tests.lab.forked import Child, Forked
 from tests.lab.peers import Namespace, Process, run
 from tests.lab.server import Sections, toml
 
@@ -94,14 +93,6 @@ class Program(Process):
         super().__init__(namespace.command(*command), log)
         self.namespace = namespace
 
-    def interrupt(self, number: int = signal.SIGINT) -> int:
-        """
-        Send a signal.
-
-        @return: the exit status.
-        """
-        return self.stop(number, 15)
-
 
 def devices(namespace: Namespace) -> list[tuple[object, object]]:
     """
@@ -114,7 +105,7 @@ def devices(namespace: Namespace) -> list[tuple[object, object]]:
     return sorted(links + [(route["dst"], route["dev"]) for route in routes], key=str)
 
 
-class Served(Program):
+class Served(Forked):
     """
     The gateway of C{served.py}. The constructor returns when it serves.
     """
@@ -131,13 +122,9 @@ class Served(Program):
         configuration.write_text(toml({"management": {"endpoints": []}, **sections}))
         secrets.touch(0o600)
         secrets.write_text(SECRETS)
-        super().__init__(
-            world.gateway,
-            folder / "gateway.log",
-            sys.executable,
-            str(Path(__file__).parent / "served.py"),
-            *("--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"),
-        )
+        words = ["--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"]
+        script = Path(__file__).parent / "served.py"
+        super().__init__(world.gateway, script, words, folder / "gateway.log")
         self.waitFor("serves")
 
     def state(self) -> dict[str, int]:
@@ -190,25 +177,27 @@ class Client:
         """
         @param path: additional folders in which Python looks for modules.
         """
-        program = [sys.executable, str(Path(__file__).parent / "caller.py"), GATEWAY]
-        self.process = subprocess.Popen(
-            namespace.command("env", f"PYTHONPATH={':'.join(map(str, (ROOT, *path)))}", *program),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        stdin, self._orders = Pipe(duplex=False)
+        self._answers, stdout = Pipe(duplex=False)
+        script = Path(__file__).parent / "caller.py"
+        streams = {0: stdin, 1: stdout}
+        self._child = Child(namespace, script, [GATEWAY], streams, list(map(str, path)))
         self._lines = b""
+
+    @property
+    def running(self) -> bool:
+        return self._child.poll() is None
 
     def answer(self, timeout: float = 15.0) -> Any:
         """
         The next line that it prints, decoded from JSON.
         """
-        assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
         while b"\n" not in self._lines:
             left = deadline - time.monotonic()
             assert left > 0, f"the client says nothing within {timeout} s"
-            if select.select([self.process.stdout], [], [], left)[0]:
-                octets = os.read(self.process.stdout.fileno(), 65536)
+            if self._answers.poll(left):
+                octets = os.read(self._answers.fileno(), 65536)
                 assert octets, "the client ended"
                 self._lines += octets
         line, _, self._lines = self._lines.partition(b"\n")
@@ -218,9 +207,7 @@ class Client:
         """
         Send a command, without waiting for the answer; see C{caller.py}.
         """
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-        self.process.stdin.flush()
+        os.write(self._orders.fileno(), json.dumps(command).encode() + b"\n")
 
     def ask(self, *command: object) -> Any:
         """
@@ -242,8 +229,8 @@ class Client:
         """
         Kill the client.
         """
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
+        if self.running:
+            self._child.send_signal(signal.SIGKILL)
+        self._child.wait(15)
+        self._orders.close()
+        self._answers.close()

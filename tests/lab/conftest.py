@@ -1,36 +1,75 @@
 """
-Fixtures of the lab: a network for all tests, and a new gateway for each.
+Fixtures of the lab: a network for all tests, and a gateway for each, or for several in turn.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from tests.lab.peers import Network, Process, run
-from tests.lab.server import TWISTD, Gateway, StartGateway
+from tests.lab.server import TWISTD, Gateway, Sections, Shared, ShareGateway, StartGateway
 
 IN_THE_LAB = Path("/run/lab/state").is_dir()
 LAB = Path(__file__).parent
+LONGEST = "test_systemd.py"
+"""
+The file with few tests that takes longest.
+"""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Skip all of these tests outside of the lab's kernel. In it, C{LAB_PART=1/2} runs only the first
-    of two parts.
+    Skip all of these tests outside of the lab's kernel. In it, put the tests of a file that have
+    one data path beside each other.
     """
-    if not IN_THE_LAB:
-        for item in items:
-            if item.path.is_relative_to(LAB):
-                item.add_marker(pytest.mark.skip(reason="needs the lab kernel: make lab"))
+    if IN_THE_LAB:
+        items.sort(key=group)
         return
-    part, _, parts = os.environ.get("LAB_PART", "1/1").partition("/")
-    mine = items[int(part) - 1 :: int(parts)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
-    items[:] = mine
+    for item in items:
+        if item.path.is_relative_to(LAB):
+            item.add_marker(pytest.mark.skip(reason="needs the lab kernel: make lab"))
+
+
+def group(item: pytest.Item) -> tuple[str, str]:
+    """
+    Return what the tests that a kernel runs one after the other have in common: their file and data
+    path.
+    """
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return item.path.name, str(parameters.get("path", "python"))
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """
+    With C{LAB_CLAIMS=FOLDER}, which several kernels share, run the groups that no other one
+    has begun: whoever makes a group's folder there runs it. The largest groups come first, so that
+    the kernels end at about the same time.
+    """
+    claims = os.environ.get("LAB_CLAIMS")
+    if not claims or session.testsfailed or session.config.option.collectonly:
+        return None
+    groups = [list(some) for _, some in groupby(session.items, group)]
+    groups.sort(key=lambda some: (some[0].path.name != LONGEST, -len(some)))
+    mine = (item for some in groups if _claim(Path(claims), some[0]) for item in some)
+    item = next(mine, None)
+    while item is not None:
+        following = next(mine, None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        item = following
+    return True
+
+
+def _claim(claims: Path, item: pytest.Item) -> bool:
+    try:
+        (claims / "-".join(group(item))).mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +88,24 @@ def wires(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return Network(tmp_path_factory.mktemp("network"))
 
 
-@pytest.fixture
-def network(wires: Network) -> Iterator[Network]:
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Shared]:
     """
-    The network, restored after each test.
+    The gateway that tests share.
+    """
+    one = Shared()
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def network(wires: Network, shared: Shared, request: pytest.FixtureRequest) -> Iterator[Network]:
+    """
+    The network, restored after each test. Nothing runs in it, unless the test shares a gateway.
     """
     Process.logs.clear()
+    if "shareGateway" not in request.fixturenames:
+        shared.end()
     yield wires
     wires.reset()
 
@@ -71,7 +122,16 @@ def ipv6(network: Network) -> Iterator[Network]:
 
 
 @pytest.fixture
-def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
+def path(request: pytest.FixtureRequest) -> str:
+    """
+    The data path of gateways whose test doesn't name one.
+    """
+    named: str = getattr(request, "param", "python")
+    return named
+
+
+@pytest.fixture
+def startGateway(network: Network, tmp_path: Path, path: str) -> Iterator[StartGateway]:
     """
     A function that starts a gateway. Its arguments are the sections of the configuration. At the
     end of the test the gateway is shut down, and must leave nothing behind.
@@ -81,6 +141,7 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     def start(program: Path = TWISTD, auth: str = "", **sections: dict[str, object]) -> Gateway:
         folder = tmp_path / f"gateway-{len(started)}"
         folder.mkdir()
+        sections.setdefault("datapath", {"path": path})
         gateway = Gateway(network.gateway, folder, sections, program, auth)
         started.append(gateway)
         return gateway
@@ -89,6 +150,30 @@ def startGateway(network: Network, tmp_path: Path) -> Iterator[StartGateway]:
     for gateway in started:
         if not gateway.down:
             gateway.shutDown()
+
+
+@pytest.fixture
+def shareGateway(
+    shared: Shared,
+    network: Network,
+    tmp_path_factory: pytest.TempPathFactory,
+    path: str,
+    request: pytest.FixtureRequest,
+) -> Iterator[ShareGateway]:
+    """
+    A function that has a gateway run, which may be the one of the test before. Its arguments are
+    the sections of the configuration. It's for tests that only dial, and leave nothing at the
+    gateway that disturbs another test.
+    """
+
+    def share(**sections: dict[str, object]) -> None:
+        wanted: Sections = {"datapath": {"path": path}, **sections}
+        shared.start(network.gateway, tmp_path_factory.mktemp("gateway"), wanted)
+
+    failed = request.session.testsfailed
+    yield share
+    if request.session.testsfailed > failed:
+        shared.end()
 
 
 @pytest.hookimpl(wrapper=True)

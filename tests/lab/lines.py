@@ -5,8 +5,6 @@ answers.
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
 import os
 import select
 import sys
@@ -16,17 +14,11 @@ import tty
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from subprocess import TimeoutExpired
-from typing import Any, cast
 
-from pptpgw.command.main import main
+from tests.lab.forked import Forked
 from tests.lab.peers import Host, Process
 
 PPTPGW = Path(sys.executable).parent / "pptpgw"
-
-# Imports take Python seconds in the lab's kernel. This server does them once, and forks.
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["pptpgw.command.ppp", "twisted.internet.epollreactor"])
 
 SECRETS = """\
 carol * "battery staple" *
@@ -148,67 +140,11 @@ class NullModem:
             os.close(descriptor)
 
 
-def _run(namespace: str, log: str, words: Sequence[str]) -> None:
-    """
-    Become C{pptpgw} in a network namespace, with its output in the file C{log}.
-    """
-    with open(log, "ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/run/netns/{namespace}") as entrance:
-        if libc.setns(entrance.fileno(), 0):
-            raise OSError(ctypes.get_errno(), "can't enter the namespace")
-    sys.argv = ["pptpgw", *words]
-    main()
-
-
-class _Child:
-    """
-    A forked process, with those methods of C{Popen} that L{Process} calls.
-    """
-
-    def __init__(self, *arguments: object) -> None:
-        self._process = _FORKING.Process(target=_run, args=arguments)
-        self._process.start()
-        assert self._process.pid is not None
-        self.pid: int = self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise TimeoutExpired("pptpgw", timeout)
-        return self._process.exitcode
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-
-class Forked(Process):
-    """
-    The command C{pptpgw} on C{host}, in a process that is forked with everything imported.
-    """
-
-    def __init__(self, host: Host, words: Sequence[str], log: Path) -> None:
-        self.log = log
-        self.logs.append(log)
-        log.write_bytes(b"")
-        self._process = cast(Any, _Child(host.name, str(log), words))
-        self.pid = self._process.pid
-
-
 def ppp(host: Host, *words: str, log: str = "pptpgw.log") -> Process:
     """
     Run C{pptpgw ppp} on C{host}.
     """
-    return Forked(host, ["ppp", *words], host.runFolder / log)
+    return Forked(host, PPTPGW, ["ppp", *words], host.runFolder / log)
 
 
 def passwordFile(host: Host, password: str) -> str:

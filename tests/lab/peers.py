@@ -4,12 +4,15 @@ Real clients in network namespaces: one wire, the hosts on it, and their pppd an
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +35,18 @@ LOCAL_ADDRESS = "10.77.0.1"
 """
 The address of the gateway's end of every link, which is the default.
 """
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(namespace: str) -> None:
+    """
+    Move the thread that calls this to another network namespace, given by its file.
+    """
+    with open(namespace) as entrance:
+        if _libc.setns(entrance.fileno(), 0):
+            raise OSError(ctypes.get_errno(), "can't enter the namespace", namespace)
 
 
 def run(*command: str, timeout: float = 30.0, stdin: str = "") -> str:
@@ -106,6 +121,14 @@ class Process:
             self._process.send_signal(number)
         return self.wait(timeout)
 
+    def interrupt(self, number: int = signal.SIGINT) -> int:
+        """
+        Send a signal, to which the program must react.
+
+        @return: the exit status.
+        """
+        return self.stop(number, 15)
+
 
 class Namespace:
     """
@@ -114,6 +137,7 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.path = f"/run/netns/{name}"
         run("ip", "netns", "add", name)
         # The IPv6 addresses that the kernel makes seconds later would disturb the tests.
         self.setIPv6(False)
@@ -123,13 +147,27 @@ class Namespace:
         """
         Return the command that runs C{command} in this namespace.
         """
-        return ["nsenter", f"--net=/run/netns/{self.name}", "--", *command]
+        return ["nsenter", f"--net={self.path}", "--", *command]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """
+        Be in this namespace, so that a command that is run is, too. C{nsenter} would be one more
+        program to start.
+        """
+        with open("/proc/thread-self/ns/net") as own:
+            enter(self.path)
+            try:
+                yield
+            finally:
+                enter(f"/proc/self/fd/{own.fileno()}")
 
     def run(self, *command: str, timeout: float = 30.0) -> str:
         """
         Run a command in this namespace, which must succeed, and return its output.
         """
-        return run(*self.command(*command), timeout=timeout)
+        with self.entered():
+            return run(*command, timeout=timeout)
 
     def sysctl(self, *settings: str) -> None:
         """
@@ -160,27 +198,45 @@ class Namespace:
         assert isinstance(found, list)
         return found
 
+    def showEach(self, *lines: str) -> list[list[dict[str, object]]]:
+        """
+        Return what C{ip -json} prints for each of these lines, by one program.
+        """
+        batch = ["ip", "-n", self.name, "-json", "-batch", "-"]
+        text = run(*batch, stdin="\n".join(lines))
+        return [json.loads(line) for line in text.splitlines()]
+
     def ping(self, address: str, *options: str, count: int = 3) -> None:
         """
         Send C{count} pings, all of which must be answered.
         """
-        self.run("ping", "-c", str(count), "-i", "0.05", "-W", "5", *options, address)
+        command = ["ping", "-c", str(count), "-i", "0.05", "-W", "5", *options, address]
+        self.run(*command, timeout=30 + count / 20)
 
     def reaches(self, address: str, *options: str) -> bool:
         """
         Return whether one ping is answered within a second.
         """
-        command = self.command("ping", "-c", "1", "-W", "1", *options, address)
-        return subprocess.run(command, capture_output=True).returncode == 0
+        command = ["ping", "-c", "1", "-W", "1", *options, address]
+        with self.entered():
+            return subprocess.run(command, capture_output=True).returncode == 0
 
     def kill(self) -> None:
         """
         Kill every process in this namespace by SIGKILL, so that none of them can say goodbye.
         """
-        if pids := run("ip", "netns", "pids", self.name).split():
-            # Stop all first, so that none notices the end of another and reports it.
-            for number in ("-STOP", "-KILL"):
-                subprocess.run(["kill", number, *pids], capture_output=True)
+        here = os.stat(self.path).st_ino
+        pids = []
+        for entry in os.listdir("/proc"):
+            if entry.isdecimal():
+                with suppress(OSError):
+                    if os.stat(f"/proc/{entry}/ns/net").st_ino == here:
+                        pids.append(int(entry))
+        # Stop all first, so that none notices the end of another and reports it.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
 
 class Network:
@@ -274,15 +330,34 @@ class Host(Namespace):
         self._network = network
         self._port = f"port{index}"
         self._impaired = False
-        # pptp finds other calls of its host by a socket in this folder.
         self.runFolder = network.folder / self.name
         self.runFolder.mkdir()
+        self._mounted = self._mount()
         network.gateway.ip(
             f"link add {self._port} type veth peer name eth0 netns {self.name}",
             f"link set {self._port} master wire up",
         )
         self.ip(f"addr add {self.address}/24 dev eth0", "link set eth0 up")
         self._calls = 0
+
+    def _mount(self) -> int:
+        """
+        Make the mounts of this host: pptp finds other calls of its host by a socket in
+        C{/run/pptp}, which is a folder of the host's own.
+
+        @return: a file descriptor, which keeps them.
+        """
+        script = 'mount --bind "$0" /run/pptp && echo && read end'
+        command = ["unshare", "--mount", "sh", "-c", script, str(self.runFolder)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"\n"
+            return os.open(f"/proc/{process.pid}/ns/mnt", os.O_RDONLY)
+
+    def command(self, *command: str) -> list[str]:
+        mounts = f"--mount=/proc/{os.getpid()}/fd/{self._mounted}"
+        return ["nsenter", f"--net={self.path}", mounts, "--", *command]
 
     def call(self, user: str, password: str, *options: str) -> Caller:
         """
@@ -372,11 +447,8 @@ class Caller(Process):
         options: Sequence[str],
         log: Path,
     ) -> None:
-        # The host's own folders are mounted where its programs look for them.
-        mounted = f'mount --bind {host.runFolder} /run/pptp && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", mounted, "sh", "pppd"]
         own = ["nodetach", "debug", "noauth", "noipdefault", "user", user, "password", password]
-        super().__init__(host.command(*command, *line, *own, *options), log)
+        super().__init__(host.command("pppd", *line, *own, *options), log)
         self.host = host
 
     def up(self, timeout: float = 20.0) -> Caller:
@@ -422,15 +494,23 @@ class Caller(Process):
         """
         self.host.ping(address, "-I", self.interface, *options, count=count)
 
+    def flood(self, count: int) -> None:
+        """
+        Send pings through this call as fast as they are answered, eight at a time. All must be
+        answered.
+        """
+        self.ping(LOCAL_ADDRESS, "-f", "-i", "0", "-l", "8", count=count)
+
     def pings(self, count: int) -> tuple[int, int]:
         """
         Send C{count} pings to the gateway. Return how many are answered, and how many answers come
         twice.
         """
         command = ["ping", "-I", self.interface, "-c", str(count), "-i", "0.02", "-W", "2"]
-        done = subprocess.run(
-            self.host.command(*command, LOCAL_ADDRESS), capture_output=True, text=True, timeout=60
-        )
+        with self.host.entered():
+            done = subprocess.run(
+                [*command, LOCAL_ADDRESS], capture_output=True, text=True, timeout=60
+            )
         received = re.search(r"(\d+) received", done.stdout)
         assert received, done.stdout
         return int(received[1]), done.stdout.count("DUP!")

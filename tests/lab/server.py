@@ -5,12 +5,16 @@ The gateway in its namespace, started as an operator starts it.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
+from tests.lab.forked import Forked
 from tests.lab.peers import Namespace, Process
 
 SECRETS = """\
@@ -24,6 +28,12 @@ ALICE = ("alice", "correct horse")
 BOB = ("bob", "battery")
 
 TWISTD = Path(sys.executable).parent / "twistd"
+
+PORT, GRE = ":06BB", ":002F"
+LISTENS, CONNECTED = "0A", {"01", "08"}
+"""
+TCP's port, GRE's number, and states of TCP's sockets, as proc(5) has them.
+"""
 
 Sections = Mapping[str, Mapping[str, object]]
 
@@ -40,7 +50,7 @@ def toml(sections: Sections) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Gateway(Process):
+class Gateway(Forked):
     """
     C{twistd -n pptpgw}. The constructor returns when it serves.
 
@@ -66,9 +76,9 @@ class Gateway(Process):
         secrets = folder / "chap-secrets"
         secrets.touch(0o600)
         secrets.write_text(SECRETS)
-        command = [sys.executable, str(program), "--nodaemon", "--pidfile=", "pptpgw"]
-        command += ["--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"]
-        super().__init__(namespace.command(*command), folder / "gateway.log")
+        words = ["--nodaemon", "--pidfile=", "pptpgw"]
+        words += ["--config", str(configuration), "--auth", auth or f"chap-secrets:{secrets}"]
+        super().__init__(namespace, program, words, folder / "gateway.log")
         deadline = time.monotonic() + 30
         # The gateway says where it answers once everything has started, after its ports are open.
         while not self.serves() or " answers on " not in self.text:
@@ -80,15 +90,31 @@ class Gateway(Process):
         """
         Return whether TCP port 1723 listens and a socket for GRE is open.
         """
-        folder = Path(f"/proc/{self.pid}/net")
+        return LISTENS in self._sockets("tcp", PORT) and bool(self._sockets("raw", GRE))
+
+    def rest(self) -> None:
+        """
+        Wait until no caller is connected, and no device of a call is left.
+        """
+        deadline = time.monotonic() + 20
+        while CONNECTED & self._sockets("tcp", PORT) or re.search(
+            r"(?m)^ *ppp\d", self._net("dev")
+        ):
+            assert time.monotonic() < deadline, f"calls are left:\n{self.text}"
+            time.sleep(0.02)
+
+    def _sockets(self, table: str, port: str) -> set[str]:
+        """
+        Return the states of the sockets of this port, which is a protocol's number for raw sockets.
+        """
+        rows = [line.split() for line in self._net(table).splitlines()[1:]]
+        return {row[3] for row in rows if row[1].endswith(port)}
+
+    def _net(self, table: str) -> str:
         try:
-            tcp, raw = (folder / "tcp").read_text(), (folder / "raw").read_text()
+            return Path(f"/proc/{self.pid}/net/{table}").read_text()
         except OSError:
-            return False
-        return any(
-            line.split()[1].endswith(":06BB") and line.split()[3] == "0A"
-            for line in tcp.splitlines()[1:]
-        ) and any(line.split()[1].endswith(":002F") for line in raw.splitlines()[1:])
+            return ""
 
     def descriptors(self) -> int:
         """
@@ -124,13 +150,53 @@ class Gateway(Process):
         Return the devices and routes that exist, without the ports of hosts that are new on the
         wire.
         """
-        links = (str(link["ifname"]) for link in self.namespace.show("link"))
-        routes = self.namespace.show("route", "show", "table", "all")
+        links, routes = self.namespace.showEach("link", "route show table all")
         return (
-            sorted(name for name in links if not name.startswith("port")),
+            sorted(name for link in links if not (name := str(link["ifname"])).startswith("port")),
             sorted(f"{route['dst']} {route['dev']}" for route in routes),
         )
 
+
+class Shared:
+    """
+    A gateway that several tests use in turn, as starting one takes seconds in the lab's kernel.
+    """
+
+    def __init__(self) -> None:
+        self._gateway: Gateway | None = None
+        self._sections: Sections = {}
+
+    def start(self, namespace: Namespace, folder: Path, sections: Sections) -> None:
+        """
+        Have a gateway with these sections run: the one that runs, if it has them and has come to
+        rest, or a new one.
+        """
+        if self._gateway is not None and self._sections == sections:
+            self._gateway.rest()
+            Process.logs.append(self._gateway.log)
+        else:
+            self.end()
+            self._gateway, self._sections = Gateway(namespace, folder, sections), sections
+
+    def end(self) -> None:
+        """
+        Shut the gateway down, if one runs.
+        """
+        gateway, self._gateway = self._gateway, None
+        if gateway is not None:
+            gateway.shutDown()
+
+
+BOTH = pytest.mark.parametrize("path", ["python", "kernel", "native"], indirect=True)
+"""
+The mark of tests that run with either data path; others run with C{python}, and those of
+C{test_kernel} with C{kernel}.
+"""
+
+ShareGateway = Callable[..., None]
+"""
+The type of the fixture C{shareGateway}. Its keyword arguments are the sections of a configuration.
+"""
 
 StartGateway = Callable[..., Gateway]
 """

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from tests.lab.peers import Network, run
-from tests.lab.server import StartGateway, toml
+from tests.lab.server import BOTH, StartGateway, toml
 from tests.lab.test_authentication import only
 
 
+@BOTH
 def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
     A user of the store is let in by MS-CHAPv2 with encryption and by the right password alone, and

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.lab.peers import Caller, Network
-from tests.lab.server import ALICE, BOB, StartGateway
+from tests.lab.server import ALICE, BOB, BOTH, ShareGateway, StartGateway
 
 METHODS = {
     "mschapv2": ("chap MS-v2", "refuse-mschap-v2"),
@@ -39,39 +39,39 @@ def offers(caller: Caller) -> list[str]:
 class TestMethods:
     @pytest.mark.parametrize("method", METHODS)
     def test_aCallerThatTakesOneMethodOnly(
-        self, method: str, network: Network, startGateway: StartGateway
+        self, method: str, network: Network, shareGateway: ShareGateway
     ) -> None:
         """
         The gateway offers the strongest method first and follows the caller's Configure-Nak to the
         one that the caller accepts.
         """
-        startGateway(link={"encryption": "off", **EVERY})
+        shareGateway(link={"encryption": "off", **EVERY})
         caller = network.host().call(*ALICE, *only(method)).up()
         assert offers(caller)[0] == "chap MS-v2"
         assert offers(caller)[-1] == METHODS[method][0]
         assert f"<auth {METHODS[method][0]}>" in caller.sent("LCP ConfAck")[-1]
         caller.ping()
 
-    def test_MSCHAPv1EarnsKeysToo(self, network: Network, startGateway: StartGateway) -> None:
-        startGateway(link=EVERY)
+    def test_MSCHAPv1EarnsKeysToo(self, network: Network, shareGateway: ShareGateway) -> None:
+        shareGateway(link=EVERY)
         caller = network.host().call(*ALICE, *only("mschap"), "require-mppe-128").up()
         assert offers(caller)[-1] == "chap MS"
         assert "MPPE 128-bit stateless compression enabled" in caller.text
         caller.ping()
 
     def test_onlyMethodsThatEarnKeysAreOfferedWhereEncryptionIsRequired(
-        self, network: Network, startGateway: StartGateway
+        self, network: Network, shareGateway: ShareGateway
     ) -> None:
-        startGateway(link=EVERY)
+        shareGateway(link=EVERY)
         caller = network.host().call(*ALICE, *only("chap", "pap"))
         assert caller.wait() != 0
         assert set(offers(caller)) <= {"chap MS-v2", "chap MS"}
         assert caller.received("LCP TermReq")
 
     def test_byDefaultMSCHAPv2IsTheOnlyOne(
-        self, network: Network, startGateway: StartGateway
+        self, network: Network, shareGateway: ShareGateway
     ) -> None:
-        startGateway()
+        shareGateway()
         caller = network.host().call(*ALICE, *only("mschap", "chap", "pap"), "require-mppe-128")
         assert caller.wait() != 0
         assert set(offers(caller)) == {"chap MS-v2"}
@@ -106,31 +106,32 @@ class TestFailure:
         if method == "mschapv2":
             assert re.search(r'"E=691 R=1 C=[0-9A-Fa-f]{32} V=3 M=\S', refusal)
 
-    def test_theNextCallerIsServed(self, network: Network, startGateway: StartGateway) -> None:
-        startGateway()
+    def test_theNextCallerIsServed(self, network: Network, shareGateway: ShareGateway) -> None:
+        shareGateway()
         host = network.host()
         assert host.call("alice", "a wrong one").wait() != 0
         host.call(*ALICE, "require-mppe-128").up().ping()
 
 
 class TestUsers:
-    def test_anAddressOfOnesOwn(self, network: Network, startGateway: StartGateway) -> None:
+    def test_anAddressOfOnesOwn(self, network: Network, shareGateway: ShareGateway) -> None:
         """
         A user gets the address on the user's line of the secrets file.
         """
-        startGateway()
+        shareGateway()
         caller = network.host().call(*BOB, "require-mppe-128").up()
         assert caller.address == "10.77.0.200"
         caller.ping()
 
-    def test_aNameWithADomain(self, network: Network, startGateway: StartGateway) -> None:
+    def test_aNameWithADomain(self, network: Network, shareGateway: ShareGateway) -> None:
         """
         MS-CHAPv2 hashes the name without its domain (RFC 2759 section 4).
         """
-        startGateway()
+        shareGateway()
         network.host().call("NT\\carol", "staple", "require-mppe-128").up().ping()
 
 
+@BOTH
 def test_aChallengeDuringTheSession(network: Network, startGateway: StartGateway) -> None:
     """
     The caller is challenged again and again during the session, each time with another challenge,

@@ -74,6 +74,13 @@ def test_theFramesOfACall(
     caller = network.host().call(*ALICE, *options).up()
     assert caller.hangUp() == 5
     gateway.waitFor("ended after")
+    # What was agreed on is what both ends acknowledged. In the order of options pppd may differ.
+    acknowledged = [(one, "ours") for one in caller.sent("ConfAck.*<")]
+    acknowledged += [(one, "peers") for one in caller.received("ConfAck.*<")]
+    agreed = re.findall(r"agreed: (\S+) (ours|peers) (<.*)", gateway.text)
+    assert {(name, side, _options(text)) for name, side, text in agreed} == {
+        (text[1:].split()[0], side, _options(text)) for text, side in acknowledged
+    }
     told = [hiding(one) for one in re.findall(r"followed: rcvd (\[.*)", gateway.text)]
     sent = [hiding(one) for one in caller.sent(".")]
     received = [hiding(one) for one in caller.received(".")]
@@ -83,6 +90,10 @@ def test_theFramesOfACall(
     assert not Counter(told) - Counter(sent)
     assert not Counter(received) - Counter(followed)
     assert any("IPCP ConfAck" in one and "addr 10.77.0." in one for one in told)
+
+
+def _options(text: str) -> frozenset[str]:
+    return frozenset(re.findall("<[^>]*>", text))
 
 
 def _frame(source: random.Random) -> Frame:

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 import pytest
 
 from tests.lab.peers import INSIDE_ADDRESS6, Host, Namespace, Network, Process, run
-from tests.lab.server import ALICE, StartGateway
+from tests.lab.server import ALICE, BOTH, StartGateway
 
 LINKS = IPv6Network("fc00:0:1::/48")
 DELEGATED = IPv6Network("fc00:1::/36")
@@ -180,6 +180,7 @@ def callRouters(ipv6: Network, startGateway: StartGateway) -> Iterator[CallRoute
         router.remove()
 
 
+@BOTH
 def test_delegation(ipv6: Network, callRouters: CallRouters) -> None:
     """
     Three routers, dhcp6c with four messages and with two (rapid commit) and dhcpcd, each get an

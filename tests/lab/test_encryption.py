@@ -7,20 +7,24 @@ from pathlib import Path
 import pytest
 
 from tests.lab.capture import COMPRESSED, CONTROL, IPV4, Capture, frames
-from tests.lab.peers import INSIDE_ADDRESS, LOCAL_ADDRESS, Network
-from tests.lab.server import ALICE, StartGateway
+from tests.lab.peers import INSIDE_ADDRESS, Network
+from tests.lab.server import ALICE, BOTH, ShareGateway, StartGateway
 
 STATEFUL = Path(__file__).with_name("stateful.py")
+COUNTS = 4096
+"""
+How many values the coherency count has before it wraps.
+"""
 
 
+@BOTH
 @pytest.mark.parametrize("bits", [40, 128])
 def test_bothKeyLengths(bits: int, network: Network, startGateway: StartGateway) -> None:
     startGateway(link={"encryption-bits": [bits]})
     caller = network.host().call(*ALICE, f"require-mppe-{bits}").up()
     assert f"MPPE {bits}-bit stateless compression enabled" in caller.text
     caller.ping()
-    # More packets than the coherency count has values before it wraps twice.
-    caller.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=5000)
+    caller.flood(COUNTS + 100)
 
 
 def test_theStrongestPermittedOnBothSidesIsTaken(
@@ -37,9 +41,9 @@ def test_theStrongestPermittedOnBothSidesIsTaken(
 
 
 def test_aCallerThatHasOnlyWeakerKeysThanPermitted(
-    network: Network, startGateway: StartGateway
+    network: Network, shareGateway: ShareGateway
 ) -> None:
-    startGateway()
+    shareGateway()
     caller = network.host().call(*ALICE, "require-mppe-40")
     assert caller.wait() != 0
     assert "IP address" not in caller.text
@@ -62,13 +66,13 @@ def test_aCallerThatWouldTakeStatefulGetsStateless(
 def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartGateway) -> None:
     """
     Both ends of stateful MPPE stay in step when the coherency count wraps, and either end recovers
-    from lost packets by a Reset-Request.
+    from lost packets by a Reset-Request. The kernel's data path has no stateful MPPE.
     """
     startGateway(STATEFUL, link={"encryption-bits": [bits], "encryption-stateful": True})
     host = network.host()
     caller = host.call(*ALICE, f"require-mppe-{bits}", "mppe-stateful").up()
     assert f"MPPE {bits}-bit stateful compression enabled" in caller.text
-    caller.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=5000)
+    caller.flood(COUNTS + 100)
     for losses in (1, 2, 3):
         host.impairSending("loss", "100%")
         assert caller.pings(losses) == (0, 0)
@@ -86,10 +90,11 @@ def test_statefulWithTheKernel(bits: int, network: Network, startGateway: StartG
 
 @pytest.mark.parametrize("option", ["noccp", "nomppe"], ids=["no CCP at all", "CCP without MPPE"])
 class TestACallerThatDoesNotEncrypt:
+    @BOTH
     def test_isTurnedAwayWithTheReasonWhereEncryptionIsRequired(
-        self, option: str, network: Network, startGateway: StartGateway
+        self, option: str, network: Network, shareGateway: ShareGateway
     ) -> None:
-        startGateway()
+        shareGateway()
         caller = network.host().call(*ALICE, option)
         assert caller.wait() != 0
         assert "CHAP authentication succeeded" in caller.text
@@ -98,19 +103,20 @@ class TestACallerThatDoesNotEncrypt:
         assert requests
         assert "encryption" in requests[0].lower() or "mppe" in requests[0].lower()
 
+    @BOTH
     def test_isServedInClearWhereEncryptionIsPreferred(
-        self, option: str, network: Network, startGateway: StartGateway
+        self, option: str, network: Network, shareGateway: ShareGateway
     ) -> None:
-        startGateway(link={"encryption": "prefer"})
+        shareGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, option).up()
         assert "MPPE" not in caller.text
         caller.ping()
 
 
 def test_preferredEncryptionIsOnWhereTheCallerCan(
-    network: Network, startGateway: StartGateway
+    network: Network, shareGateway: ShareGateway
 ) -> None:
-    startGateway(link={"encryption": "prefer"})
+    shareGateway(link={"encryption": "prefer"})
     caller = network.host().call(*ALICE, "require-mppe-128").up()
     caller.waitFor("MPPE 128-bit stateless compression enabled")
     caller.ping()
@@ -127,14 +133,15 @@ def test_aCallerThatRequiresEncryptionWhereItIsOff(
     host.call(*ALICE, "nomppe").up().ping()
 
 
+@BOTH
 def test_nothingPassesInClearWhereEncryptionIsRequired(
-    network: Network, startGateway: StartGateway
+    network: Network, shareGateway: ShareGateway
 ) -> None:
     """
     Only control frames and encrypted packets pass on the wire, from the first packet on, where
     encryption is required.
     """
-    startGateway()
+    shareGateway()
     host = network.host()
     capture = Capture(host, "eth0", network.folder)
     caller = host.call(*ALICE, "require-mppe-128").up()

@@ -111,7 +111,7 @@ def test_PPTPAndLinesSideBySide(network: Network, startGateway: StartGateway) ->
     far = hosts[1].call(*ALICE, "require-mppe-128").up()
     assert "MPPE 128-bit stateless compression enabled" in near.text
     # More packets than the coherency count has values, as fast as they go.
-    near.ping(LOCAL_ADDRESS, "-f", "-i", "0", count=4200)
+    near.flood(4200)
     hosts[0].ip(f"route add {far.address} dev {near.interface}")
     hosts[1].ip(f"route add {near.address} dev {far.interface}")
     near.ping(far.address, "-s", "1300")

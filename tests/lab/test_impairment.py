@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.lab.peers import INSIDE_ADDRESS, Network, Process
-from tests.lab.server import ALICE, StartGateway
+from tests.lab.server import ALICE, ShareGateway, StartGateway
 
 
 @pytest.mark.parametrize("mppe", ["require-mppe-128", "nomppe"])
 class TestPackets:
-    def test_lost(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+    def test_lost(self, mppe: str, network: Network, shareGateway: ShareGateway) -> None:
         """
         Packets that aren't lost arrive, and MPPE stays in step.
         """
-        startGateway(link={"encryption": "prefer"})
+        shareGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, mppe).up()
         network.host().impair("loss", "5%")
         answered, twice = caller.pings(150)
@@ -25,22 +25,22 @@ class TestPackets:
         assert answered >= 112
         assert twice == 0
 
-    def test_doubled(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
-        startGateway(link={"encryption": "prefer"})
+    def test_doubled(self, mppe: str, network: Network, shareGateway: ShareGateway) -> None:
+        shareGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, mppe).up()
         network.host().impair("duplicate", "30%")
         assert caller.pings(100) == (100, 0)
 
-    def test_mixedUp(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+    def test_mixedUp(self, mppe: str, network: Network, shareGateway: ShareGateway) -> None:
         """
         Packets that overtake others are put in order again, and none is dropped.
         """
-        startGateway(link={"encryption": "prefer"})
+        shareGateway(link={"encryption": "prefer"})
         caller = network.host().call(*ALICE, mppe).up()
         network.host().impair("delay", "30ms", "reorder", "30%", "50%")
         assert caller.pings(100) == (100, 0)
 
-    def test_allAtOnce(self, mppe: str, network: Network, startGateway: StartGateway) -> None:
+    def test_allAtOnce(self, mppe: str, network: Network, shareGateway: ShareGateway) -> None:
         """
         TCP delivers everything in both directions over losses, doubled and reordered packets.
 
@@ -50,7 +50,7 @@ class TestPackets:
         To the caller nothing is doubled and mixed up at once: this pptp then loses its place in its
         own queue and gives packets to pppd again and again.
         """
-        startGateway(link={"encryption": "prefer"})
+        shareGateway(link={"encryption": "prefer"})
         host = network.host()
         caller = host.call(*ALICE, mppe).up()
         host.ip(f"route add {INSIDE_ADDRESS} dev {caller.interface}")

@@ -10,7 +10,7 @@ import time
 from typing import Any, cast
 
 from tests.lab.peers import INSIDE_ADDRESS6, Caller, Network
-from tests.lab.server import ALICE, StartGateway
+from tests.lab.server import ALICE, BOTH, StartGateway
 
 GATEWAY = "fc00:0:1::1"
 NETWORK = {"protocols": ["ipv4", "ipv6"]}
@@ -29,6 +29,7 @@ def addressOf(caller: Caller, timeout: float = 15) -> str:
     return str(shown[0]["addr_info"][0]["local"])
 
 
+@BOTH
 def test_threeCallersAtOnce(ipv6: Network, startGateway: StartGateway) -> None:
     """
     Three callers have a prefix each, and reach the gateway, a host behind it and each other.
@@ -49,6 +50,7 @@ def test_threeCallersAtOnce(ipv6: Network, startGateway: StartGateway) -> None:
     ipv6.inside.ping(addresses[0], count=1)
 
 
+@BOTH
 def test_whatTheRouterSays(ipv6: Network, startGateway: StartGateway) -> None:
     """
     rdisc6 reads the router's advertisement as the gateway means it, and the sender of a packet

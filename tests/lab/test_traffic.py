@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.capture import Capture, Packet
 from tests.lab.peers import INSIDE_ADDRESS, Caller, Network, Process
-from tests.lab.server import ALICE, StartGateway
+from tests.lab.server import ALICE, BOTH, ShareGateway, StartGateway
 
 SYN = 0x02
 
@@ -53,11 +53,12 @@ def maximumSegmentSizes(packets: list[Packet]) -> dict[str, int]:
     return found
 
 
+@BOTH
 @pytest.mark.parametrize("mppe", ["require-mppe-128", "nomppe"])
 def test_iperfBothWays(
-    mppe: str, network: Network, startGateway: StartGateway, iperf: Process
+    mppe: str, network: Network, shareGateway: ShareGateway, iperf: Process
 ) -> None:
-    startGateway(link={"encryption": "prefer"})
+    shareGateway(link={"encryption": "prefer"})
     caller = dial(network, mppe)
     for direction in ("up", "down"):
         reverse = ["--reverse"] if direction == "down" else []
@@ -71,14 +72,15 @@ def test_iperfBothWays(
 
 
 class TestSizes:
+    @BOTH
     def test_aPacketTooLargeThatMayNotBeFragmented(
-        self, network: Network, startGateway: StartGateway
+        self, network: Network, shareGateway: ShareGateway
     ) -> None:
         """
         The sender of an unfragmentable packet that is too large is told the size that fits, and a
         packet of that size passes.
         """
-        startGateway()
+        shareGateway()
         caller = dial(network, "mru", "1000", "require-mppe-128")
         command = network.inside.command(
             "ping", "-c", "1", "-W", "2", "-M", "do", "-s", "1200", caller.address
@@ -92,13 +94,13 @@ class TestSizes:
         network.inside.ping(caller.address, "-M", "dont", "-s", "1200")
 
     def test_theMaximumSegmentSizeIsLoweredToWhatFits(
-        self, network: Network, startGateway: StartGateway, iperf: Process
+        self, network: Network, shareGateway: ShareGateway, iperf: Process
     ) -> None:
         """
         The MSS in both ends' SYN is lowered, as neither end could know that the caller takes only
         1000 octets.
         """
-        startGateway()
+        shareGateway()
         caller = dial(network, "mru", "1000", "require-mppe-128")
         seen = self._connect(network, caller)
         assert all(880 <= size <= 960 for size in seen.values()), seen
@@ -127,8 +129,9 @@ class TestSizes:
         }
 
 
-def test_aCallerSendsOnlyFromItsOwnAddress(network: Network, startGateway: StartGateway) -> None:
-    startGateway()
+@BOTH
+def test_aCallerSendsOnlyFromItsOwnAddress(network: Network, shareGateway: ShareGateway) -> None:
+    shareGateway()
     caller = dial(network, "require-mppe-128")
     capture = Capture(network.inside, "eth0", network.folder, "icmp")
     foreign = "10.77.0.99"

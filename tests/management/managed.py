@@ -10,7 +10,7 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from pptpgw.auth.realm import AvatarID
@@ -18,6 +18,7 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Plugged
 from pptpgw.config.reload import SectionInForce, sectionsInForce
 from pptpgw.counting.counters import Totals
+from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
     Change,
     Drain,
@@ -76,6 +77,7 @@ class Managed(World):
         self.lastReload: ReloadOutcome | None = None
         self.draining: Drain | None = None
         self.orders: list[object] = []
+        self.unable: PPTPGWError | None = None
 
     @property
     def lines(self) -> Collection[Any]:
@@ -107,6 +109,8 @@ class Managed(World):
 
     def reload(self, configuration: Configuration | None = None) -> Deferred[Reloaded]:
         self.orders.append("reload")
+        if self.unable is not None:
+            return fail(self.unable)
         return succeed(self.wouldChange())
 
     def wouldChange(self, configuration: Configuration | None = None) -> Reloaded:

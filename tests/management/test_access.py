@@ -20,6 +20,7 @@ from pptpgw.management.connections import MOST_CONNECTIONS, MOST_OF_SOURCE
 from pptpgw.management.credentials import OperatorRealm
 from pptpgw.management.judging import (
     WRONG,
+    WRONG_TOKEN,
 )
 from pptpgw.management.operation import (
     BASE,
@@ -106,6 +107,19 @@ class TestWays:
         for role in ("owner", "nobody", ""):
             site.done(site.store.changeOperator("viewer", role=role))
             assert site.ask(headers=site.headers("token", "viewer")).status == 401
+
+    @pytest.mark.parametrize("way", ["basic", "token"])
+    def test_disabled(self, site: Guarded, way: str) -> None:
+        """
+        A disabled operator is refused like an unknown one, until enabled again.
+        """
+        headers = site.headers(way, "viewer")
+        site.done(site.store.changeOperator("viewer", disabled=True))
+        answer = site.ask(headers=headers)
+        assert answer.status == 401
+        assert answer.json["detail"] == (WRONG if way == "basic" else WRONG_TOKEN)
+        site.done(site.store.changeOperator("viewer", disabled=False))
+        assert site.ask(headers=headers).status == 200
 
     def test_expiredToken(self, site: Guarded) -> None:
         """

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from zope.interface import implementer
 
 from pptpgw.datapath.capture import LEFT_OUT
+from pptpgw.error import NotCarried
+from pptpgw.interfaces import IPathChoice
 from pptpgw.management import capture
 from pptpgw.management.capture import Captures
 from pptpgw.management.operation import Operations
@@ -206,9 +209,11 @@ def test_slowReader(gateway: Fixture, tmp_path: Path, monkeypatch: pytest.Monkey
     """
     Frames that a client doesn't take in time are left out, and counted in the capture too.
     """
-    monkeypatch.setattr(capture, "BUFFER", 1000)
     gateway.call()
     client = gateway.open(user="alice")
+    # The frames of the set-up come first.
+    gateway.octets(client)
+    monkeypatch.setattr(capture, "BUFFER", 1000)
     client.producer.pauseProducing()
     for number in range(100):
         gateway.send(number)
@@ -248,6 +253,64 @@ def test_anotherDataPath() -> None:
     asking = Asking(Operations(Captures(world, lambda: STARTED).operations()))
     assert asking.ask("GET", f"/sessions/{session.identifier}/capture").status == 409
     assert asking.ask("GET", "/capture", user="alice").status == 409
+
+
+@implementer(IPathChoice)
+class Choice:
+    """
+    A data path that keeps calls in this process.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: list[Any] = []
+        self.error: NotCarried | None = None
+
+    def keepHere(self, wanted: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        self.wanted.append(wanted)
+        return lambda: self.wanted.remove(wanted)
+
+
+class From:
+    """
+    A call from an address.
+    """
+
+    def __init__(self, caller: str) -> None:
+        self.caller = caller
+
+
+def test_callsAreKept(gateway: Fixture) -> None:
+    """
+    While a capture waits, calls to come that may be the one pass through this process.
+    """
+    choice = Choice()
+    gateway.world.environment.plug(None, choice)
+    client = gateway.open(user="alice")
+    (wanted,) = choice.wanted
+    assert wanted(From(HOME)) and wanted(From(AWAY))
+    gateway.call()
+    assert choice.wanted == []
+    client.hangUp()
+    client = gateway.open(address=AWAY)
+    (wanted,) = choice.wanted
+    assert wanted(From(AWAY)) and not wanted(From(HOME))
+    client.hangUp()
+    assert choice.wanted == []
+    gateway.open(address=HOME)
+    assert choice.wanted == [], "nothing is waited for"
+
+
+def test_noCallCanBeKept(gateway: Fixture) -> None:
+    """
+    Where the kernel alone carries packets nobody is waited for.
+    """
+    choice = Choice()
+    choice.error = NotCarried('"auto" is possible')
+    gateway.world.environment.plug(None, choice)
+    answer = gateway.asking.ask("GET", "/capture", user="alice")
+    assert answer.status == 409 and b"is possible" in answer.octets
 
 
 def test_audit(gateway: Fixture) -> None:

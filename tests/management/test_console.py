@@ -115,11 +115,11 @@ class TestConsole:
         site.asking.clock.advance(IDLE_SECONDS / 2)
         assert site.ask(headers=used).status == 401
 
-    @pytest.mark.parametrize("change", ["role", "password", "removal", "again"])
+    @pytest.mark.parametrize("change", ["role", "password", "disabling", "removal", "again"])
     def test_atOnce(self, site: Guarded, change: str) -> None:
         """
-        Another role or password ends an operator's sessions, and so does the removal; other
-        operators' sessions go on.
+        Another role or password ends an operator's sessions, and so do disabling and removal;
+        other operators' sessions go on.
         """
         headers, other = site.headers("cookie", "admin"), site.headers("cookie", "viewer")
         assert site.ask(headers=headers).status == 200
@@ -127,6 +127,8 @@ class TestConsole:
             site.done(site.store.changeOperator("admin", role="viewer"))
         elif change == "password":
             site.done(site.store.changeOperator("admin", password=hashPassword(b"x", CHEAP)))
+        elif change == "disabling":
+            site.done(site.store.changeOperator("admin", disabled=True))
         else:
             site.done(site.store.removeOperator("admin"))
         if change == "again":

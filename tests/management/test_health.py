@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
+from pptpgw.management.api import assertRole
 from pptpgw.management.health import (
     KEPT,
     STORE_SECONDS,
@@ -17,7 +18,6 @@ from pptpgw.management.health import (
     ReadinessPage,
 )
 from pptpgw.management.operation import Operations, OperatorRole
-from pptpgw.management.site import assertRole
 from pptpgw.store.error import StoreError
 from tests.management.asking import REMOTE, Answer, Asking
 from tests.management.managed import Managed

@@ -81,6 +81,21 @@ def test_changed(asking: Asking) -> None:
     assert asking.ask("PATCH", "/operators/bob", {"role": "admin"}).status == 404
 
 
+def test_disabled(asking: Asking) -> None:
+    """
+    A disabled operator keeps role, password and tokens, and can be listed by that.
+    """
+    make(asking, "ann", "admin", password="one")
+    make(asking, "bob")
+    before = asking.ask("GET", "/operators/ann").json
+    assert asking.ask("PATCH", "/operators/ann", {"disabled": True}).json["disabled"] is True
+    for disabled, names in (("true", ["ann"]), ("false", ["bob"])):
+        listed = asking.ask("GET", "/operators", disabled=disabled).json["items"]
+        assert [one["name"] for one in listed] == names
+    assert asking.ask("PATCH", "/operators/ann", {"disabled": False}).json == before
+    assert asking.ask("PATCH", "/operators/ann", {"disabled": None}).status == 400
+
+
 def test_removed(asking: Asking) -> None:
     """
     An operator who is removed is not there any more.

@@ -56,6 +56,7 @@ class TestList:
         assert first["networks"] == {"ipv4": ["10.77.0.10"]}
         assert first["addresses"] == ["10.77.0.10"]
         assert first["authentication"] == "mschapv2"
+        assert (first["interface"], first["path"]) == ("", "memory")
         assert first["octets_received"] == session.counters.octetsReceived
 
     @pytest.mark.parametrize(
@@ -100,6 +101,44 @@ class TestList:
         assert answer.status == 400
         assert answer.headers["content-type"] == "application/problem+json"
         assert query.partition("=")[0] in answer.json["detail"]
+
+
+class TestShow:
+    """
+    Tests for one session.
+    """
+
+    def test_theOptionsThatWereAgreed(self, gateway: Fixture) -> None:
+        """
+        One session has the options of each protocol, in both directions, which a list leaves out.
+        """
+        (listed, _) = gateway.ask("GET")["items"]
+        shown = gateway.ask("GET", f"/{listed['session_id']}")
+        protocols = {one["name"]: one for one in shown.pop("protocols")}
+        assert shown.keys() == listed.keys()
+        assert list(protocols) == ["LCP", "CCP", "IPCP"]
+        assert [one["number"] for one in protocols.values()] == [0xC021, 0x80FD, 0x8021]
+        options = {
+            name: {one["name"]: (one["ours"], one["peers"]) for one in protocol["options"]}
+            for name, protocol in protocols.items()
+        }
+        lcp = options["LCP"]
+        assert lcp["mru"] == (["1400"], ["1400"])
+        assert lcp["auth"] == (["chap MS-v2"], [])
+        assert lcp["pcomp"] == ([""], [""])
+        ((ours,), (peers,)) = lcp["magic"]
+        assert ours != peers
+        assert options["CCP"] == {"mppe": (["+H -M +S -L -D -C"], ["+H -M +S -L -D -C"])}
+        assert options["IPCP"]["addr"] == (["10.77.0.1"], ["10.77.0.10"])
+
+    def test_whatIsNegotiatedAnew(self, gateway: Fixture) -> None:
+        """
+        The options are those that hold now: none, while LCP negotiates.
+        """
+        (listed, _) = gateway.ask("GET")["items"]
+        line = next(iter(gateway.world.lines))
+        line.link.lcp.lowerDown()
+        assert gateway.ask("GET", f"/{listed['session_id']}")["protocols"] == []
 
 
 class TestEnd:

@@ -1,5 +1,6 @@
 """
-Tests for L{pptpgw.management.site} and L{pptpgw.management.document}, with operations of their own.
+Tests for L{pptpgw.management.site}, L{pptpgw.management.api} and L{pptpgw.management.document},
+with operations of their own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError, Unavailable
+from pptpgw.management.api import ANSWER_SECONDS
 from pptpgw.management.operation import BASE, Operation, OperationRequest, Operations, OperatorRole
-from pptpgw.management.site import ANSWER_SECONDS, LARGEST_BODY
+from pptpgw.management.site import LARGEST_BODY
 from pptpgw.store.error import Taken, Unknown
 from tests.management.asking import LOCAL, REMOTE, Asking
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
+from twisted.internet.defer import execute
 
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import Rates
@@ -20,7 +21,7 @@ from tests.management.managed import STARTED, Managed
 def document() -> Any:
     world = Managed()
     rates = Rates(world.clock, world.sessions)
-    return Asking(Operations(operations(world, rates, lambda: STARTED))).document
+    return Asking(Operations(operations(world, rates, execute, lambda: STARTED))).document
 
 
 def test_valid(document: Any) -> None:

@@ -5,16 +5,21 @@ L{pptpgw.management.attributes}, with users who dial in memory.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred, execute
 from twisted.python.failure import Failure
 
 from pptpgw.auth.checkers import AccountsChecker
+from pptpgw.interfaces import Outcome
 from pptpgw.management.accounts import ManagedAccounts
+from pptpgw.management.attempts import AttemptList
 from pptpgw.management.attributes import Attributes, judged, shownAttributes
+from pptpgw.management.importing import Imports
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.operation import Operations
 from pptpgw.management.profiles import Profiles
@@ -54,7 +59,12 @@ class Fixture:
         accounts, lockouts = ManagedAccounts(self.world), Lockouts(self.world, self.now)
         self.rates = Rates(self.world.clock, self.world.sessions)
         sessions = Sessions(self.world, self.rates)
-        subjects = Users(self.world, accounts, sessions, lockouts, self.now), Profiles(accounts)
+        subjects = (
+            Users(self.world, accounts, sessions, lockouts, self.now),
+            Profiles(accounts),
+            Imports(self.world, accounts, execute),
+            AttemptList(self.world, self.now),
+        )
         self.asking = Asking(
             Operations(operation for one in subjects for operation in one.operations())
         )
@@ -315,6 +325,56 @@ class TestChanged:
         assert not gateway.dial("alice")
         gateway.done("PATCH", "/users/alice", {"disabled": False})
         assert gateway.dial("alice")
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("PATCH", "/users/alice", {"disabled": True}),
+            ("PATCH", "/users/alice", {"attributes": {"session_timeout": 30}}),
+            ("PATCH", "/profiles/staff", {"attributes": {"session_timeout": 30}}),
+            ("PUT", "/users/alice/password", {"password": "another"}),
+            ("DELETE", "/users/alice", None),
+            ("DELETE", "/attempts", None),
+        ],
+    )
+    def test_callsThatAreBeingSetUp(
+        self,
+        gateway: Fixture,
+        monkeypatch: pytest.MonkeyPatch,
+        method: str,
+        path: str,
+        body: object,
+    ) -> None:
+        """
+        What applies now ends the user's calls that were judged before it and have no session yet,
+        and no others.
+        """
+        held: list[Deferred[None]] = []
+        network = gateway.world.networks["ipv4"]
+        make = network.makeProtocol
+
+        def hold(*subscriber: Any) -> Deferred[Any]:
+            held.append(Deferred())
+            return held[-1].addCallback(lambda _: make(*subscriber))
+
+        monkeypatch.setattr(network, "makeProtocol", hold)
+        outcomes: dict[str, object] = {}
+        for name in ("alice", "bob"):
+            placed = gateway.world.placeCall(
+                gateway.world.connect(), name.encode(), f"of {name}".encode()
+            )
+            placed.addBoth(partial(outcomes.__setitem__, name))
+        gateway.world.run(2, 0.01)
+        assert not outcomes and not gateway.connected()
+        query = {"user": "alice"} if path == "/attempts" else {"now": "true"}
+        ended = gateway.done(method, path, body, **query)
+        for one in held:
+            one.callback(None)
+        gateway.world.run(3, 0.01)
+        (failed,) = gateway.world.attempts.find(outcome=Outcome.FAILED)
+        assert list(ended.get("ended", ended.get("session_ids"))) == [failed.identifier]
+        assert failed.cause.startswith("disconnected by ")
+        assert gateway.connected() == ["bob"]
 
     def test_aPassword(self, gateway: Fixture) -> None:
         assert gateway.dial("bob")

@@ -20,7 +20,7 @@ from pptpgw.ports.rtnetlink import (
     readRoute,
 )
 
-MTU, ADDRESS, MASTER = 4, 1, 10
+MTU, ADDRESS, MASTER, QUEUE = 4, 1, 10, 13
 """
 Attributes of links.
 """
@@ -90,6 +90,8 @@ def describe(kind: int, body: bytes) -> str:
             words = [f"link set {index}"]
             if MTU in found:
                 words.append(f"mtu {int.from_bytes(found[MTU], 'little')}")
+            if QUEUE in found:
+                words.append(f"txqueuelen {int.from_bytes(found[QUEUE], 'little')}")
             if ADDRESS in found:
                 words.append(f"address {found[ADDRESS].hex(':')}")
             if MASTER in found:

@@ -104,10 +104,17 @@ def addresses() -> None:
         port = GREPort(cast(Any, Readers()), bound, Counters(), raw=raw)
         port.startListening()
         for source in (bound,) if bound else (HERE, OTHER, PEER):
-            port.sender(source, PEER)(b"\x30\x01\x88\x0b octets")
-            octets = peer.recv(100)
-            assert socket.inet_ntoa(octets[12:16]) == source, (bound, source)
-            assert octets[20:] == b"\x30\x01\x88\x0b octets"
+            packets = [b"\x30\x01\x88\x0b octets", *(b"%d" % number for number in range(200))]
+            port.sender(source, PEER)(packets[0])
+            # One that is too large fails alone.
+            ((place, error),) = port.allSender(source, PEER)(
+                [*packets[1:], bytes(70000), packets[0]]
+            )
+            assert (place, error.errno) == (200, errno.EMSGSIZE)
+            for wanted in (*packets, packets[0]):
+                octets = peer.recv(100)
+                assert socket.inet_ntoa(octets[12:16]) == source, (bound, source)
+                assert octets[20:] == wanted
         port.stopListening()
 
 
@@ -231,7 +238,9 @@ def netlink() -> None:
     ip("tuntap add dev made mode tun")
     before = ip("route show"), ip("address show dev made")
     made = KernelInterface(Clock(), "made")
+    made.queue = 2048
     made.configure(1234)
+    assert "qlen 2048" in ip("link show dev made")
     made.addAddress(IPv4Interface(GATEWAY))
     for network in ("10.77.0.0/24", "10.78.0.0/16"):
         made.addRoute(IPv4Network(network))
@@ -410,7 +419,7 @@ def nftables() -> None:
     from twisted.internet.epollreactor import EPollReactor
     from twisted.logger import formatEvent, globalLogPublisher
 
-    from pptpgw.ports.nftables import FORWARDING, Masquerade
+    from pptpgw.ports.nftables import FORWARDING, Masquerade, nameFor
     from pptpgw.ports.upkeep import SOON
 
     ip("link set lo up")
@@ -438,7 +447,7 @@ def nftables() -> None:
     async def course() -> None:
         masquerade = Masquerade(reactor, "pptp-0")
         # A table that an earlier run left is replaced.
-        left = f"table ip {masquerade.table} {{ chain left {{ }}; }}"
+        left = f"table ip {nameFor('pptp-0')} {{ chain left {{ }}; }}"
         subprocess.run(["nft", "-f", "-"], input=left, text=True, check=True)
         FORWARDING.write_text("0\n")
         await masquerade.start()

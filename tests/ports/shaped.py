@@ -7,10 +7,10 @@ through it, much faster than is allowed, and those that come out are counted.
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import subprocess
+import sys
 import time
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 from pathlib import Path
@@ -72,14 +72,24 @@ class Scene:
     The device, and the shaper of its sessions.
     """
 
-    def __init__(self) -> None:
-        self.tun = TUNPort(cast(Any, Readers()), "pptp0", Counters())
+    def __init__(self, name: str = "pptp0") -> None:
+        """
+        @param name: the name of the device; if it isn't the gateway's, it belongs to a session.
+        """
+        self.tun = TUNPort(cast(Any, Readers()), name, Counters())
         self.tun.startReading()
-        self.netlink = KernelInterface(Clock(), "pptp0")
+        self.netlink = KernelInterface(Clock(), name)
         self.netlink.configure(1400)
         self.netlink.addAddress(IPv4Interface(f"{GATEWAY[4]}/16"))
         self.netlink.addAddress(IPv6Interface(f"{GATEWAY[6]}/48"))
-        self.shaper = Shaper(Readers(), self.netlink)
+        shared = self.netlink
+        if name != "pptp0":
+            # The gateway's own device, by which no packets pass.
+            self.other = TUNPort(cast(Any, Readers()), "pptp0", Counters())
+            self.other.startReading()
+            shared = KernelInterface(Clock(), "pptp0")
+        self.shaper = Shaper(Readers(), shared)
+        self.interface = "" if name == "pptp0" else name
         self.count = 0
         self.sockets = {4: self.bound(socket.AF_INET, 4), 6: self.bound(socket.AF_INET6, 6)}
 
@@ -107,6 +117,7 @@ class Scene:
         """
         self.count += 1
         session = makeSession(profile, self.count, changed=self.shaper.sessionChanged)
+        session.interface = self.interface
         session.networks["ipv4"] = (IPv4Network(addresses[4]),)
         session.networks["ipv6"] = (IPv6Network(f"{addresses[6]}/64", strict=False),)
         self.shaper.networksChanged(session)
@@ -121,8 +132,8 @@ class Scene:
         octets = dict.fromkeys((ip_address(one).packed for one in addresses), 0)
         place = 16 if version == 4 else 24
         size = 4 if version == 4 else 16
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        began = time.monotonic()
+        while time.monotonic() < began + SECONDS:
             for address in addresses:
                 try:
                     self.sockets[version].sendto(payload, (address, PORT))
@@ -132,8 +143,9 @@ class Scene:
                 to = got[place : place + size]
                 if got[0] >> 4 == version and to in octets:
                     octets[to] += len(got)
+        seconds = time.monotonic() - began
         self.rest()
-        return [count * 8 / SECONDS for count in octets.values()]
+        return [count * 8 / seconds for count in octets.values()]
 
     def received(self, version: int, *addresses: str) -> list[float]:
         """
@@ -142,8 +154,8 @@ class Scene:
         """
         packets = [packet(address, GATEWAY[version]) for address in addresses]
         octets = dict.fromkeys(addresses, 0)
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        began = time.monotonic()
+        while time.monotonic() < began + SECONDS:
             for one in packets:
                 self.tun.write(one)
             while True:
@@ -154,16 +166,18 @@ class Scene:
                 # Packets that waited before belong to an earlier measurement.
                 if address[0] in octets:
                     octets[address[0]] += SIZE
+        seconds = time.monotonic() - began
         self.rest()
-        return [count * 8 / SECONDS for count in octets.values()]
+        return [count * 8 / seconds for count in octets.values()]
 
     def read(self) -> list[bytes]:
         """
         The packets that come out of the device now.
         """
-        packets = []
+        packets: list[bytes] = []
+        self.tun.receiveAll = packets.extend
         while select.select([self.tun.fileno()], [], [], 0)[0]:
-            packets.append(os.read(self.tun.fileno(), 4096))
+            self.tun.doRead()
         return packets
 
     def rest(self) -> None:
@@ -238,5 +252,40 @@ def shaper() -> None:
     print(json.dumps(found))
 
 
+def own() -> None:
+    """
+    The rates of a session with a device of its own are limited in both directions and for both
+    families, within a tenth while packets flow, follow a change, and end with the session.
+    """
+    scene = Scene("ppp7")
+    found = {}
+    session = scene.session(LIMITED, Profile("alice", sendRate=2_000_000, receiveRate=2_000_000))
+    for version in (4, 6):
+        (found[f"sent IPv{version}"],) = scene.sent(version, LIMITED[version])
+        (found[f"received IPv{version}"],) = scene.received(version, LIMITED[version])
+    print(json.dumps(found))
+    for rate in found.values():
+        near(rate, 2_000_000)
+    session.change(Profile("alice", sendRate=4_000_000, receiveRate=3_000_000))
+    (limited,) = scene.sent(4, LIMITED[4])
+    near(limited, 4_000_000)
+    (limited,) = scene.received(4, LIMITED[4])
+    near(limited, 3_000_000)
+    # Another program takes the IFB away.
+    subprocess.run(["ip", "link", "del", "pptp0-in"], check=True)
+    scene.shaper._restore()
+    scene.rest()
+    (limited,) = scene.received(4, LIMITED[4])
+    near(limited, 3_000_000)
+    (limited,) = scene.sent(4, LIMITED[4])
+    near(limited, 4_000_000)
+    session.change(Profile("alice"))
+    for limited in (*scene.sent(4, LIMITED[4]), *scene.received(4, LIMITED[4])):
+        assert limited > 10_000_000, limited
+    assert "match" not in tc("filter", "show", "dev", "ppp7", "ingress")
+    assert tc("class", "show", "dev", "ppp7") == tc("class", "show", "dev", "pptp0-in") == ""
+    scene.shaper.stop()
+
+
 if __name__ == "__main__":
-    shaper()
+    {"shaper": shaper, "own": own}[sys.argv[1]]()

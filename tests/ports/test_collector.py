@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pptpgw import service, tap
 from pptpgw.ports import collector
-from pptpgw.ports.collector import INTERVAL, STEP, Collector
+from pptpgw.ports.collector import COUNTED, INTERVAL, STEP, Collector
 
 
 class Thing:
@@ -89,7 +89,7 @@ def test_newObjectsWhileOldOnesAreFreed(clock: Clock) -> None:
         old.pop()
         kept.append([])
     assert len(gc.get_objects(0)) > STEP
-    clock.advance(INTERVAL)
+    clock.pump([INTERVAL] * COUNTED)
     assert len(gc.get_objects(0)) < STEP
     one.stopService()
 

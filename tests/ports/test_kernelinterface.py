@@ -62,6 +62,18 @@ class TestNetlinkPort:
         assert kernel.requests == DONE + UNDONE
         assert kernel.opened == 0
 
+    def test_queue(self) -> None:
+        """
+        A queue of another length than the kernel's is asked for, also when the device is restored.
+        """
+        kernel = MemoryKernel()
+        port = KernelInterface(Clock(), "pptp0", kernel)
+        port.queue = 2048
+        port.configure(1400)
+        port.restore()
+        once = ["link set 5 mtu 1400", "link set 5 txqueuelen 2048", "link set 5 up"]
+        assert kernel.requests == [*once, *once]
+
     @pytest.mark.parametrize(
         ("code", "error", "text"),
         [

@@ -64,8 +64,6 @@ def test_aPassedSocket(family: socket.AddressFamily, tmp_path: Path) -> None:
         ("wire:4000", "wire"),
         ("tcp:port", "port"),
         ("tcp:4000:prt=2", "prt"),
-        ("systemd:domain=INET:index=0", "systemd has passed no such socket"),
-        ("systemd:domain=INET:name=wire", "systemd has passed no such socket"),
         ("ssl:4000:privateKey=/nowhere/key.pem", "No such file"),
     ],
 )
@@ -74,3 +72,14 @@ def test_endpointsThatAreNone(text: str, why: str) -> None:
         endpointFromString(reactor, "wires", text)
     assert str(raised.value).startswith(f"[wires] endpoints: {text}: ")
     assert why in str(raised.value)
+
+
+@pytest.mark.parametrize("which", ["index=0", "name=wire"])
+def test_socketsThatArentPassed(which: str) -> None:
+    """
+    A socket of systemd may be named where it isn't passed, such as to C{--check-config}; only
+    listening fails.
+    """
+    endpoint = endpointFromString(reactor, "wires", f"systemd:domain=INET:{which}")
+    why = "systemd has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+    assert Listening().open(endpoint, Factory()) == why

@@ -17,7 +17,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from pptpgw.error import ConfigurationError, NotPermitted
-from pptpgw.ports.nftables import FORWARDING, ROUTES, TIMEOUT, Masquerade
+from pptpgw.ports.nft import TIMEOUT
+from pptpgw.ports.nftables import FORWARDING, ROUTES, Masquerade
 from tests.ports.namespace import Readers, inNamespace
 
 TABLE = """\
@@ -108,7 +109,7 @@ class Fixture:
     def __init__(self) -> None:
         self.reactor = Reactor()
         self.system = MemorySystem()
-        self.masquerade = Masquerade(self.reactor, "pptp-0", self.system)
+        self.masquerade = Masquerade(self.reactor, "pptp-0", 7, self.system)
 
     def fails(self, deferred: Deferred[None], kind: type[Exception]) -> str:
         failures: list[Failure] = []

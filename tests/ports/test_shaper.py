@@ -6,6 +6,7 @@ in memory reads the requests as strictly as the real one, and the real one is us
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 from struct import unpack_from
@@ -26,7 +27,7 @@ from pptpgw.sessions.session import Session
 from pptpgw.testing import makeSession
 from tests.ports.namespace import Readers, inNamespace
 
-TUN, IFB = 5, 6
+TUN, IFB, OWN = 5, 6, 7
 ALICE, BOB, HOME = "10.77.0.10/32", "10.77.0.11/32", "fc00:0:1:2::/64"
 
 
@@ -37,7 +38,8 @@ class MemoryKernel:
     @ivar classes: rates in octets a second, by device and number.
     @ivar filters: networks and their classes, by device, priority and handle.
     @ivar queues: the kind of queue of each class.
-    @ivar redirects: how many filters redirect what the first device receives through the other.
+    @ivar defaults: the class of packets that no filter assigns to one, by device.
+    @ivar redirects: how many filters redirect what a device receives through the IFB.
     """
 
     def __init__(self, lacks: Sequence[TrafficRequestType] = (), fair: bool = True) -> None:
@@ -48,8 +50,9 @@ class MemoryKernel:
         self.queues: dict[tuple[int, int], str] = {}
         self.tables: set[tuple[int, int]] = set()
         self.filters: dict[tuple[int, int, int], tuple[str, int]] = {}
-        self.ingress = False
-        self.redirects = 0
+        self.defaults: dict[int, int] = {}
+        self.ingress: set[int] = set()
+        self.redirects: Counter[int] = Counter()
         self.refuses = 0
         self.asked = 0
         self.closed = False
@@ -76,9 +79,13 @@ class MemoryKernel:
         body = options.get(2, b"")
         match TrafficRequestType(kind):
             case TrafficRequestType.NEW_QDISC if parent == trafficcontrol.ROOT:
+                if index in self.roots:
+                    # HTB can't be changed.
+                    return errno.EINVAL
                 self.roots.add(index)
+                self.defaults[index] = unpack_from("=5I", attributes(body)[2])[2]
             case TrafficRequestType.NEW_QDISC if name == "clsact":
-                self.ingress = True
+                self.ingress.add(index)
             case TrafficRequestType.NEW_QDISC:
                 if name == "fq_codel" and not self.fair:
                     return errno.ENOENT
@@ -90,7 +97,8 @@ class MemoryKernel:
                 self.queues = {k: one for k, one in self.queues.items() if k[0] != index}
                 self.filters = {k: one for k, one in self.filters.items() if k[0] != index}
                 self.roots.discard(index)
-                self.redirects = 0
+                if parent != trafficcontrol.ROOT:
+                    del self.redirects[index]
             case TrafficRequestType.NEW_CLASS:
                 assert index in self.roots
                 (rate,) = unpack_from("=Q", attributes(body)[6])
@@ -103,10 +111,10 @@ class MemoryKernel:
                     return errno.EBUSY
                 del self.classes[index, handle]
             case TrafficRequestType.NEW_FILTER if parent == trafficcontrol.INGRESS:
-                assert self.ingress
-                self.redirects += 1
+                assert index in self.ingress
+                self.redirects[index] += 1
             case TrafficRequestType.DELETE_FILTER if parent == trafficcontrol.INGRESS:
-                self.redirects = 0
+                del self.redirects[index]
             case TrafficRequestType.NEW_FILTER:
                 inner = attributes(body)
                 if 4 in inner:
@@ -150,8 +158,8 @@ class MemoryKernel:
 
     @property
     def redirected(self) -> bool:
-        assert self.redirects <= 1
-        return self.redirects == 1
+        assert set(self.redirects.values()) <= {1}
+        return self.redirects[TUN] == 1
 
     def limits(self, index: int) -> dict[str, int]:
         """
@@ -182,7 +190,7 @@ class MemoryDevices:
     """
 
     def __init__(self, code: int = 0) -> None:
-        self.names = {"pptp0": TUN}
+        self.names = {"pptp0": TUN, "ppp1": OWN}
         self.code = code
 
     def index(self, name: str) -> int:
@@ -229,7 +237,11 @@ class Scene:
         self._count = 0
 
     def session(
-        self, *networks: str, send: int | None = None, receive: int | None = None
+        self,
+        *networks: str,
+        send: int | None = None,
+        receive: int | None = None,
+        interface: str = "",
     ) -> Session:
         """
         A session that has opened.
@@ -237,6 +249,7 @@ class Scene:
         self._count += 1
         profile = Profile("alice", sendRate=send, receiveRate=receive)
         session = makeSession(profile, self._count, changed=self.shaper.sessionChanged)
+        session.interface = interface
         self.move(session, *networks)
         return session
 
@@ -272,7 +285,7 @@ def test_nothingIsDoneWithoutALimit() -> None:
     scene.end(scene.session(ALICE))
     scene.shaper.stop()
     assert scene.kernel.asked == 0
-    assert scene.devices.names == {"pptp0": TUN}
+    assert scene.devices.names == {"pptp0": TUN, "ppp1": OWN}
     assert not scene.kernel.closed
 
 
@@ -290,12 +303,12 @@ def test_bothDirections() -> None:
     assert len(kernel.classes) == 2
     assert set(kernel.queues.values()) == {"fq_codel"}
     assert kernel.redirected
-    assert scene.devices.names == {"pptp0": TUN, "pptp0-in": IFB}
+    assert scene.devices.names == {"pptp0": TUN, "ppp1": OWN, "pptp0-in": IFB}
     scene.end(one)
     assert (kernel.classes, kernel.filters, kernel.redirected) == ({}, {}, False)
     scene.shaper.stop()
     scene.shaper.stop()
-    assert kernel.closed and scene.devices.names == {"pptp0": TUN}
+    assert kernel.closed and scene.devices.names == {"pptp0": TUN, "ppp1": OWN}
 
 
 def test_oneDirectionOnly() -> None:
@@ -316,6 +329,81 @@ def test_oneDirectionOnly() -> None:
     assert [scene.kernel.redirected] == [True]
     scene.end(one)
     assert scene.kernel.limits(TUN) == {}
+
+
+def test_ownDevice() -> None:
+    """
+    A session with a device of its own has the only class there, for all packets, and no filter.
+    What it sends goes through the IFB that others go through, too. Changes apply, and nothing is
+    left at the end.
+    """
+    scene = Scene()
+    kernel = scene.kernel
+    scene.session(BOB, send=500_000, receive=500_000)
+    one = scene.session(ALICE, HOME, send=2_000_000, receive=1_000_000, interface="ppp1")
+    assert kernel.defaults[OWN] == 1
+    only = OWN, trafficcontrol.QDISC + 1
+    assert kernel.classes[only] * 8 == 2_000_000
+    assert kernel.queues[only] == "fq_codel"
+    assert kernel.limits(OWN) == {}
+    assert kernel.limits(TUN) == {BOB: 500_000}
+    assert kernel.limits(IFB) == {BOB: 500_000, ALICE: 1_000_000, HOME: 1_000_000}
+    assert kernel.redirects == {TUN: 1, OWN: 1}
+    scene.move(one, ALICE)
+    assert kernel.limits(IFB) == {BOB: 500_000, ALICE: 1_000_000}
+    scene.change(one, send=3_000_000)
+    assert kernel.classes[only] * 8 == 3_000_000
+    assert kernel.redirects == {TUN: 1} and kernel.limits(IFB) == {BOB: 500_000}
+    scene.change(one, receive=4_000_000)
+    assert only not in kernel.classes and OWN not in kernel.roots
+    assert kernel.redirects == {TUN: 1, OWN: 1}
+    scene.change(one, send=3_000_000, receive=4_000_000)
+    scene.end(one)
+    assert OWN not in kernel.roots
+    assert kernel.redirects == {TUN: 1} and kernel.limits(IFB) == {BOB: 500_000}
+
+
+def test_ownDeviceWithoutHTB(log: list[str]) -> None:
+    """
+    If the kernel lacks HTB that is logged once.
+    """
+    scene = Scene(MemoryKernel(lacks=[TrafficRequestType.NEW_QDISC]))
+    for _ in range(2):
+        scene.session(ALICE, send=1_000_000, interface="ppp1")
+    (line,) = log
+    assert "is not limited to 1000000 bits a second, nor is anybody else" in line
+
+
+def test_ownDeviceThatIsGone(log: list[str]) -> None:
+    """
+    A session whose device is gone isn't limited, and others are.
+    """
+    scene = Scene()
+    scene.session(ALICE, send=1_000_000, receive=1_000_000, interface="ppp2")
+    assert [line for line in log if "nor is" in line] == []
+    assert len(log) == 2 and scene.kernel.classes == {}
+    scene.session(ALICE, send=1_000_000, receive=1_000_000, interface="ppp1")
+    assert len(log) == 2 and len(scene.kernel.classes) == 2
+
+
+def test_theIFBOfOwnDevicesIsRestored() -> None:
+    """
+    If another program removes the IFB, devices of sessions are redirected to the new one, and their
+    own classes stay.
+    """
+    scene = Scene()
+    one = scene.session(ALICE, send=2_000_000, receive=1_000_000, interface="ppp1")
+    kernel = scene.kernel
+    classes = {key: rate for key, rate in kernel.classes.items() if key[0] == OWN}
+    # With the device its classes have gone.
+    kernel.roots.discard(IFB)
+    kernel.classes, kernel.filters, kernel.tables = classes, {}, set()
+    scene.shaper._restore()
+    assert kernel.redirects == {OWN: 1}
+    assert kernel.limits(IFB) == {ALICE: 1_000_000}
+    assert kernel.classes.items() >= classes.items()
+    scene.end(one)
+    assert (kernel.classes, kernel.filters, kernel.redirects) == ({}, {}, {})
 
 
 def test_changedLive() -> None:
@@ -506,3 +594,10 @@ def test_kernel() -> None:
     doesn't delay sessions without a limit.
     """
     inNamespace("shaper", "tc", module="tests.ports.shaped")
+
+
+def test_kernelAndOwnDevice() -> None:
+    """
+    The real kernel limits the rates of a session that has a device of its own.
+    """
+    inNamespace("own", "tc", module="tests.ports.shaped")

@@ -45,3 +45,18 @@ def test_forwarding(folder: Path) -> None:
     for text in ("1\n", "2\n"):
         switch.write_text(text)
         assert sysctl.ipv6NotForwarded() == ""
+
+
+def test_enabled(folder: Path) -> None:
+    """
+    IPv6 is enabled where it is disabled; elsewhere nothing is written.
+    """
+    switch = folder / "pptp0" / "disable_ipv6"
+    switch.write_text("1\n")
+    sysctl.enableIPv6("pptp0")
+    assert switch.read_text() == "0"
+    switch.write_text("0\n")
+    sysctl.enableIPv6("pptp0")
+    assert switch.read_text() == "0\n"
+    with pytest.raises(FileNotFoundError):
+        sysctl.enableIPv6("ppp1")

@@ -14,6 +14,19 @@ import pytest
 
 from pptpgw.ports.terminal import leaveForbiddenFolder
 
+WRITING = """
+import socket
+from pptpgw.ports.terminal import endWithReader
+
+endWithReader()
+ours, others = socket.socketpair()
+others.close()
+try:
+    ours.send(b"more")
+except BrokenPipeError:
+    print("the other end is closed", flush=True)
+"""
+
 READING = """
 import os, signal, sys, threading
 from pptpgw.ports.terminal import onInterrupt
@@ -74,3 +87,33 @@ def forbidden() -> str:
     Fail like C{os.getcwd} where a folder above can't be read.
     """
     raise PermissionError
+
+
+def test_aSocketWhoseOtherEndIsClosed() -> None:
+    """
+    Only printing ends the process by SIGPIPE; writing to a socket raises an error.
+    """
+    done = subprocess.run([sys.executable, "-c", WRITING], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"the other end is closed\n")
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_nobodyReads(descriptor: int) -> None:
+    """
+    Printing to a pipe without a reader ends the process silently.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = {1: "stdout", 2: "stderr"}[descriptor]
+    program = f"""
+import sys
+from pptpgw.ports.terminal import endWithReader
+
+endWithReader()
+print("lost", file=sys.{stream})
+"""
+    outputs = {stream: writing, {1: "stderr", 2: "stdout"}[descriptor]: subprocess.PIPE}
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, **outputs)  # type: ignore[call-overload]
+    os.close(writing)
+    assert done.returncode == -signal.SIGPIPE
+    assert not done.stdout and not done.stderr

@@ -7,7 +7,9 @@ from __future__ import annotations
 import pytest
 from scapy.layers.ppp import PPP_LCP_Option
 from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
 
+from pptpgw.interfaces import Agreement, INegotiated
 from pptpgw.ppp.automaton import RESTART_SECONDS
 from pptpgw.ppp.ccp import CCP, CCPSettings, isStateful, keyLengths, mppeOption
 from pptpgw.ppp.control import ControlProtocol
@@ -173,6 +175,29 @@ def test_lateDuplicate() -> None:
     assert peer.told == ["up", "down"]
 
 
+def test_agreement() -> None:
+    """
+    What was agreed on is there in state Opened alone: a negotiation anew replaces it, and the end
+    drops it.
+    """
+    peer = Peer((40, 128), stateful=True)
+    verifyObject(INegotiated, peer.ccp)
+    peer.request(H128)
+    found = [peer.ccp.agreement]
+    peer.answer(ACK)
+    found.append(peer.ccp.agreement)
+    peer.request(H40)
+    found.append(peer.ccp.agreement)
+    peer.answer(NAK, H40)
+    peer.answer(ACK)
+    found.append(peer.ccp.agreement)
+    peer.ccp.received(ppp.encodePacket(ppp.TERMINATE_REQUEST, 9))
+    found.append(peer.ccp.agreement)
+    options = [bytes.fromhex("1206" + value) for value in (H128, H40)]
+    first, second = (Agreement(ppp.CCP, one, one) for one in options)
+    assert found == [None, first, None, second, None]
+
+
 def test_peerForgot() -> None:
     """
     CCP restarts the negotiation when the peer repeats its request in Opened again and again.
@@ -324,8 +349,8 @@ def test_off() -> None:
 
 def test_resets() -> None:
     """
-    CCP passes a Reset-Request on in Opened without acknowledging it, as stateless MPPE needs. It
-    sends Reset-Requests in Opened alone, and discards a Reset-Ack.
+    CCP passes a Reset-Request on and acknowledges it in Opened alone, where it sends Reset-Requests
+    too, and discards a Reset-Ack.
     """
     peer = Peer()
     asked: list[str] = []
@@ -338,7 +363,8 @@ def test_resets() -> None:
     peer.sent.clear()
     peer.ccp.received(ppp.encodePacket(ppp.RESET_REQUEST, 7))
     peer.ccp.received(ppp.encodePacket(ppp.RESET_ACK, 7))
-    assert (asked, peer.sent) == (["reset"], [])
+    assert (asked, peer.sent) == (["reset"], [ppp.encodePacket(ppp.RESET_ACK, 7)])
+    peer.sent.clear()
     peer.ccp.sendResetRequest()
     peer.ccp.sendResetRequest()
     assert [ppp.decodePacket(packet)[::2] for packet in peer.sent] == [(14, b"")] * 2
@@ -347,7 +373,7 @@ def test_resets() -> None:
 
 def test_resetsOfStatefulMPPE() -> None:
     """
-    CCP acknowledges a Reset-Request where MPPE is stateful, until the peer rejects the code.
+    CCP acknowledges a Reset-Request until the peer rejects the code.
     """
     peer = Peer(stateful=True)
     asked: list[str] = []

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.credentials import ClaimCredentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
-from pptpgw.error import Refused
+from pptpgw.error import NotCarried, Refused
 from pptpgw.interfaces import (
     Attachment,
     Attachments,
@@ -37,6 +37,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -351,6 +352,44 @@ def test_networkOpensAfterEncryption(monkeypatch: pytest.MonkeyPatch) -> None:
     pair.run(0.05)
     assert len(keys) == 2 and None not in keys
     assert channel.required
+
+
+class Dual(Owner):
+    """
+    An owner with IPv6 besides.
+    """
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        return [*super().networkProtocols(grant), IPV6CP(IPv6Settings())]
+
+
+@pytest.mark.parametrize("refused", [{ppp.IPV6}, {ppp.IPV4, ppp.IPV6}])
+def test_aNetworkThatIsNotCarried(refused: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A network protocol that the data path can't carry is closed, and the others go on; if there is
+    none, the link ends.
+    """
+    owner = Dual()
+    pair = Pair(gateway=owner)
+    both = [IPCP(pair.caller.ipv4), IPV6CP(IPv6Settings())]
+    monkeypatch.setattr(pair.caller, "networkProtocols", lambda grant: both)
+    openNetwork = pair.serverChannel.openNetwork
+
+    def refuse(protocol: int, attachment: Attachment) -> None:
+        if protocol in refused:
+            raise NotCarried("the filter is too large")
+        openNetwork(protocol, attachment)
+
+    monkeypatch.setattr(pair.serverChannel, "openNetwork", refuse)
+    pair.start()
+    pair.run(1)
+    assert ("ipv6", "the filter is too large") in owner.finished
+    assert len(owner.opened) == 2 - len(refused)
+    if ppp.IPV4 in refused:
+        (cause,) = owner.causes
+        assert "the filter is too large" in cause
+    else:
+        assert owner.ipcp[0].opened and owner.causes == []
 
 
 def test_earlyIPCPIsKept() -> None:
@@ -871,6 +910,38 @@ def test_aProtocolOfAnotherMake() -> None:
     pair.server.frameReceived(apart.control, b"hello")
     pair.server.lowerDown("gone")
     assert apart.told == ["attach", "open", "lowerUp", "received", "lowerDown", "detach"]
+
+
+def test_agreements() -> None:
+    """
+    Both ends say the same of what they agreed on, each from its own side, as long as that holds. A
+    protocol that doesn't tell what it agreed on is left out.
+    """
+
+    class Both(Owner):
+        def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+            return [*super().networkProtocols(grant), Apart()]
+
+    pair = Pair(gateway=Both())
+    assert pair.server.agreements == []
+    pair.start()
+    pair.run(0.1)
+    here, there = pair.server.agreements, pair.client.agreements
+    assert [one.control for one in here] == [ppp.LCP, ppp.CCP, ppp.IPCP]
+    assert [(one.control, one.peers, one.ours) for one in there] == here
+    assert dict(ppp.decodeOptions(here[0].ours))[1] == (1400).to_bytes(2, "big")
+    assert ppp.decodeOptions(here[2].ours) == [(3, bytes((10, 77, 0, 1)))]
+    assert dict(ppp.decodeOptions(here[2].peers))[3] == bytes((10, 77, 0, 10))
+    pair.client.lcp.lowerDown()
+    pair.client.lcp.lowerUp()
+    pair.run(0.002)
+    assert pair.server.agreements == []
+    pair.run(5, 0.1)
+    again = pair.server.agreements
+    assert [one.control for one in again] == [ppp.LCP, ppp.CCP, ppp.IPCP]
+    assert again[0].peers != here[0].peers
+    pair.server.lowerDown("gone")
+    assert pair.server.agreements == []
 
 
 def test_renegotiation() -> None:

@@ -185,7 +185,7 @@ def test_selfTest(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*arguments: object, **keywords: object) -> object:
         raise ValueError("unsupported hash type")
 
-    monkeypatch.setattr(mschap, "MD4", None)
+    monkeypatch.setattr(mschap, "md4", missing)
     monkeypatch.setattr(mschap, "sha1", missing)
     monkeypatch.setattr(mschap, "md5", lambda octets, usedforsecurity: md5(b"wrong"))
     assert mschap.selfTest() == ("MD4", "SHA-1", "MD5")

@@ -16,7 +16,6 @@ from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unproven
 from pptpgw.interfaces import Claim
@@ -26,6 +25,7 @@ from pptpgw.radius import access
 from pptpgw.radius.build import makeClient
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.packet import ACCESS_REQUEST, MAXIMUM_OCTETS, RADIUSRequest
+from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import Server
 from tests.change import changePassword, ntHash
 from tests.octets import generateNTResponse

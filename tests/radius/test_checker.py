@@ -26,7 +26,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import ListenSection, RADIUSSection
+from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Malformed, Refused, Unavailable, Unproven
 from pptpgw.interfaces import Caller, Claim, Grant
@@ -34,6 +34,7 @@ from pptpgw.radius.checker import ROUNDS, RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.nas import NAS
 from pptpgw.radius.plugin import RADIUSCheckerFactory
+from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import RADIUSService
 from pptpgw.radius.udp import UDPTransport
@@ -273,6 +274,22 @@ class TestAnswers:
             "RADIUS: malformed reply": 1,
             "RADIUS: reply, no Message-Authenticator": 1,
         }
+
+    def test_onlyForgedOnes(self) -> None:
+        """
+        Who is told that no server answered is told why answers were discarded.
+        """
+
+        def unsigned(octets: bytes) -> bytes:
+            return answer(octets, message_authenticator=False)
+
+        world = World(*[unsigned] * 20)
+        failures: list[Any] = []
+        world.checker.requestAvatarId(claimed()).addErrback(failures.append)
+        for _ in range(60):
+            world.wire.wait(1)
+        (failure,) = failures
+        assert "answers are discarded: no Message-Authenticator" in failure.getErrorMessage()
 
 
 class TestEAP:

@@ -23,7 +23,6 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
-from pptpgw.config.section import RADIUSSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Refused, Unavailable
 from pptpgw.interfaces import Caller, Claim
@@ -32,6 +31,7 @@ from pptpgw.ppp.wire import chap
 from pptpgw.radius.build import makeClient
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.client import RADIUSClient
+from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import Server
 from pptpgw.tunnels.pptp.call import PPTP
 from tests.radius.freeradius import PROGRAM, SECRET, FreeRADIUS

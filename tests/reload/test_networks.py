@@ -11,7 +11,7 @@ import pytest
 from pptpgw.config.configuration import parse
 from pptpgw.error import CallError
 from pptpgw.interfaces import Effect
-from pptpgw.networks.ipv6.plugin import RoutedIPV6CP
+from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, makeProtocol, resultOf
 from tests.reload.world import World, shows
@@ -95,13 +95,13 @@ def test_ipv6NeedsItsMRU() -> None:
 
 def test_anMRUThatADeviceHas() -> None:
     """
-    A network that doesn't follow keeps the MRU of all.
+    A network with a device that all sessions share keeps the MRU of all.
     """
-    text = '[network]\nprotocols = ["ipv4", "ipx"]\n'
+    text = '[network]\nprotocols = ["ipv4", "bridge"]\n'
     world = World(text)
     (change,) = world.service.wouldChange(parse(text + "[link]\nmru = 1200", "x")).changes
     assert (change.name, change.effect) == ("[link] mru", Effect.RESTART)
-    assert change.reason == "ipx is made for packets of one size"
+    assert change.reason == "bridge is made for packets of one size"
 
 
 @shows("[hdlc] accm")

@@ -97,8 +97,10 @@ def test_aCallThatComesUp(world: World) -> None:
     assert not any(stage.failure for stage in attempt.stages)
     times = [stage.seconds for stage in attempt.stages]
     assert times == sorted(times) and times[0] == 0 < times[-1] < 0.1
-    # The set-up is over, and its frames aren't needed any more.
-    assert not attempt.frames
+    shown = texts(world, attempt)
+    assert shown[0].startswith("sent [LCP ConfReq id=0x1 <mru 1400>")
+    assert any(one.startswith("rcvd [IPCP ConfAck") for one in shown)
+    assert [one.seconds for one in attempt.frames] == sorted(one.seconds for one in attempt.frames)
     assert (attempt.going, attempt.cause) == ("", "")
 
 
@@ -111,10 +113,9 @@ def test_theEndOfASession(world: World) -> None:
     assert attempt.outcome is Outcome.ENDED
     assert attempt.cause == "the peer terminated LCP: enough"
     assert names(attempt) == SET_UP
-    assert texts(world, attempt) == [
-        'rcvd [LCP TermReq id=0x2 "enough"]',
-        "sent [LCP TermAck id=0x2]",
-    ]
+    shown = texts(world, attempt)
+    assert shown[0].startswith("sent [LCP ConfReq id=0x1 <mru 1400>")
+    assert shown[-2:] == ['rcvd [LCP TermReq id=0x2 "enough"]', "sent [LCP TermAck id=0x2]"]
     duration = attempt.duration
     world.run(5, 1)
     assert attempt.duration == duration
@@ -123,8 +124,9 @@ def test_theEndOfASession(world: World) -> None:
 def test_echoesDoNotDriveOutOtherFrames(world: World) -> None:
     call(world)
     (attempt,) = world.gateway.attempts
+    before = attempt.frames
     world.run(300, 1)
-    assert not attempt.frames
+    assert attempt.frames == before
     assert attempt.outcome is Outcome.UP
 
 
@@ -292,7 +294,8 @@ def test_oneSourceHasAShare() -> None:
 def test_noneAreKept(checker: ChapSecretsChecker) -> None:
     world = World("[limits]\nattempts = 0", [checker])
     call(world)
-    assert len(world.gateway.attempts) == 1
+    (attempt,) = world.gateway.attempts
+    assert not attempt.frames
     world.stop()
     assert len(world.gateway.attempts) == 0
 
@@ -313,6 +316,39 @@ def test_failedAttemptsAreKeptBesideSessions(checker: ChapSecretsChecker) -> Non
     assert len(attempts) == 16
     assert [one.user for one in attempts.find(outcome=Outcome.FAILED)] == ["bob"]
     assert len(attempts.find(outcome=Outcome.ENDED)) == 15
+    world.stop()
+
+
+def test_theCallsThatCameUpLastKeepTheirFrames(checker: ChapSecretsChecker) -> None:
+    """
+    Whether or not they are over, so many calls have the frames of their set-up, and not more.
+    """
+    world = World("[limits]\nattempts = 3", [checker])
+    attempts = world.gateway.attempts
+    placed = []
+    for number in range(4):
+        connection = world.connect(f"192.0.2.{10 + number}")
+        placed.append(world.placeCall(connection, b"alice", b"open sesame"))
+        world.run(1)
+    by = {one.source: one for one in attempts}
+    first, second, third, last = (by[f"192.0.2.{10 + number}"] for number in range(4))
+    assert not first.frames
+    assert all(one.frames for one in (second, third, last))
+    resultOf(placed[2]).hangUp("enough")
+    world.run(1)
+    assert third.outcome is Outcome.ENDED
+    assert names(third) == SET_UP and len(third.frames) > 10
+    attempts.resize(1)
+    assert not second.frames and last.frames
+    attempts.resize(0)
+    assert not last.frames
+    # What comes afterwards is kept.
+    resultOf(placed[3]).hangUp("enough")
+    world.run(1)
+    assert texts(world, last) == [
+        'rcvd [LCP TermReq id=0x2 "enough"]',
+        "sent [LCP TermAck id=0x2]",
+    ]
     world.stop()
 
 
@@ -410,8 +446,10 @@ def test_followingACallerThatIsNotThereYet(world: World) -> None:
 def test_followingASessionShowsItsEchoes(world: World) -> None:
     call(world)
     watcher = Watcher(world, "alice")
-    # What is kept of the session: its stages.
-    assert watcher.said == SET_UP
+    # What is kept of the session: its stages, and the frames of its set-up.
+    said = watcher.said
+    assert [one for one in said if one in SET_UP] == SET_UP
+    assert any(one.startswith("rcvd [IPCP ConfReq id=0x1 <addr 0.0.0.0>") for one in said)
     world.run(100, 1)
     assert {one.split("magic")[0] for one in watcher.said} >= {
         "sent [LCP EchoReq id=0x1 ",
@@ -426,7 +464,8 @@ def test_aFollowerThatDoesNotKeepUp(world: World) -> None:
     link = next(iter(world.gateway.lines)).link
     for _ in range(EVENTS + 10):
         link.frameReceived(ppp.LCP, echo)
-    assert watcher.following.lost == len(SET_UP) + 10
+    (attempt,) = world.gateway.attempts
+    assert watcher.following.lost == len(SET_UP) + len(attempt.frames) + 10
     assert len(watcher.following.take()) == EVENTS
     assert watcher.woken == 1
     link.frameReceived(ppp.LCP, echo)

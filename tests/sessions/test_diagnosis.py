@@ -22,9 +22,8 @@ from pptpgw.auth.realm import AvatarID
 from pptpgw.error import Unavailable
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.wire import ppp
-from pptpgw.sessions.diagnosis import AccountState, Finding, explain
+from pptpgw.sessions.diagnosis import AccountState, Finding, adviceOn, explain
 from pptpgw.sessions.profile import Profile
-from pptpgw.sessions.remedy import remedy
 from pptpgw.store.record import Account, FailedAttempts
 from pptpgw.testing import World, resultOf
 from pptpgw.testing.exchange import PASSWORD
@@ -222,7 +221,7 @@ FAILURES: Sequence[tuple[str, str, dict[str, Any], dict[str, Any], str, str]] = 
         {"isReachable": False},
         {},
         "got to authentication: the database doesn't answer.",
-        "An outage: the gateway's log says which server or database doesn't answer.",
+        "An outage: the gateway's log says which server, database or part",
     ),
     (
         "a fixed address",
@@ -321,7 +320,7 @@ def test_aConnectionThatSaysNothing() -> None:
     gateway.connect()
     gateway.run(20, 0.1)
     (attempt,) = gateway.gateway.attempts
-    assert remedy(attempt).startswith("The client connected and asked for no call.")
+    assert adviceOn(attempt).startswith("The client connected and asked for no call.")
 
 
 def test_aSessionThatLostItsClient() -> None:
@@ -353,7 +352,7 @@ def test_aCallThatIsBeingSetUp() -> None:
     gateway.run(2)
     (finding,) = gateway.explain()
     assert finding.text == "A call of 'carol' is being set up, from 192.0.2.7: it has got to CCP."
-    assert remedy(next(iter(gateway.gateway.attempts))) == ""
+    assert adviceOn(next(iter(gateway.gateway.attempts))) == ""
     assert not finding.isProblem
 
 

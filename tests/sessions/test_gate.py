@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from pptpgw.datapath.filtered import FILTERED
 from pptpgw.error import Refused
-from pptpgw.interfaces import Attachment, INetwork
+from pptpgw.interfaces import Attachment, IGate, INetwork
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv4.plugin import IPv4Section, IPv4Sessions
 from pptpgw.networks.ipv6.plugin import IPv6Section, IPv6Sessions
@@ -28,9 +28,10 @@ from pptpgw.sessions.gate import Filters, Gate
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
-from pptpgw.testing import GREWorld
+from pptpgw.testing import GREWorld, makeSession
 from tests.clients.world import BEHIND, packet
 from tests.limited import Checker
+from tests.logged import loggedLines
 
 RULES = {
     "none": (),
@@ -180,6 +181,30 @@ def test_whatAnAttachmentPermitsItself() -> None:
     assert attachments[IPV6].permits is gate and attachments[IPX].permits is None
     gate.filter = Filter(())
     assert not permits(b"own")
+
+
+def test_whoWatchesAGateIsToldOfChanges() -> None:
+    """
+    A watcher is told once of each change, with the filter that is in force by then: never, not even
+    for a moment, that everything passes because a filter is missing.
+    """
+    filters = Filters(RULES)
+    profile = Profile("alice", filter="out")
+    gate = filters.gate(profile)
+    assert gate is not None and IGate.providedBy(gate)
+    seen: list[Filter | None] = []
+    gate.watch(lambda: seen.append(gate.filter))
+    session: Any = makeSession(profile)
+    session.gate = gate
+    filters.change(RULES, [session])
+    assert seen == []
+    with loggedLines():
+        filters.change({"all": RULES["all"]}, [session])
+    filters.change({"out": RULES["all"]}, [session])
+    assert seen == [Filter(()), Filter(RULES["all"])]
+    gate.watch(None)
+    gate.filter = None
+    assert len(seen) == 2
 
 
 @implementer(INetwork)

@@ -396,6 +396,21 @@ class TestVersions:
         )
         assert rows == [("bob", '{"mtu": "1280"}', "")]
 
+    async def test_operatorsOfAnEarlierVersion(
+        self, url: str, sql: Database, makeStore: MakeStore
+    ) -> None:
+        """
+        Operators that were made before operators could be disabled are enabled.
+        """
+        await upgrade(sql, STEPS[:2])
+        await sql.write(
+            lambda transaction: transaction.execute(
+                "INSERT INTO operators VALUES ('ann', 'viewer', 'HASH', 1, 2, 'x')"
+            )
+        )
+        (ann,) = await makeStore(url).operators()
+        assert (ann.name, ann.password, ann.disabled) == ("ann", "HASH", False)
+
     async def test_aStepThatFailsChangesNothing(self, sql: Database) -> None:
         await upgrade(sql)
         with pytest.raises(StoreError):

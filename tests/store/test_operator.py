@@ -94,10 +94,14 @@ class TestOperators:
         second = await store.operator("ann")
         await store.changeOperator("ann", password="two")
         third = await store.operator("ann")
-        assert first and second and third
+        await store.changeOperator("ann", disabled=True)
+        fourth = await store.operator("ann")
+        assert first and second and third and fourth
         assert (second.role, second.password) == ("admin", "one")
         assert (third.role, third.password) == ("admin", "two")
-        assert len({first.revision, second.revision, third.revision}) == 3
+        assert (fourth.role, fourth.password) == ("admin", "two")
+        assert [one.disabled for one in (first, second, third, fourth)] == [0, 0, 0, 1]
+        assert len({one.revision for one in (first, second, third, fourth)}) == 4
         with pytest.raises(Unknown):
             await store.changeOperator("bob", role="admin")
 

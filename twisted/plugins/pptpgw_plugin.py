@@ -37,7 +37,23 @@ class PPTPClientParser:
         return fromString(reactor, *args, **kwargs)
 
 
-gateway = ServiceMaker(
+class GatewayMaker(ServiceMaker):
+    """
+    Makes the gateway that a process of its own runs.
+    """
+
+    @property
+    def options(self) -> Any:
+        """
+        The class of the command's options. This imports the gateway's modules.
+        """
+        from pptpgw.ports.loading import loading
+
+        with loading():
+            return super().options
+
+
+gateway = GatewayMaker(
     "pptpgw", "pptpgw.tap", "A PPTP gateway: answers, authenticates and carries calls.", "pptpgw"
 )
 accounts = AccountsCheckerFactory()

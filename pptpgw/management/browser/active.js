@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { button, fill, foreign, h, notify } from "./dom.js";
 import { confirm, edit, titled } from "./form.js";
+import { counted } from "./format.js";
 import { spark, sparkline } from "./plot.js";
 import { LiveTable, linked } from "./table.js";
 import { trace } from "./trace.js";
@@ -43,7 +44,7 @@ export function show(main, route, signal) {
     key: (one) => one.session_id,
     columns: ["user", "caller", "addresses", "encryption", "uptime_seconds", "rate_received", "rate_sent", "rates", "octets_received", "octets_sent"],
     minor: ["caller", "encryption", "octets_received", "octets_sent", "rates"],
-    sorts: { addresses: "address", networks: "network", started: null, encryption: null, discards: null, limits: null, rates: null },
+    sorts: { addresses: "address", networks: "network", started: null, encryption: null, path: null, discards: null, limits: null, rates: null },
     extra: { rates: { description: "The rates of the last two minutes, from and to the user." } },
     labels: { rate_received: "Rate in", rate_sent: "Rate out", octets_received: "In", octets_sent: "Out" },
     search: "user",
@@ -75,9 +76,9 @@ function endAll(table) {
   const query = table.query;
   const filter = Object.entries(query).map(([name, text]) => `${name} ${text}`).join(", ");
   const words = filter ? `They are the sessions with ${filter}.` : "They are the sessions of all users.";
-  confirm(`End ${table.total} sessions?`, words, "End them", async () => {
+  confirm(`End ${counted(table.total, "session", "sessions")}?`, words, "End them", async () => {
     const ended = await api.send("DELETE", "/sessions", undefined, filter ? query : { user: "*" });
-    notify(`${ended.session_ids.length} sessions end.`);
+    notify(`${counted(ended.session_ids.length, "session ends", "sessions end")}.`);
     await table.load();
   });
 }

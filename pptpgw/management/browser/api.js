@@ -2,6 +2,8 @@
 
 const BASE = "/api/v1";
 const PATIENCE = 15000;
+// The gateway gives up after 30 seconds by itself, and what changes much needs some.
+const LONG_PATIENCE = 35000;
 const RETRY = 1000;
 const ROLES = ["nobody", "viewer", "operator", "admin"];
 
@@ -53,7 +55,7 @@ async function raw(method, path, body, headers = {}, signal = null) {
       method,
       headers: all,
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: signal ?? AbortSignal.timeout(PATIENCE),
+      signal: signal ?? AbortSignal.timeout(method === "GET" ? PATIENCE : LONG_PATIENCE),
     });
   } catch (error) {
     if (signal?.aborted) throw error;

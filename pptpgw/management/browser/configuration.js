@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { button, every, fill, h, notify, setText } from "./dom.js";
 import { confirm, edit } from "./form.js";
-import { time } from "./format.js";
+import { counted, time } from "./format.js";
 import { LiveTable, smallTable } from "./table.js";
 
 export const title = "Configuration";
@@ -113,7 +113,7 @@ function draining(place, status, load) {
     await load();
   };
   const words = drain === null ? "The gateway takes calls."
-    : `The gateway has taken no calls since ${time(drain.since)}. ${drain.drained ? "No call is left." : `${status.sessions} sessions are left.`}${
+    : `The gateway has taken no calls since ${time(drain.since)}. ${drain.drained ? "No call is left." : `${counted(status.sessions, "session is", "sessions are")} left.`}${
       drain.deadline === null ? "" : ` They are ended at ${time(drain.deadline)}.`}${drain.stop ? " Then the gateway stops." : ""}`;
   keep(place, h("h2", {}, "Calls"), h("p", {}, words),
     status.faults.length ? h("p", { class: "fault" }, status.faults.join("; ")) : null,

@@ -6,21 +6,24 @@ import { isTime, label } from "./format.js";
 
 let number = 0;
 
+// act: done before the dialog closes, and a function that it returns after that; null if there is
+// nothing to do.
 function open(title, content, actText, act, isGrave) {
   number += 1;
   const opener = document.activeElement;
   const fault = h("p", { class: "fault", role: "alert" });
   const doing = h("button", { type: "submit", class: isGrave ? "grave" : "main" }, actText);
   const form = h("form", { novalidate: false }, h("h2", { id: `dialog${number}` }, title), content, fault,
-    h("p", { class: "buttons" }, doing, button("Cancel", () => dialog.close())));
+    h("p", { class: "buttons" }, doing, act ? button("Cancel", () => dialog.close()) : null));
   const dialog = h("dialog", { "aria-labelledby": `dialog${number}` }, form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     doing.disabled = true;
     setText(fault, "");
     try {
-      await act();
+      const then = await act?.();
       dialog.close();
+      if (typeof then === "function") then();
     } catch (error) {
       setText(fault, error.message);
     } finally {
@@ -39,6 +42,14 @@ function open(title, content, actText, act, isGrave) {
 // Ask whether to do something that can't be undone.
 export function confirm(title, words, actText, act) {
   open(title, h("p", {}, words), actText, act, true);
+}
+
+// Show a secret that can't be shown again.
+export function reveal(title, words, secret) {
+  const id = `field${(number += 1)}`;
+  const text = h("input", { id, readonly: true, value: secret });
+  open(title, h("p", { class: "field" }, h("label", { for: id }, words), text), "Close", null, false);
+  text.select();
 }
 
 // The schema without null and what stands for it, and whether null was allowed.
@@ -76,7 +87,9 @@ function field(name, schema, value, isRequired) {
     return { element: h("p", { class: "field check" }, h("label", { for: about.id }, input, ` ${label(name)}`), hint), read, was: value ?? false };
   }
   if (kind.enum) {
-    input = h("select", about, isRequired ? [] : h("option", { value: "" }), kind.enum.map((one) => h("option", { selected: one === value }, one)));
+    const chosen = value ?? schema.default;
+    const isEmpty = !isRequired && (chosen === undefined || kind.isNullable);
+    input = h("select", about, isEmpty ? h("option", { value: "" }) : [], kind.enum.map((one) => h("option", { selected: one === chosen }, one)));
     read = () => input.value || null;
   } else if (isTime(name)) {
     input = h("input", { ...about, type: "datetime-local", value: value ? localTime(value) : "" });
@@ -104,7 +117,8 @@ function field(name, schema, value, isRequired) {
   return { element, read };
 }
 
-function fieldsOf(schema, values) {
+// The fields for a value of the schema, and a function that returns what was changed of it.
+export function fieldsOf(schema, values) {
   const required = schema.required ?? [];
   const fields = Object.entries(schema.properties).map(([name, one]) => [name, field(name, one, values[name], required.includes(name))]);
   const before = Object.fromEntries(fields.map(([name, one]) => [name, JSON.stringify(one.read())]));

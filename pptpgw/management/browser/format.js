@@ -19,6 +19,9 @@ export const octets = (value) => scaled(value, 1024, "B");
 export const bits = (value) => scaled(value, 1000, "b/s");
 export const count = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
 
+// Return the number with the words that follow it, which differ after 1.
+export const counted = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
+
 export function duration(value) {
   const sign = value < 0 ? "-" : "";
   const seconds = Math.abs(value);

@@ -6,7 +6,9 @@ import * as login from "./login.js";
 import * as active from "./active.js";
 import * as configuration from "./configuration.js";
 import * as events from "./events.js";
+import * as imports from "./import.js";
 import * as lockouts from "./lockouts.js";
+import * as operators from "./operators.js";
 import * as overview from "./overview.js";
 import * as pools from "./pools.js";
 import * as profiles from "./profiles.js";
@@ -16,7 +18,7 @@ import * as users from "./users.js";
 import * as why from "./why.js";
 
 // A page is there if the gateway has its operation, which the operator may ask for.
-const PAGES = { overview, active, session, why, users, profiles, pools, lockouts, radius, events, configuration };
+const PAGES = { overview, active, session, why, users, import: imports, profiles, pools, lockouts, radius, events, operators, configuration };
 
 const main = document.getElementById("main");
 const navigation = document.getElementById("navigation");
@@ -95,7 +97,7 @@ async function start() {
     }
   }
   await enter();
-  notify(fault);
+  if (fault) notify(fault);
 }
 
 window.addEventListener("hashchange", () => {

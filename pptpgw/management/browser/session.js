@@ -42,7 +42,7 @@ export function show(main, route, signal) {
       if (api.may("GET", "/attempts/{attempt_id}")) await attempt(set, identifier);
     }
     plot.add(Date.now() / 1000, [session.rate_received, session.rate_sent]);
-    fill(table, about(session), used(session), protocols(session));
+    fill(table, about(session), used(session), protocols(session), options(session));
   });
 }
 
@@ -56,6 +56,8 @@ function about(one) {
     ["Lasts", duration(one.uptime_seconds)],
     ["Authentication", one.authentication],
     ["Encryption", one.encryption || "none"],
+    ["Packets pass by", one.path],
+    ["Own interface", one.interface || "none"],
     ["From the user", `${octets(one.octets_received)}, ${count(one.packets_received)} packets`],
     ["To the user", `${octets(one.octets_sent)}, ${count(one.packets_sent)} packets`],
     ["Discards", shown("discards", one.discards) || "none"],
@@ -90,6 +92,14 @@ function share(name, now, most, words) {
 function protocols(one) {
   const rows = Object.entries(one.networks).map(([name, addresses]) => [name, addresses.join(", ") || "open"]);
   return h("section", {}, h("h2", {}, "Network protocols"), smallTable("Network protocols", ["Protocol", "Addresses"], rows));
+}
+
+// The options of each protocol that were agreed on, in both directions.
+function options(one) {
+  const values = (some) => foreign(some.map((value) => value || "yes").join(", "));
+  const rows = one.protocols.flatMap(({ name, options }) =>
+    options.map((option) => [name, option.name, values(option.ours), values(option.peers)]));
+  return h("section", {}, h("h2", {}, "Options agreed"), smallTable("Options agreed", ["Protocol", "Option", "Ours", "Peer's"], rows));
 }
 
 // Show how the session was set up, as far as the gateway remembers it.

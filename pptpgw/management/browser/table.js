@@ -17,7 +17,7 @@ function remembered(name, otherwise) {
 }
 
 export class LiveTable {
-  // path: the list's path, which is that of its operation too.
+  // path: the path of the list's operation; where: the list's own, if that has open parts.
   // key: makes the key of a row from its item.
   // columns: the fields that are shown at first; minor: those that a narrow screen leaves out.
   // wide: those whose texts may have several lines.
@@ -30,7 +30,7 @@ export class LiveTable {
   // fixed: values of the query that always apply. tools: more elements above the table.
   constructor(route, signal, options) {
     const defaults = { seconds: 2, minor: [], sorts: {}, cells: {}, actions: null, fixed: {}, tools: [], sort: "", extra: {}, labels: {}, state: () => "", search: "name", isPlain: false, wide: [] };
-    Object.assign(this, defaults, options, { route, signal });
+    Object.assign(this, defaults, { where: options.path }, options, { route, signal });
     this.properties = { ...api.itemOf(this.path).properties, ...this.extra };
     this.filters = api.filtersOf(this.path).filter((name) => !(name in this.fixed));
     // What operators look for most comes first.
@@ -170,7 +170,7 @@ export class LiveTable {
 
   async load() {
     const asked = (this.asked = {});
-    const answer = await api.get(this.path, { ...this.query, sort: this.sort, limit: this.limit, offset: this.offset });
+    const answer = await api.get(this.where, { ...this.query, sort: this.sort, limit: this.limit, offset: this.offset });
     if (asked !== this.asked || this.signal.aborted) return;
     Object.assign(this, answer);
     if (this.offset && this.offset >= this.total) {

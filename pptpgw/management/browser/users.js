@@ -1,8 +1,8 @@
 // Users: the accounts in the gateway's store. RouterOS calls them secrets.
 
 import * as api from "./api.js";
-import { adder, changer, remover, tell } from "./accounts.js";
-import { button, fill, h } from "./dom.js";
+import { adder, changer, disabler, remover } from "./accounts.js";
+import { fill, h } from "./dom.js";
 import { LiveTable, linked } from "./table.js";
 
 export const title = "Users";
@@ -27,10 +27,10 @@ export function show(main, route, signal) {
     cells: {
       sessions: linked((one) => [String(one.sessions), `#/active?user=${encodeURIComponent(one.name)}`]),
     },
-    tools: [adder("/users", "Add a user", load)],
+    tools: [adder("/users", "Add a user", load), api.may("POST", "/import") ? h("a", { class: "button", href: "#/import" }, "Import") : null],
     state: (one) => one.state,
     actions: (item) => [
-      disabler(item, where, load),
+      disabler(ONE, where, item, item().state === "disabled", load),
       changer("PATCH", ONE, where, "Change", "Change", (one) => ({ ...one, disabled: one.state === "disabled" }), item, load),
       changer("PUT", `${ONE}/password`, (one) => `${where(one)}/password`, "Password", "Another password of", () => ({}), item, load),
       api.may("GET", "/why/{user}") ? h("a", { class: "button", href: `#/why?why=${encodeURIComponent(item().name)}` }, "Why?") : null,
@@ -38,19 +38,4 @@ export function show(main, route, signal) {
     ],
   });
   fill(main, h("h1", {}, title), table.element);
-}
-
-function disabler(item, where, done) {
-  if (!api.may("PATCH", ONE)) return null;
-  const disabled = item().state !== "disabled";
-  const act = async () => {
-    try {
-      const answer = await api.send("PATCH", where(item()), { disabled });
-      tell(`${item().name} is ${disabled ? "disabled" : "enabled"}.`, answer);
-    } catch (error) {
-      tell(error.message);
-    }
-    await done();
-  };
-  return button(disabled ? "Disable" : "Enable", act);
 }

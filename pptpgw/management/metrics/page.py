@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from pptpgw.error import PPTPGWError
 from pptpgw.log import Logger
+from pptpgw.management.answer import answerProblem, problemFrom
 from pptpgw.management.metrics.figures import Figures
-from pptpgw.management.site import answerProblem, problemFrom
 
 
 class _Last(Collector):

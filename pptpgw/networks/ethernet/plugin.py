@@ -18,7 +18,17 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import BOOLEAN, INTERFACE, INTERFACE_OR_NONE, key, restart, seconds, whole
+from pptpgw.config.kind import (
+    BOOLEAN,
+    INTERFACE,
+    INTERFACE_OR_NONE,
+    LIVE,
+    NEW,
+    key,
+    restart,
+    seconds,
+    whole,
+)
 from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.interfaces import (
     Caller,
@@ -27,6 +37,8 @@ from pptpgw.interfaces import (
     INetworkFactory,
     IPreparable,
     IReadableNetwork,
+    IReloadable,
+    ISized,
     ISubscriber,
 )
 from pptpgw.log import Logger
@@ -65,28 +77,20 @@ class BridgeSection:
     """
 
     interface: str = key(
-        INTERFACE, "pptptap0", restart("the switch and its device are made at the start")
+        INTERFACE,
+        "pptptap0",
+        restart("all callers share this device, which is made at the start"),
     )
     bridge: str = key(
-        INTERFACE_OR_NONE, "", restart("the switch and its device are made at the start")
+        INTERFACE_OR_NONE, "", restart("current callers have addresses of the LAN that it is on")
     )
-    tagged: bool = key(BOOLEAN, False, restart("the switch and its device are made at the start"))
-    spanningTree: bool = key(
-        BOOLEAN, False, restart("the switch and its device are made at the start")
-    )
-    checksum: bool = key(BOOLEAN, False, restart("the switch and its device are made at the start"))
-    addresses: int = key(
-        whole(1, 65536), 4096, restart("the switch and its device are made at the start")
-    )
-    addressesPerSession: int = key(
-        whole(1, 65536), 64, restart("the switch and its device are made at the start")
-    )
-    floods: int = key(
-        whole(1, 10000), 100, restart("the switch and its device are made at the start")
-    )
-    ageing: float = key(
-        seconds(10, 86400), 300.0, restart("the switch and its device are made at the start")
-    )
+    tagged: bool = key(BOOLEAN, False, NEW)
+    spanningTree: bool = key(BOOLEAN, False, NEW)
+    checksum: bool = key(BOOLEAN, False, NEW)
+    addresses: int = key(whole(1, 65536), 4096, LIVE)
+    addressesPerSession: int = key(whole(1, 65536), 64, LIVE)
+    floods: int = key(whole(1, 10000), 100, LIVE)
+    ageing: float = key(seconds(10, 86400), 300.0, LIVE)
 
     def mtu(self, mru: int) -> int:
         """
@@ -195,7 +199,7 @@ class BridgedSession(BCP):
             self._switch.leave(port)
 
 
-@implementer(IReadableNetwork, IPreparable, IHealth)
+@implementer(IReadableNetwork, IReloadable, ISized, IPreparable, IHealth)
 class BridgeNetwork:
     """
     The network that all bridged callers share: the switch and the TAP device.
@@ -216,15 +220,7 @@ class BridgeNetwork:
         self._settings = settings
         self._environment = environment
         self._counters = environment.counters
-        self.switch = Switch(
-            environment.reactor,
-            environment.counters,
-            settings.addresses,
-            settings.addressesPerSession,
-            settings.floods,
-            settings.ageing,
-            settings.spanningTree,
-        )
+        self.switch = Switch(environment.reactor, environment.counters, *_limits(settings))
         self._device = device
         device.receive = self._fromDevice
         self._port: Port | None = None
@@ -268,6 +264,28 @@ class BridgeNetwork:
             self.switch.leave(port)
         self._device.stop()
 
+    def judge(self, settings: BridgeSection) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}. Tags and checksums leave less room for the payload of a frame.
+        """
+        mru, old = self._environment.mru, self._settings
+        if settings.mtu(mru) == old.mtu(mru):
+            return {}
+        why = f"with [link] mru = {mru} it changes the MTU of the TAP device"
+        return {
+            name: why
+            for name in ("tagged", "checksum")
+            if getattr(settings, name) != getattr(old, name)
+        }
+
+    def reload(self, settings: BridgeSection) -> None:
+        """
+        See L{IReloadable.reload}. Limits, and that no BPDUs pass any more, apply to current
+        sessions too.
+        """
+        self._settings = settings
+        self.switch.change(*_limits(settings))
+
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[BridgedSession]:
         """
         Make BCP for one session; every user may bridge. See L{INetwork.makeProtocol}.
@@ -299,6 +317,19 @@ class BridgeNetwork:
             self._device.write(frame)
         except OSError:
             self._counters.discard(NOT_TAKEN)
+
+
+def _limits(settings: BridgeSection) -> tuple[int, int, int, float, bool]:
+    """
+    Return what the switch needs of the settings, in the order in which L{Switch} takes it.
+    """
+    return (
+        settings.addresses,
+        settings.addressesPerSession,
+        settings.floods,
+        settings.ageing,
+        settings.spanningTree,
+    )
 
 
 @implementer(INetworkFactory)

@@ -13,9 +13,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.device import Device
+from pptpgw.ports.devicesystem import DeviceSystem
 from pptpgw.ports.kernelinterface import KernelInterface
 from pptpgw.ports.rtnetlink import Kernel, KernelLink, RequestSocket
-from pptpgw.ports.tun import DeviceSystem
 
 _KEY = "[bridge] interface"
 # A bridge takes the lowest address of its ports as its own address, and would change it whenever a

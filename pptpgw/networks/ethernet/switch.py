@@ -113,19 +113,10 @@ class Switch:
         spanningTree: bool = False,
     ) -> None:
         """
-        @param addresses: the most addresses of all callers together.
-        @param addressesPerSession: the most addresses of one caller.
-        @param floods: the most frames a second from one caller that are flooded.
-        @param ageing: seconds without a frame after which an address is forgotten.
-        @param spanningTree: whether BPDUs pass.
+        The other parameters are those of L{change}.
         """
         self._seconds = clock.seconds
         self._counters = counters
-        self._limit = addresses
-        self._limitPerSession = addressesPerSession
-        self._rate = floods
-        self._ageing = ageing
-        self._spanningTree = spanningTree
         self._copies = Bucket(clock.seconds, (COPIES, COPIES))
         self._bpduCopies = Bucket(clock.seconds, (BPDU_COPIES, BPDU_COPIES))
         self._ports: dict[Port, None] = {}
@@ -133,6 +124,33 @@ class Switch:
         # The number of addresses that were learnt at callers' ports.
         self._learnt = 0
         self._swept = float("-inf")
+        self.change(addresses, addressesPerSession, floods, ageing, spanningTree)
+
+    def change(
+        self,
+        addresses: int,
+        addressesPerSession: int,
+        floods: int,
+        ageing: float,
+        spanningTree: bool,
+    ) -> None:
+        """
+        Set the limits, for the ports that there are, too. Where more addresses are known than may
+        be, no further ones are learnt.
+
+        @param addresses: the most addresses of all callers together.
+        @param addressesPerSession: the most addresses of one caller.
+        @param floods: the most frames a second from one caller that are flooded.
+        @param ageing: seconds without a frame after which an address is forgotten.
+        @param spanningTree: whether BPDUs pass.
+        """
+        self._limit = addresses
+        self._limitPerSession = addressesPerSession
+        self._rate = floods
+        self._ageing = ageing
+        self._spanningTree = spanningTree
+        for port in self._ports:
+            port.limit, port.floods = self._limitsOf(port.user)
 
     def join(self, send: Send, user: str | None) -> Port:
         """
@@ -141,13 +159,19 @@ class Switch:
         @param send: sends a frame out of the port; it must not raise.
         @param user: the name of the caller's user; None for the TAP device.
         """
+        bpdus = Bucket(self._seconds, (BPDUS, BPDUS))
+        port = Port(send, user, *self._limitsOf(user), bpdus)
+        self._ports[port] = None
+        return port
+
+    def _limitsOf(self, user: str | None) -> tuple[int, Bucket]:
+        """
+        Return the limits on the addresses and on the flooded frames of a port.
+        """
         limit, rate = self._limitPerSession, self._rate
         if user is None:
             limit, rate = self._limit, rate * DEVICE_SHARE
-        floods = Bucket(self._seconds, (rate, rate))
-        port = Port(send, user, limit, floods, Bucket(self._seconds, (BPDUS, BPDUS)))
-        self._ports[port] = None
-        return port
+        return limit, Bucket(self._seconds, (rate, rate))
 
     def leave(self, port: Port) -> None:
         """

@@ -29,6 +29,7 @@ from pptpgw.ppp.decode.text import hexed
 from pptpgw.ppp.decode.words import OptionWords, Words, dotted, named
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.remedy import Remedy
 
 # Option types (RFC 1332 section 3.3, RFC 1877 section 1).
 IP_ADDRESS = 3
@@ -154,7 +155,8 @@ class _Address(Option["IPCP"]):
     def stalled(self, owner: IPCP, value: bytes) -> None:
         raise GiveUp(
             f"the peer insists on address {_dotted(value)}, it may have "
-            f"{owner.settings.peerAddress}"
+            f"{owner.settings.peerAddress}",
+            Remedy.FIXED,
         )
 
 

@@ -35,6 +35,7 @@ from pptpgw.ppp.decode.words import Words, named
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.remedy import Remedy
 
 LEAST_MRU = MINIMUM_MTU + MPPE_OVERHEAD
 """
@@ -144,7 +145,8 @@ class _Identifier(Option["IPV6CP"]):
         if demanded is not None:
             raise GiveUp(
                 f"the peer insists on interface identifier {value.hex()}, it may have "
-                f"{demanded.hex()}"
+                f"{demanded.hex()}",
+                Remedy.FIXED,
             )
 
 
@@ -205,7 +207,8 @@ class IPV6CP(NetworkProtocol):
         if self.identifier == _NONE:
             raise GiveUp("the peer gives us no interface identifier")
         if self.peerMRU < LEAST_MRU:
-            raise GiveUp(f"the peer receives {self.peerMRU} octets, and IPv6 needs {LEAST_MRU}")
+            text = f"the peer receives {self.peerMRU} octets, and IPv6 needs {LEAST_MRU}"
+            raise GiveUp(text, Remedy.MRU)
 
     def attachment(self) -> Attachment:
         """

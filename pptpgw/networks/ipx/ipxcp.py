@@ -33,6 +33,7 @@ from pptpgw.ppp.decode.text import quoted
 from pptpgw.ppp.decode.words import Words, flag, number
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.remedy import Remedy
 
 # Option types (RFC 1552 section 3).
 NETWORK_NUMBER = 1
@@ -139,7 +140,8 @@ class _Network(Option["IPXCP"]):
 
     def stalled(self, owner: IPXCP, value: bytes) -> None:
         raise GiveUp(
-            f"the peer insists on network {value.hex()}, it may have {self._ours(owner):08x}"
+            f"the peer insists on network {value.hex()}, it may have {self._ours(owner):08x}",
+            Remedy.FIXED,
         )
 
     def _ours(self, owner: IPXCP) -> int:
@@ -174,7 +176,7 @@ class _Node(Option["IPXCP"]):
         return owner.settings.peerNode
 
     def stalled(self, owner: IPXCP, value: bytes) -> None:
-        raise GiveUp(f"the peer insists on node {value.hex()}, which it can't have")
+        raise GiveUp(f"the peer insists on node {value.hex()}, which it can't have", Remedy.FIXED)
 
 
 class _Routing(Option["IPXCP"]):

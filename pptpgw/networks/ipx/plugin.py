@@ -21,13 +21,14 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from pptpgw import interfaces
-from pptpgw.config.kind import BOOLEAN, ROUTER_NAME, UDP_ADDRESS, key, restart, whole
+from pptpgw.config.kind import BOOLEAN, LIVE, NEW, ROUTER_NAME, UDP_ADDRESS, key, restart, whole
 from pptpgw.interfaces import (
     Attachment,
     IEnvironment,
     INetworkFactory,
     IPreparable,
     IReadableNetwork,
+    IReloadable,
     ISubscriber,
 )
 from pptpgw.networks.ipx.dosbox import DOSBoxPort
@@ -59,22 +60,12 @@ class IPXSection:
     network: int = key(
         whole(1, DEFAULT_NETWORK - 1),
         0x77000000,
-        restart("the router is made at the start, and all callers are on its network"),
+        restart("current callers are on the network with this number"),
     )
-    name: str = key(
-        ROUTER_NAME,
-        "PPTPGW",
-        restart("the router is made at the start, and all callers are on its network"),
-    )
-    announcements: bool = key(
-        BOOLEAN,
-        True,
-        restart("the router is made at the start, and all callers are on its network"),
-    )
+    name: str = key(ROUTER_NAME, "PPTPGW", NEW)
+    announcements: bool = key(BOOLEAN, True, LIVE)
     dosbox: str = key(
-        UDP_ADDRESS,
-        "",
-        restart("the router is made at the start, and all callers are on its network"),
+        UDP_ADDRESS, "", restart("the port is opened at the start, and players are connected to it")
     )
 
 
@@ -136,7 +127,7 @@ class CallerIPXCP(IPXCP):
             self._router.received(self._station, packet)
 
 
-@implementer(IReadableNetwork, IPreparable)
+@implementer(IReadableNetwork, IReloadable, IPreparable)
 class IPXNetwork:
     """
     The IPX network of the gateway. See L{IReadableNetwork}.
@@ -148,7 +139,7 @@ class IPXNetwork:
 
     def __init__(self, settings: IPXSection, environment: IEnvironment) -> None:
         self._settings = settings
-        self._mtu: int = environment.mru
+        self._environment = environment
         self.router = IPXRouter(
             environment.reactor,
             settings.network,
@@ -190,6 +181,19 @@ class IPXNetwork:
         if self._dosbox is not None:
             self._dosbox.stop()
 
+    def judge(self, settings: IPXSection) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}: there is nothing to object to.
+        """
+        return {}
+
+    def reload(self, settings: IPXSection) -> None:
+        """
+        See L{IReloadable.reload}. Whether routes are learnt applies to current sessions too.
+        """
+        self._settings = settings
+        self.router.learn(settings.announcements)
+
     def makeProtocol(self, subscriber: ISubscriber, caller: interfaces.Caller) -> Deferred[IPXCP]:
         """
         See L{INetwork.makeProtocol}.
@@ -200,7 +204,7 @@ class IPXNetwork:
             node=self.router.node,
             peerNode=self._node(),
             name=self._settings.name,
-            mtu=self._mtu,
+            mtu=self._environment.mru,
         )
         return succeed(CallerIPXCP(settings, self.router))
 

@@ -109,6 +109,17 @@ class IPXRouter:
         del self._stations[station.node]
         self._routing.forget(station)
 
+    def learn(self, learns: bool) -> None:
+        """
+        Set whether routes and servers are learnt from stations. If not, those that were learnt are
+        forgotten.
+        """
+        self._routing.learns = learns
+        if not learns:
+            for station in self._stations.values():
+                self._routing.forget(station)
+                station.routes = False
+
     def update(self) -> None:
         """
         Send routes and servers to the stations that are routers. Called every

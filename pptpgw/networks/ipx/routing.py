@@ -69,6 +69,8 @@ class Station:
 class Routing:
     """
     The routes to other networks, and their servers.
+
+    @ivar learns: whether routes and servers are learnt from stations.
     """
 
     def __init__(
@@ -83,11 +85,10 @@ class Routing:
         @param seconds: returns the time in seconds.
         @param network: the number of the network that all stations are on.
         @param node: the router's own node number on it.
-        @param learns: whether routes and servers are learnt from stations.
         """
         self._network = network
         self._node = node
-        self._learns = learns
+        self.learns = learns
         self._counters = counters
         self._routes: RoutingTable[int, int, Station] = RoutingTable(seconds)
         self._services: RoutingTable[tuple[int, bytes], IPXAddress, Station] = RoutingTable(seconds)
@@ -156,7 +157,7 @@ class Routing:
     def _learnRoute(self, station: Station, route: Route) -> bool:
         if route.network in (wire.THIS_NETWORK, wire.ALL_NETWORKS, self._network):
             return False
-        return self._learns and self._routes.learn(route.network, route.ticks, route.hops, station)
+        return self.learns and self._routes.learn(route.network, route.ticks, route.hops, station)
 
     def _known(self, station: Station) -> list[Route]:
         """
@@ -190,7 +191,7 @@ class Routing:
 
     def _learnService(self, station: Station, service: IPXService) -> bool:
         key = service.type, service.name
-        return self._learns and self._services.learn(key, service.address, service.hops, station)
+        return self.learns and self._services.learn(key, service.address, service.hops, station)
 
     def _servers(self, station: Station, type_: int) -> list[IPXService]:
         """

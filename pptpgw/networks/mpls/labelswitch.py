@@ -40,13 +40,21 @@ class LabelSwitch:
 
     def __init__(self, routes: Mapping[int, tuple[int, bytes]], counters: Counters) -> None:
         """
-        @param routes: for each label that comes, the label that replaces it and the Ethernet
-            address of the next hop.
+        @param routes: see L{change}.
         """
         self.receive: DeliverPacket = self._unread
         self.address = _ADDRESS
-        self._routes = routes
         self._counters = counters
+        self.change(routes)
+
+    def change(self, routes: Mapping[int, tuple[int, bytes]]) -> None:
+        """
+        Switch by other routes.
+
+        @param routes: for each label that comes, the label that replaces it and the Ethernet
+            address of the next hop.
+        """
+        self._routes = routes
 
     def start(self) -> None:
         """

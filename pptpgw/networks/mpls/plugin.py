@@ -19,13 +19,14 @@ The rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from pptpgw.config.kind import INTERFACE, key, restart
+from pptpgw.config.kind import INTERFACE, LIVE, key, restart
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.error import Malformed
@@ -36,7 +37,9 @@ from pptpgw.interfaces import (
     INetworkFactory,
     INetworkProtocol,
     IReadableNetwork,
+    IReloadable,
     ISession,
+    ISized,
     ISubscriber,
 )
 from pptpgw.networks.mpls.kind import LABEL_ROUTES, LABELS, LabelRange, LabelRoute
@@ -77,16 +80,12 @@ class MPLSSection:
     """
 
     interface: str = key(
-        INTERFACE, "pptpmpls0", restart("the label switch and its device are made at the start")
+        INTERFACE,
+        "pptpmpls0",
+        restart("all callers share this device, which is made at the start"),
     )
-    labels: tuple[LabelRange, ...] = key(
-        LABELS,
-        ((mpls.UNRESERVED, mpls.LARGEST),),
-        restart("the label switch and its device are made at the start"),
-    )
-    routes: tuple[LabelRoute, ...] = key(
-        LABEL_ROUTES, (), restart("the label switch and its device are made at the start")
-    )
+    labels: tuple[LabelRange, ...] = key(LABELS, ((mpls.UNRESERVED, mpls.LARGEST),), LIVE)
+    routes: tuple[LabelRoute, ...] = key(LABEL_ROUTES, (), LIVE)
 
 
 def linkAddress(address: bytes) -> bytes:
@@ -164,7 +163,7 @@ class Neighbour:
         self._network.packetReceived(self, ppp.MPLS_MULTICAST, packet)
 
 
-@implementer(IReadableNetwork, IHealth)
+@implementer(IReadableNetwork, IReloadable, ISized, IHealth)
 class MPLSNetwork(SessionObserver):
     """
     The MPLS network of the gateway. See L{IReadableNetwork}.
@@ -213,6 +212,23 @@ class MPLSNetwork(SessionObserver):
         See L{INetwork.stop}.
         """
         self.device.stop()
+
+    def judge(self, settings: MPLSSection) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}. Whether the kernel or the gateway switches labels is decided at
+        the start.
+        """
+        if bool(settings.routes) is isinstance(self.device, LabelSwitch):
+            return {}
+        return {"routes": "whether there are routes decides whether there is a device"}
+
+    def reload(self, settings: MPLSSection) -> None:
+        """
+        See L{IReloadable.reload}. The next packet of each session meets the new labels and routes.
+        """
+        self._labels = settings.labels
+        if isinstance(self.device, LabelSwitch):
+            self.device.change(_switched(settings.routes))
 
     def makeProtocol(self, subscriber: ISubscriber, caller: Caller) -> Deferred[MPLSCP]:
         """
@@ -348,6 +364,13 @@ class MPLSNetwork(SessionObserver):
         neighbour.address = b""
 
 
+def _switched(routes: Iterable[LabelRoute]) -> dict[int, tuple[int, bytes]]:
+    """
+    Return what L{LabelSwitch} needs of routes.
+    """
+    return {label: (following, linkAddress(address.packed)) for label, following, address in routes}
+
+
 @implementer(INetworkFactory)
 class MPLSFactory:
     """
@@ -364,13 +387,7 @@ class MPLSFactory:
         """
         device: MPLSDevice
         if settings.routes:
-            device = LabelSwitch(
-                {
-                    label: (following, linkAddress(address.packed))
-                    for label, following, address in settings.routes
-                },
-                environment.counters,
-            )
+            device = LabelSwitch(_switched(settings.routes), environment.counters)
         else:
             device = MPLSPort(
                 environment.reactor,

@@ -1,17 +1,18 @@
 """
-The text of a whole frame.
+The texts of whole frames, and of what control protocols have agreed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pptpgw.ppp.decode import ccp
+from pptpgw.interfaces import AgreedProtocol, Agreement
+from pptpgw.ppp.decode import ccp, lcp
+from pptpgw.ppp.decode.agreement import agreedOptions
 from pptpgw.ppp.decode.authentication import chap, pap, secret
 from pptpgw.ppp.decode.control import control, heading
 from pptpgw.ppp.decode.eap import eap
-from pptpgw.ppp.decode.lcp import lcp
-from pptpgw.ppp.decode.text import CUT, Parts, hexed, parted
+from pptpgw.ppp.decode.text import CUT, Parts, hexed, parted, printable
 from pptpgw.ppp.decode.words import CODES, Words
 from pptpgw.ppp.wire import ppp
 
@@ -56,15 +57,15 @@ _SECRET = ppp.AUTHENTICATION | {0x8053}
 
 class Decoder:
     """
-    Writes frames as texts. It has no state, raises nothing whatever the octets, and its texts are
-    printable ASCII of at most L{LONGEST} characters.
+    Writes frames and agreements as texts. It has no state, raises nothing whatever the octets, and
+    its texts are printable ASCII of at most L{LONGEST} characters.
     """
 
     def __init__(self, words: Mapping[int, Words] | None = None) -> None:
         """
         @param words: the words for the control protocols of networks, by PPP protocol number.
         """
-        self._words = {ppp.CCP: ccp.WORDS, **(words or {})}
+        self._words = {ppp.LCP: lcp.WORDS, ppp.CCP: ccp.WORDS, **(words or {})}
 
     def text(self, protocol: int, information: bytes, size: int | None = None) -> str:
         """
@@ -86,18 +87,24 @@ class Decoder:
             text += CUT
         if len(text) > LONGEST:
             text = text[: LONGEST - len(CUT)] + CUT
-        return text if text.isascii() and text.isprintable() else _printable(text)
+        return printable(text)
+
+    def agreed(self, agreement: Agreement) -> AgreedProtocol:
+        """
+        Return what a control protocol has agreed on.
+        """
+        number = agreement.control
+        options = agreedOptions(agreement, self._words.get(number, _OTHER).options)
+        return AgreedProtocol(self._name(number), number, options)
 
     def _isControl(self, protocol: int) -> bool:
         """
         Return whether the frame's information is a packet with a code, an identifier and a length.
         """
-        ours = protocol == ppp.LCP or protocol in _AUTHENTICATION or protocol in self._words
+        ours = protocol in _AUTHENTICATION or protocol in self._words
         return ours or 0x8000 <= protocol < 0xC000
 
     def _name(self, protocol: int) -> str:
-        if protocol == ppp.LCP:
-            return "LCP"
         if protocol in _AUTHENTICATION:
             return _AUTHENTICATION[protocol][0]
         words = self._words.get(protocol)
@@ -107,7 +114,7 @@ class Decoder:
 
     def _body(self, protocol: int, parts: Parts) -> str:
         if protocol == ppp.LCP:
-            return lcp(parts)
+            return lcp.lcp(parts)
         if protocol in _AUTHENTICATION:
             return _AUTHENTICATION[protocol][1](parts)
         if protocol in _SECRET:
@@ -116,10 +123,3 @@ class Decoder:
 
 
 _OTHER = Words("")
-
-
-def _printable(text: str) -> str:
-    """
-    Replace the characters that aren't printable ASCII, which only a plugin's words may have.
-    """
-    return "".join(one if 0x20 <= ord(one) < 0x7F else "?" for one in text)

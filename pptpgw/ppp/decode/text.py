@@ -45,6 +45,16 @@ def quoted(octets: bytes) -> str:
     return '"' + "".join(_SHOWN[octet] for octet in octets) + '"'
 
 
+def printable(text: str) -> str:
+    """
+    Return C{text} with a question mark for each character that isn't printable ASCII, which only a
+    plugin's words may have.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if 0x20 <= ord(one) < 0x7F else "?" for one in text)
+
+
 def hidden(count: int) -> str:
     """
     Return what stands in place of C{count} secret octets.

@@ -22,7 +22,6 @@ Call-Clear-Request the PNS waits C{clearTimeout} for the notification, no longer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -37,15 +36,19 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IKernelCall,
+    IKernelTransport,
     IStagedCall,
     Refusal,
     TunnelKind,
 )
-from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.pptp.callcode import REFUSALS, disconnection
+from pptpgw.tunnels.pptp.callid import KERNELS, OURS
 from pptpgw.tunnels.pptp.owner import Ends, tell
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import CallState, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,
@@ -75,41 +78,6 @@ The time in seconds that LCP waits, so that the Outgoing-Call-Reply, which the r
 next turn, arrives first. Most clients drop GRE packets that come before it.
 """
 
-_REFUSALS = {
-    Refusal.BUSY: (OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
-    Refusal.FORBIDDEN: (OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
-    Refusal.STOPPING: (OutgoingCallResult.BUSY, CauseCode.TEMPORARY_FAILURE),
-}
-"""
-The result and cause codes of an Outgoing-Call-Reply (RFC 2637 section 2.8) by the reason. Clients
-redial a line that is busy.
-"""
-
-_GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING
-_CODES = {
-    Termination.SERVICE_UNAVAILABLE: (
-        DisconnectResult.GENERAL_ERROR,
-        GeneralError.NO_RESOURCE,
-        CauseCode.RESOURCE_UNAVAILABLE,
-    ),
-}
-"""
-The result, error and cause codes of a Call-Disconnect-Notify (RFC 2637 section 2.13) by the code of
-the cause; C{_GENERAL} for all others.
-"""
-
-
-class CallState(Enum):
-    """
-    The states of an outgoing call (RFC 2637 section 3.2). C{WAIT_REPLY} stands for the PAC's
-    wait_cs_ans too: the Outgoing-Call-Reply, ours or the peer's, is still to come.
-    """
-
-    WAIT_REPLY = "wait_reply"
-    ESTABLISHED = "established"
-    WAIT_DISCONNECT = "wait_disconnect"
-    ENDED = "ended"
-
 
 class Channels(TypingProtocol):
     """
@@ -119,6 +87,11 @@ class Channels(TypingProtocol):
     def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
         """
         See L{pptpgw.interfaces.ICall.openChannel}.
+        """
+
+    def openTransport(self, call: Call, receive: Callable[[int, bytes], None]) -> IKernelTransport:
+        """
+        See L{pptpgw.interfaces.IKernelCall.openTransport}.
         """
 
 
@@ -149,6 +122,7 @@ class CallConnection(TypingProtocol):
     def within(self, message: ControlMessage) -> float: ...
     def allocate(self) -> int: ...
     def addCall(self, call: Call) -> None: ...
+    def renumber(self, call: Call, ids: range) -> None: ...
     def callAsked(self, call: Call) -> None: ...
     def callFinished(self, call: Call) -> None: ...
     def open(self) -> None: ...
@@ -157,10 +131,10 @@ class CallConnection(TypingProtocol):
     def stop(self, reason: str = ..., code: StopReason = ...) -> Deferred[None]: ...
 
 
-@implementer(IStagedCall)
+@implementer(IStagedCall, IKernelCall)
 class Call:
     """
-    See L{IStagedCall}.
+    See L{IStagedCall} and L{IKernelCall}.
 
     @ivar connection: the control connection of the call.
     @ivar localCallID: the call id that we assigned, which is in the GRE packets that we receive.
@@ -319,7 +293,7 @@ class Call:
 
         @raise CallError: we are the PNS, or the call has been accepted.
         """
-        result, cause = _REFUSALS[reason]
+        result, cause = REFUSALS[reason]
         self._turnDown(result, cause)
 
     def hangUp(self, cause: str) -> None:
@@ -338,7 +312,7 @@ class Call:
         elif self.owner is None:
             self.refuse(Refusal.STOPPING)
         elif self.isEstablished:
-            self._notify(*_CODES.get(codeOf(cause), _GENERAL))
+            self._notify(*disconnection(cause))
             self.finish(cause)
 
     def authenticated(self, grant: Grant) -> None:
@@ -354,7 +328,27 @@ class Call:
         channels = self.connection.channels
         if channels is None:
             raise CallError(f"{self!r} has no GRE port")
+        if self.localCallID in KERNELS:
+            # The kernel was to carry it, and couldn't.
+            self.connection.renumber(self, OURS)
         return channels.open(self, owner, dataPath)
+
+    def openTransport(self, receive: Callable[[int, bytes], None]) -> IKernelTransport:
+        """
+        See L{IKernelCall.openTransport}. The call gets another call id.
+
+        @raise CallError: we are the PNS, which has told the peer its call id already; or the
+            connection has no GRE port.
+        """
+        channels = self.connection.channels
+        if channels is None or self.role is not Role.PAC:
+            raise CallError(f"the kernel doesn't carry {self!r}")
+        self.connection.renumber(self, KERNELS)
+        try:
+            return channels.openTransport(self, receive)
+        except BaseException:
+            self.connection.renumber(self, OURS)
+            raise
 
     # Methods for the control connection
 

@@ -11,18 +11,22 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Exhausted
 
+OURS, KERNELS = range(0x0001, 0x8000), range(0x8000, 0x10000)
+"""
+The call ids of calls whose GRE packets this process receives, and of those whose packets the kernel
+keeps.
+"""
+
 
 class CallIDs:
     """
-    The call ids of the whole gateway: 1 to 65535, unpredictable, and unique among the current
-    calls.
+    The call ids of the whole gateway: unpredictable, and unique among the current calls.
 
     A released id can't be assigned again for C{rest} seconds, so that a late packet of the old call
     doesn't reach a new one. If more than L{RESTING} ids are kept back for this, the one that was
     released first is free again.
     """
 
-    LARGEST = 0xFFFF
     RESTING = 16384
     _DRAWS = 32
 
@@ -38,25 +42,27 @@ class CallIDs:
     def __len__(self) -> int:
         return len(self._living)
 
-    def allocate(self) -> int:
+    def allocate(self, ids: range = OURS) -> int:
         """
         Assign an id to a new call.
 
-        @raise Exhausted: all ids are in use or kept back.
+        @param ids: L{OURS} or L{KERNELS}, by what carries the call's packets.
+        @raise Exhausted: all of C{ids} are in use or kept back.
         """
         self._wake()
         for _ in range(self._DRAWS):
-            callID = 1 + secrets.randbelow(self.LARGEST)
-            if self._isFree(callID):
+            place = secrets.randbelow(len(ids))
+            if self._isFree(ids[place]):
                 break
         else:
             # Few ids are free: take the next one after the last draw.
-            for _ in range(self.LARGEST):
-                callID = callID % self.LARGEST + 1
-                if self._isFree(callID):
+            for _ in ids:
+                place = (place + 1) % len(ids)
+                if self._isFree(ids[place]):
                     break
             else:
-                raise Exhausted(f"all {self.LARGEST} call ids are in use or resting")
+                raise Exhausted(f"all {len(ids)} call ids are in use or resting")
+        callID = ids[place]
         self._living.add(callID)
         return callID
 
@@ -69,6 +75,12 @@ class CallIDs:
             self._resting.append((self._clock.seconds() + self.rest, callID))
             self._restingIDs.add(callID)
             self._wake()
+
+    def withdraw(self, callID: int) -> None:
+        """
+        Take back C{callID}, of which no peer was told: it is free at once.
+        """
+        self._living.discard(callID)
 
     def _isFree(self, callID: int) -> bool:
         return callID not in self._living and callID not in self._restingIDs

@@ -5,17 +5,18 @@ section 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from struct import Struct
 from typing import Protocol
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
 from pptpgw.datapath.checks import OpenProtocol
-from pptpgw.datapath.interface import ReceiveFrames, SendPacket
-from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
+from pptpgw.datapath.fair import FULL
+from pptpgw.datapath.interface import CountDropped, ReceiveFrames, SendAll, SendPacket
+from pptpgw.interfaces import IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
-from pptpgw.tunnels.pptp.call import Call
+from pptpgw.timing.lapse import Lapse
 from pptpgw.tunnels.pptp.gap import canFollowGap
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.window import Window
@@ -34,12 +35,24 @@ _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
 class GRE(Protocol):
     """
     The interface of a GRE port.
+
+    @ivar acknowledging: calls functions after L{ACKNOWLEDGE_TIME}.
     """
 
-    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
+    acknowledging: Lapse
+
+    def register(
+        self,
+        peerAddress: str,
+        localCallID: int,
+        receive: ReceiveFrames,
+        dropped: CountDropped | None = None,
+    ) -> None:
         """
         Call C{receive} with the packets of one call from now on.
 
+        @param dropped: called with how many packets of the call were dropped because too many
+            waited; None if the port counts them.
         @raise ValueError: another call has this peer and call id.
         """
 
@@ -49,6 +62,11 @@ class GRE(Protocol):
         """
 
     def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
+        """
+        Return a function that sends a packet between these addresses.
+        """
+
+    def allSender(self, localAddress: str, peerAddress: str) -> SendAll:
         """
         Return a function that sends packets between these addresses.
         """
@@ -64,7 +82,7 @@ class GREChannel(Channel):
     The channel of one PPTP call.
     """
 
-    __slots__ = ("_direct", "_ends", "_gre", "_peerCallID", "_send", "_window")
+    __slots__ = ("_direct", "_ends", "_gre", "_peerCallID", "_send", "_sendAll", "_window")
 
     def __init__(self, host: IChannelHost, owner: IChannelOwner, ends: Ends, gre: GRE) -> None:
         """
@@ -82,9 +100,12 @@ class GREChannel(Channel):
             self._believes,
             owner.confirmationNeeded,
             self._acknowledge,
+            gre.acknowledging,
         )
         self._send = gre.sender(ends.localAddress, ends.peerAddress)
-        gre.register(ends.peerAddress, ends.localCallID, self._limited(self.framesReceived))
+        self._sendAll = gre.allSender(ends.localAddress, ends.peerAddress)
+        limited = self._limited(self.framesReceived)
+        gre.register(ends.peerAddress, ends.localCallID, limited, self.framesDropped)
 
     # From the peer
 
@@ -94,7 +115,14 @@ class GREChannel(Channel):
         """
         call = self._ends.peerAddress, self._ends.localCallID
         self._gre.unregister(*call)
-        self._gre.register(*call, self.framesReceived)
+        self._gre.register(*call, self.framesReceived, self.framesDropped)
+
+    def framesDropped(self, count: int) -> None:
+        """
+        Count packets that arrived, but were dropped because too many waited.
+        """
+        self.counters.discard(FULL, count)
+        self._window.dropped += count
 
     def framesReceived(self, sequence: int, protocol: int, frames: list[bytes]) -> None:
         """
@@ -117,6 +145,10 @@ class GREChannel(Channel):
             network.received(frames)
         elif sequence >= 0:
             self.counters.framesReceived += count
+            if count > 1 and protocol == MPPE:
+                begin = self._runReceived(sequence, frames)
+                frames = frames[begin:]
+                sequence += begin
             # One by one, since a frame may have effects on the next one.
             for information in frames:
                 if sequence != window.expected or window.held:
@@ -127,6 +159,27 @@ class GREChannel(Channel):
                         window.acknowledgementDue()
                     self._frame(protocol, information)
                 sequence += 1
+
+    def _runReceived(self, sequence: int, frames: list[bytes]) -> int:
+        """
+        Handle MPPE frames at once as far as they are in order and the next ones of the decryptor.
+
+        @param sequence: the first frame's sequence number.
+        @return: how many frames were handled.
+        """
+        window = self._window
+        decryptor = self._decryptor
+        if decryptor is None or sequence != window.expected or window.held:
+            return 0
+        runs = decryptor.decryptRun(frames)
+        count = sum(len(packets) for _, packets in runs)
+        if count:
+            window.expected = following = sequence + count
+            if sequence <= window.due < following:
+                window.acknowledgementDue()
+        for protocol, packets in runs:
+            self._decrypted(protocol, packets)
+        return count
 
     def _mayWait(self, protocol: int) -> bool:
         """
@@ -152,44 +205,53 @@ class GREChannel(Channel):
 
     # To the peer
 
-    def transmit(self, network: OpenProtocol, packet: bytes) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
-        Send one packet of C{network}, which isn't larger than its MTU.
+        See L{Channel.transmit}.
         """
         encryptor = self._encryptor
+        counters = self.counters
         if encryptor is None:
             if self._required:
-                self.counters.discard(NOT_ENCRYPTED)
+                counters.discard(NOT_ENCRYPTED, len(packets))
                 return
             prefix = network.prefix
-            length = len(prefix) + len(packet)
+            overhead = len(prefix)
         else:
             prefix = self._mppePrefix
-            length = len(prefix) + len(packet) + MPPE_OVERHEAD
+            overhead = len(prefix) + MPPE_OVERHEAD
         window = self._window
         sequence = window.sending
-        window.sending = sequence + 1 & _MASK
+        window.sending = sequence + len(packets) & _MASK
+        callID, field = self._peerCallID, network.field
+        pack = _ONE_NUMBER[len(prefix)]
         expected = window.expected
-        if expected == window.acknowledged:
-            header = _ONE_NUMBER[len(prefix)](_DATA, length, self._peerCallID, sequence, prefix)
-        else:
-            window.acknowledged = expected
-            header = _TWO_NUMBERS[len(prefix)](
-                _BOTH, length, self._peerCallID, sequence, expected - 1 & _MASK, prefix
-            )
-        counters = self.counters
-        try:
-            if encryptor is None:
-                self._send(header + packet)
+        octets = 0
+        frames = []
+        for packet in packets:
+            size = len(packet)
+            octets += size
+            if expected == window.acknowledged:
+                header = pack(_DATA, overhead + size, callID, sequence, prefix)
             else:
-                self._send(encryptor.encrypt(header, network.field, packet))
-        except OSError as error:
+                window.acknowledged = expected
+                header = _TWO_NUMBERS[len(prefix)](
+                    _BOTH, overhead + size, callID, sequence, expected - 1 & _MASK, prefix
+                )
+            sequence = sequence + 1 & _MASK
+            if encryptor is None:
+                frames.append(header + packet)
+            else:
+                frames.append(encryptor.encrypt(header, field, packet))
+        count = len(frames)
+        for place, error in self._sendAll(frames):
             counters.discard(NOT_SENT)
             self._gre.sendFailed(error)
-            return
-        counters.framesSent += 1
-        counters.packetsSent += 1
-        counters.octetsSent += len(packet)
+            count -= 1
+            octets -= len(packets[place])
+        counters.framesSent += count
+        counters.packetsSent += count
+        counters.octetsSent += octets
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
@@ -246,21 +308,3 @@ class GREChannel(Channel):
         super()._recompute()
         # The networks to which packets in order are given directly.
         self._direct = self._inClear if self.direct else NOTHING
-
-
-class GREChannels:
-    """
-    Opens the channels of calls over GRE ports. It implements L{pptpgw.tunnels.pptp.call.Channels}.
-    """
-
-    def __init__(self, portFor: Callable[[str], GRE]) -> None:
-        """
-        @param portFor: returns the GRE port for a local address, dotted.
-        """
-        self._portFor = portFor
-
-    def open(self, call: Call, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
-        """
-        See L{pptpgw.interfaces.ICall.openChannel}.
-        """
-        return GREChannel(dataPath, owner, call.ends, self._portFor(call.localAddress))

@@ -17,6 +17,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
 from pptpgw.interfaces import ICallOwner
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.call import Call, Channels
@@ -196,7 +197,7 @@ class ControlConnection:
                 self._frameReceived(frame)
         except Malformed as error:
             self.counters.discard("control message malformed")
-            self.end(Cause(f"malformed: {error}", Termination.USER_ERROR))
+            self.end(Cause(f"malformed: {error}", Termination.USER_ERROR, Remedy.NOT_PPTP))
         finally:
             self._receiving = False
 
@@ -296,6 +297,18 @@ class ControlConnection:
         self.hadCall = True
         self._stopIdling()
 
+    def renumber(self, call: Call, ids: range) -> None:
+        """
+        Give C{call}, of whose call id the peer wasn't told yet, another one, of C{ids}.
+
+        @raise Exhausted: none of C{ids} is left.
+        """
+        callID = self.callIDs.allocate(ids)
+        self.callIDs.withdraw(call.localCallID)
+        del self.calls[call.localCallID]
+        call.localCallID = callID
+        self.calls[callID] = call
+
     def callAsked(self, call: Call) -> None:
         """
         Tell the owner that the peer asks for C{call}.
@@ -334,7 +347,8 @@ class ControlConnection:
         else:
             self.counters.discard("control message out of place")
             if action == "end":
-                self.end(f"{nameOf(kind)} before the control connection was established")
+                text = f"{nameOf(kind)} before the control connection was established"
+                self.end(Cause(text, remedy=Remedy.NOT_PPTP))
 
     # Changes of the connection's state, by messages and timers
 
@@ -399,7 +413,7 @@ class ControlConnection:
             self.ask(EchoRequest(self.echoIdentifier))
         elif self.state is ConnectionState.ESTABLISHED:
             text = f"no answer to an Echo-Request in {self.settings.echoTimeout:g} s"
-            self.end(Cause(text, Termination.LOST_CARRIER))
+            self.end(Cause(text, Termination.LOST_CARRIER, Remedy.VANISHED))
         elif self.state is ConnectionState.WAIT_STOP_REPLY:
             self.end(self.closeReason)
         elif self.state is ConnectionState.CLOSED:
@@ -407,13 +421,14 @@ class ControlConnection:
                 self._transport.abortConnection()
         else:
             awaited = "Request" if self.role is Role.PAC else "Reply"
-            self.end(
-                f"no Start-Control-Connection-{awaited} in {self.settings.handshakeTimeout:g} s"
-            )
+            text = f"no Start-Control-Connection-{awaited} in {self.settings.handshakeTimeout:g} s"
+            self.end(Cause(text, remedy=Remedy.NOTHING_SAID))
 
     def _watch(self, seconds: float) -> None:
-        self._unwatch()
-        self._timer = self.clock.callLater(seconds, self._silent)
+        if self._timer is None:
+            self._timer = self.clock.callLater(seconds, self._silent)
+        else:
+            self._timer.reset(seconds)
 
     def _unwatch(self) -> None:
         self._timer = cancelled(self._timer)
@@ -430,4 +445,4 @@ class ControlConnection:
 
     def _idled(self, seconds: float) -> None:
         self._idleTimer = None
-        self.stop(f"no call for {seconds:g} s", StopReason.NONE)
+        self.stop(Cause(f"no call for {seconds:g} s", remedy=Remedy.NO_CALL), StopReason.NONE)

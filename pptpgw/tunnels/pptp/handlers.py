@@ -10,7 +10,8 @@ from __future__ import annotations
 from pptpgw.error import Exhausted
 from pptpgw.log import readable
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.pptp.call import Call, CallConnection, CallState
+from pptpgw.tunnels.pptp.call import Call, CallConnection
+from pptpgw.tunnels.pptp.statetable import CallState
 from pptpgw.tunnels.pptp.wire.code import (
     GeneralError,
     IncomingCallResult,

@@ -39,6 +39,18 @@ from enum import Enum
 from pptpgw.tunnels.pptp.wire.code import ControlMessageType, nameOf
 
 
+class CallState(Enum):
+    """
+    The states of an outgoing call (RFC 2637 section 3.2). C{WAIT_REPLY} stands for the PAC's
+    wait_cs_ans too: the Outgoing-Call-Reply, ours or the peer's, is still to come.
+    """
+
+    WAIT_REPLY = "wait_reply"
+    ESTABLISHED = "established"
+    WAIT_DISCONNECT = "wait_disconnect"
+    ENDED = "ended"
+
+
 class Role(Enum):
     """
     Our role on a control connection.

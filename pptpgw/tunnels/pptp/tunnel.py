@@ -29,13 +29,15 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.ports.machine import lackingAddress
+from pptpgw.ports.prompt import sendAtOnce
 from pptpgw.sessions.attempts import Attempts
 from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Call
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.channel import GREChannels
+from pptpgw.tunnels.pptp.channels import GREChannels
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.port.control import ControlFactory
 from pptpgw.tunnels.pptp.port.gre import GREPort
+from pptpgw.tunnels.pptp.port.pppox import PPPoXSocket
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
 EVERY_ADDRESS = ""
@@ -149,7 +151,7 @@ class GREPorts:
             for address in addresses or (EVERY_ADDRESS,)
         }
         self.callIDs = CallIDs(reactor)
-        self.channels = GREChannels(self._portFor)
+        self.channels = GREChannels(self._portFor, PPPoXSocket)
 
     def lacking(self) -> Iterator[str]:
         """
@@ -272,6 +274,8 @@ class PPTPTunnel:
         """
         self.gre.start()
         self._entrance.start(self._control, self._endpoints, self._advice)
+        for port in self._entrance.ports:
+            sendAtOnce(port)
 
     def judge(self, settings: PPTPSettings) -> dict[str, str]:
         """

@@ -8,6 +8,7 @@ The rules:
    at most L{HELD_TIME} seconds; then the missing packets are counted as lost. 0.1 s is well below
    the 0.2 s after which a TCP sender retransmits everything, and far above the reordering on real
    paths. With the 0.3 s of other implementations each lost packet makes TCP pause.
+ - A packet isn't held either if the missing ones arrived and were dropped here.
  - A packet that C{mayWait} doesn't permit to be held is judged at once. It may be forged, with a
    guessed number that the peer's own packets will soon reach.
  - Duplicates, and packets older than the last one delivered, are dropped.
@@ -27,7 +28,8 @@ The rules:
    enforces it, Windows ignores it, and the Linux kernel acknowledges only when it has something to
    send. It is worse if packets wait for an acknowledgement that never comes than if they are lost.
 
-A timer runs only while a packet is held, an acknowledgement may be due, or the peer is asked.
+A timer runs only while a packet is held, an acknowledgement may be due, or the peer is asked. That
+for acknowledgements is one for all calls, since every call with packets needs it all the time.
 
 Packets in order take a fast path in L{pptpgw.tunnels.pptp.channel}: it compares the number with
 C{expected} and C{held}, increases C{expected} (to L{NUMBERS} after the last number, which the next
@@ -38,10 +40,13 @@ L{Window.arrived}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
+from operator import itemgetter
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pptpgw.counting.counters import LOST, Counters
+from pptpgw.counting.counters import DUPLICATE, LATE, LOST, Counters
+from pptpgw.timing.lapse import Lapse, Waiting
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.wire.gre import NUMBERS
 
@@ -85,13 +90,12 @@ A value in place of a sequence number, which is equal neither to any number nor 
 without one.
 """
 
-DUPLICATE = "duplicate"
-LATE = "late: its gap was given up"
 UNBELIEVABLE = "unbelievable sequence number"
 
 _MASK = NUMBERS - 1
 _HALF = NUMBERS >> 1
 _HALF_WINDOW = RECEIVE_WINDOW // 2
+_AGO = itemgetter(3)
 
 DeliverFrame = Callable[[int, bytes], object]
 """
@@ -124,11 +128,13 @@ class Window:
         acknowledged while both are equal.
     @ivar due: the sequence number with whose arrival L{acknowledgementDue} must be called.
     @ivar sending: the sequence number of the next packet to send.
+    @ivar dropped: how many packets arrived since the last gap, but were dropped before the window
+        saw them.
     """
 
     __slots__ = (
         "_acknowledge",
-        "_acknowledgeTimer",
+        "_acknowledging",
         "_ask",
         "_askTimer",
         "_asked",
@@ -140,10 +146,12 @@ class Window:
         "_gapTimer",
         "_gaps",
         "_judge",
+        "_lapse",
         "_mayWait",
         "_repeated",
         "_vainAt",
         "acknowledged",
+        "dropped",
         "due",
         "expected",
         "held",
@@ -159,6 +167,7 @@ class Window:
         judge: Believe,
         ask: Callable[[], object],
         acknowledge: Callable[[], object],
+        lapse: Lapse,
     ) -> None:
         """
         @param deliver: called with each packet that L{arrived} was given, when its turn has come.
@@ -168,7 +177,9 @@ class Window:
         @param ask: asks the peer for a packet that C{judge} believes, whatever its number is.
         @param acknowledge: sends an acknowledgement without a frame, with the number that
             L{acknowledging} returns.
+        @param lapse: calls functions after L{ACKNOWLEDGE_TIME}, for all calls.
         """
+        self._lapse = lapse
         self._clock = clock
         self._counters = counters
         self._deliver = deliver
@@ -177,7 +188,7 @@ class Window:
         self._ask = ask
         self._acknowledge = acknowledge
         self._gapTimer: IDelayedCall | None = None
-        self._acknowledgeTimer: IDelayedCall | None = None
+        self._acknowledging: Waiting | None = None
         self._askTimer: IDelayedCall | None = None
         # The last gaps that were counted as lost, each with its first number and its length.
         self._gaps: tuple[tuple[int, int], ...] = ()
@@ -195,6 +206,7 @@ class Window:
         self.acknowledged = NEVER
         self.due = NEVER
         self.sending = 0
+        self.dropped = 0
 
     def deliverTo(self, deliver: DeliverFrame) -> None:
         """
@@ -217,7 +229,12 @@ class Window:
             self._inOrder(protocol, information)
         elif sequence in self.held:
             self._drop(DUPLICATE)
-        elif ahead < REACH and self.expected != self._vainAt and self._mayWait(protocol):
+        elif (
+            ahead < REACH
+            and ahead > self.dropped
+            and self.expected != self._vainAt
+            and self._mayWait(protocol)
+        ):
             self.held[sequence] = (protocol, information, self._clock.seconds())
             if len(self.held) > HELD_LIMIT:
                 self._giveUpGap()
@@ -250,11 +267,74 @@ class Window:
         """
         if (self.expected - self.acknowledged) & _MASK >= _HALF_WINDOW:
             self._acknowledge()
-        if self._acknowledgeTimer is None:
-            self._acknowledgeTimer = self._clock.callLater(
-                ACKNOWLEDGE_TIME, self._acknowledgeTimedOut
-            )
+        if self._acknowledging is None:
+            self._acknowledging = self._lapse.add(self._acknowledgeTimedOut)
         self.due = (self.acknowledged + _HALF_WINDOW - 1) & _MASK
+
+    @property
+    def isSettled(self) -> bool:
+        """
+        Whether all that arrived was delivered or dropped, and the peer isn't being asked.
+        """
+        return self.expected >= 0 and not self.held and self._askTimer is None
+
+    @property
+    def isDoubted(self) -> bool:
+        """
+        Whether packets out of turn are judged at once, since some weren't believed.
+        """
+        return self.expected in (self._vainAt, self._doubtedAt)
+
+    def suspend(self) -> tuple[int, ...]:
+        """
+        Acknowledge what waits for that, since the numbers will be counted elsewhere, while
+        L{isSettled} is true.
+
+        @return: C{expected}, C{acknowledged}, C{due}, C{sending}, C{dropped}, how many packets with
+            old numbers came since the last one in order, and the first numbers and lengths of
+            L{GAPS_KNOWN} gaps, the latest one last.
+        """
+        self._forgetTimer()
+        self.expected &= _MASK
+        if self.expected != self.acknowledged & _MASK:
+            self._acknowledge()
+        expected = self.acknowledged = self.due = self.expected
+        number, count = self._repeated
+        repeated = count if number == expected else 0
+        gaps = ((0, 0),) * (GAPS_KNOWN - len(self._gaps)) + self._gaps
+        numbers = expected, expected, expected, self.sending, self.dropped, repeated
+        return (*numbers, *chain.from_iterable(gaps))
+
+    def resume(self, numbers: tuple[int, ...], held: list[tuple[int, int, bytes, float]]) -> None:
+        """
+        Go on from numbers that were counted elsewhere.
+
+        @param numbers: those that L{suspend} returned, as they are now.
+        @param held: the packets that are ahead, each with its sequence number, its protocol number,
+            its information field, and how many seconds ago it came. L{catchUp} must be called if
+            one of them is expected already, or if there are too many.
+        """
+        self.expected, self.acknowledged, self.due = numbers[:3]
+        self.sending, self.dropped, repeated = numbers[3:6]
+        self._repeated = self.expected, repeated
+        self._gaps = tuple(zip(numbers[6::2], numbers[7::2], strict=True))
+        if self.expected != self.acknowledged:
+            self._acknowledging = self._lapse.add(self._acknowledgeTimedOut)
+        now = self._clock.seconds()
+        for sequence, protocol, information, ago in sorted(held, key=_AGO, reverse=True):
+            self.held[sequence] = protocol, information, now - ago
+        self._watchGap()
+
+    def catchUp(self) -> None:
+        """
+        Handle the held packets that needn't wait any longer, after L{resume}.
+        """
+        if self.expected in self.held:
+            protocol, information, _ = self.held.pop(self.expected)
+            self._inOrder(protocol, information)
+        elif len(self.held) > HELD_LIMIT:
+            self._giveUpGap()
+            self._watchGap()
 
     def close(self) -> None:
         """
@@ -264,17 +344,25 @@ class Window:
         # No packet is in order any more.
         self.expected = self.acknowledged = NEVER
         self._dropHeld()
-        self._acknowledgeTimer = cancelled(self._acknowledgeTimer)
+        self._forgetTimer()
         self._askTimer = cancelled(self._askTimer)
         # These refer to the owner of the window: this breaks the cycle.
         self._deliver = self._acknowledge = self._ask = self._mayWait = self._judge = _nobody
+
+    def _forgetTimer(self) -> None:
+        """
+        Have no acknowledgement become due by the time.
+        """
+        if self._acknowledging is not None:
+            self._lapse.remove(self._acknowledging)
+            self._acknowledging = None
 
     def _begin(self, sequence: int) -> None:
         """
         Expect the packet with the number C{sequence}, without acknowledging any before it.
         """
         self.expected = self.acknowledged = self.due = sequence
-        if self._acknowledgeTimer is not None:
+        if self._acknowledging is not None:
             self.due = (sequence + _HALF_WINDOW - 1) & _MASK
 
     def _inOrder(self, protocol: int, information: bytes) -> None:
@@ -357,7 +445,9 @@ class Window:
             self._dropHeld()
             self._begin(following)
             return
-        self._counters.discard(LOST, ahead)
+        if ahead > self.dropped:
+            self._counters.discard(LOST, ahead - self.dropped)
+        self.dropped = 0
         self._gaps = (*self._gaps[1 - GAPS_KNOWN :], (expected, ahead))
         # An acknowledgement that was due at a number inside the gap is due at its end.
         if (self.due - expected) & _MASK < ahead:
@@ -371,7 +461,7 @@ class Window:
         Send the acknowledgement that is due L{ACKNOWLEDGE_TIME} after the first packet. The next
         packet starts the timer anew, so that it stops with the traffic.
         """
-        self._acknowledgeTimer = None
+        self._acknowledging = None
         if self.expected != self.acknowledged:
             self._acknowledge()
         self.due = self.expected & _MASK

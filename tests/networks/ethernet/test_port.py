@@ -22,6 +22,8 @@ class MemoryTUN:
     A fake of a kernel with TAP devices.
     """
 
+    offload = True
+
     def __init__(self) -> None:
         self.opened = 0
 
@@ -37,11 +39,17 @@ class MemoryTUN:
     def dup2(self, descriptor: int, other: int, inheritable: bool) -> int:
         return other
 
-    def read(self, descriptor: int, size: int) -> bytes:
-        raise BlockingIOError
+    def setOffload(self, descriptor: int, flags: int) -> None:
+        raise AssertionError("a TAP device has no offload")
 
-    def writer(self, descriptor: int) -> Any:
-        return lambda packet: None
+    def reader(self, descriptor: int, offload: bool) -> Any:
+        assert not offload
+
+    def writer(self, descriptor: int, offload: bool) -> Any:
+        assert not offload
+
+    def allWriter(self, descriptor: int, offload: bool) -> Any:
+        assert not offload
 
     def close(self, descriptor: int) -> None:
         self.opened -= 1

@@ -33,7 +33,8 @@ from twisted.internet.task import Clock
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
-from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
+from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions
+from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.ppp.client import ClientCall
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import ALICE, GREWorld, makeEnvironment, makeProtocol, resultOf

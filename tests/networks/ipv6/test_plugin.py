@@ -35,7 +35,8 @@ from pptpgw.interfaces import (
     INetworkProtocol,
     PoolFigures,
 )
-from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions, RoutedIPV6CP
+from pptpgw.networks.ipv6.plugin import IPv6Factory, IPv6Sessions
+from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.ports import sysctl
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile

@@ -17,11 +17,11 @@ from zope.interface.verify import verifyObject
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Grant, ICall, ICallOwner, Refusal, TunnelKind
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.pptp.call import Call, CallState
-from pptpgw.tunnels.pptp.callid import CallIDs
+from pptpgw.tunnels.pptp.call import Call
+from pptpgw.tunnels.pptp.callid import KERNELS, OURS, CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.statetable import CallState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,
@@ -458,7 +458,7 @@ def test_callIDs() -> None:
     drawn = [callIDs.allocate() for _ in range(2000)]
     assert len(set(drawn)) == len(callIDs) == 2000
     assert min(drawn) > 0
-    assert max(drawn) <= 0xFFFF
+    assert max(drawn) <= 0x7FFF
     steps = {(after - before) % 0x10000 for before, after in pairwise(drawn)}
     assert len(steps) > 1900
 
@@ -495,20 +495,86 @@ def test_callIDsRestBounded() -> None:
     assert len(callIDs._resting) == len(callIDs._restingIDs) == CallIDs.RESTING
 
 
-def test_callIDsExhausted() -> None:
+@pytest.mark.parametrize("ids", [OURS, KERNELS])
+def test_callIDsExhausted(ids: range) -> None:
     """
-    All 65535 ids can be used at a time, and no more.
+    All ids of a kind can be used at a time, and no more; the other kind isn't touched.
     """
     clock = Clock()
     callIDs = CallIDs(clock)
-    assert {callIDs.allocate() for _ in range(0xFFFF)} == set(range(1, 0x10000))
+    assert {callIDs.allocate(ids) for _ in ids} == set(ids)
     with pytest.raises(Exhausted):
-        callIDs.allocate()
-    callIDs.release(77)
+        callIDs.allocate(ids)
+    one = ids[76]
+    callIDs.release(one)
     with pytest.raises(Exhausted):
-        callIDs.allocate()
+        callIDs.allocate(ids)
     clock.advance(60)
-    assert callIDs.allocate() == 77
+    assert callIDs.allocate(ids) == one
+    callIDs.withdraw(one)
+    assert callIDs.allocate(ids) == one
+    (other,) = {OURS, KERNELS} - {ids}
+    assert callIDs.allocate(other) in other
+
+
+class Carrier:
+    """
+    What carries calls within the kernel, or refuses to.
+    """
+
+    def __init__(self) -> None:
+        self.carried: list[int] = []
+        self.error: OSError | None = None
+
+    def openTransport(self, call: Call, receive: object) -> None:
+        if self.error is not None:
+            raise self.error
+        self.carried.append(call.localCallID)
+
+    def open(self, call: Call, owner: object, dataPath: object) -> None:
+        self.carried.append(call.localCallID)
+
+
+class TestCarriedByTheKernel:
+    def test_renumbered(self, pac: Line) -> None:
+        """
+        A call that the kernel carries has one of the kernel's call ids, and the peer is told of
+        that one alone.
+        """
+        pac.connection.channels = carrier = Carrier()  # type: ignore[assignment]
+        call = pac.incoming()
+        before = call.localCallID
+        assert before in OURS
+        call.openTransport(lambda protocol, information: None)
+        assert carrier.carried == [call.localCallID] and call.localCallID in KERNELS
+        assert pac.connection.calls == {call.localCallID: call}
+        # The data path may find out later that the kernel can't carry it.
+        nothing: Any = None
+        call.openChannel(nothing, nothing)
+        assert carrier.carried[1] == call.localCallID and call.localCallID in OURS
+        call.openTransport(lambda protocol, information: None)
+        assert len(pac.callIDs) == 1
+
+    def test_refused(self, pac: Line) -> None:
+        """
+        A call that the kernel can't carry has one of this process' call ids again.
+        """
+        pac.connection.channels = carrier = Carrier()  # type: ignore[assignment]
+        carrier.error = OSError("no route")
+        call = pac.incoming()
+        with pytest.raises(OSError, match="no route"):
+            call.openTransport(lambda protocol, information: None)
+        assert call.localCallID in OURS
+        assert pac.connection.calls == {call.localCallID: call}
+        assert len(pac.callIDs) == 1
+
+    def test_placed(self, pns: Line) -> None:
+        """
+        A call that we place isn't carried, since the peer knows its id.
+        """
+        pns.connection.channels = Carrier()  # type: ignore[assignment]
+        with pytest.raises(CallError):
+            pns.placed().openTransport(lambda protocol, information: None)
 
 
 def test_interfaces(pac: Line, pns: Line) -> None:

@@ -110,7 +110,7 @@ class NoDataPath(MemoryDataPath):
     A data path whose channels can't be opened.
     """
 
-    def openChannel(self, call: ICall, owner: IChannelOwner) -> MemoryChannel:
+    def openChannel(self, call: ICall, owner: IChannelOwner, number: int = 0) -> MemoryChannel:
         assert isinstance(call, Call)
         raise ValueError(f"call id {call.localCallID} is in use")
 

@@ -19,11 +19,11 @@ from zope.interface import implementer
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICallOwner, Refusal
 from pptpgw.tunnels.pptp import handlers, owner
-from pptpgw.tunnels.pptp.call import Call, CallState
+from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, CallState, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     ControlMessageType,
     GeneralError,

@@ -148,7 +148,6 @@ def test_anAddressThatIsNotOurs() -> None:
         ("nonsense:1723", "nonsense"),
         ("tcp:port", "port"),
         ("tcp:1723:prt=2", "prt"),
-        ("systemd:domain=INET:index=0", "no such socket"),
     ],
 )
 def test_anEndpointThatIsNone(endpoint: str, why: str) -> None:

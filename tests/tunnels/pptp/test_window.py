@@ -9,17 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.counting.counters import LOST, Counters
+from pptpgw.counting.counters import DUPLICATE, LATE, LOST, Counters
+from pptpgw.timing.lapse import Lapse
 from pptpgw.tunnels.pptp import window as module
 from pptpgw.tunnels.pptp.window import (
     ACKNOWLEDGE_TIME,
     ASK_INTERVAL,
     ASKS,
-    DUPLICATE,
     FARTHEST,
     HELD_LIMIT,
     HELD_TIME,
-    LATE,
     REACH,
     RECEIVE_WINDOW,
     REPETITIONS,
@@ -58,6 +57,7 @@ class Fixture:
             self.judge,
             self.ask,
             self.acknowledge,
+            Lapse(self.clock, ACKNOWLEDGE_TIME),
         )
 
     def deliver(self, protocol: int, information: bytes) -> None:

@@ -1,9 +1,8 @@
 /*
- * receive() reads GRE packets and finds the calls that they belong to; sender() makes a function that
- * sends them. Both do the same as the methods of those names in raw.py, which describes them.
+ * sender() and allSender() make functions that send GRE packets, as the methods of those names in raw.py
+ * do, which describes them. The type Receiver is in _receiver.c.
  *
- * This uses the limited API of CPython 3.11. It knows only one form of header, and checks every
- * length in it. Packets of another form, or of unknown calls, are passed to Python whole.
+ * This uses the limited API of CPython 3.11.
  */
 
 #define _GNU_SOURCE
@@ -11,230 +10,149 @@
 #include <Python.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/* The version of the interface to Python, as in pptpgw/ports/compiled.py. */
-#define INTERFACE 2
+#include "_receiver.h"
 
-/* RECEIVE_SIZE and BATCH of raw.py. */
-#define RECEIVE_SIZE 4096
+/* The version of the interface to Python, as in pptpgw/ports/compiled.py. */
+#define INTERFACE 9
+
+/* BATCH of fair.py. */
 #define BATCH 128
 
-/* Offsets in a packet: an IP header without options, then the GRE header, which has flags and
- * version, protocol type, length, call id, and one or two numbers. */
-#define SOURCE 12
-#define GRE 20
-#define ONE_NUMBER (GRE + 12)
-#define TWO_NUMBERS (GRE + 16)
-#define DATA 0x3001880Bu
-#define DATA_ACKNOWLEDGEMENT 0x3081880Bu
-
-/* The packet that is being handled. It is used only while the GIL is held. */
-static uint8_t buffer[RECEIVE_SIZE];
-
-static uint32_t
-number(const uint8_t *octets)
-{
-    return (uint32_t)octets[0] << 24 | (uint32_t)octets[1] << 16 | (uint32_t)octets[2] << 8
-           | octets[3];
-}
-
-/* A PPP frame, and the call that it belongs to. */
-typedef struct {
-    PyObject *channel; /* borrowed; None: no call's, and information is the whole packet */
-    uint64_t key;      /* peer address and call id, as in the dict of channels */
-    uint32_t sequence;
-    unsigned protocol;
-    const uint8_t *information;
-    size_t length;
-} Frame;
-
-/* Parse a packet into *frame. Return 0 if Python has to handle it, or if an exception is set. Most
- * packets belong to the same call as the one before, whose channel needn't be looked up again. */
-static int
-parse(PyObject *channels, const uint8_t *octets, size_t size, const Frame *last, Frame *frame)
-{
-    if (size < ONE_NUMBER || octets[0] != 0x45)
-        return 0;
-    uint32_t first = number(octets + GRE), second = number(octets + GRE + 4);
-    size_t start;
-    if (first == DATA)
-        start = ONE_NUMBER;
-    else if (first == DATA_ACKNOWLEDGEMENT)
-        start = TWO_NUMBERS;
-    else
-        return 0;
-    size_t length = second >> 16;
-    if (start + length > size)
-        return 0;
-
-    const uint8_t *at = octets + start;
-    if (length >= 2 && at[0] == 0xFF && at[1] == 0x03) {
-        at += 2;
-        length -= 2;
-    }
-    if (length >= 1 && at[0] & 1) {
-        frame->protocol = at[0];
-        at += 1;
-        length -= 1;
-    }
-    else if (length >= 2 && at[1] & 1) {
-        frame->protocol = (unsigned)at[0] << 8 | at[1];
-        at += 2;
-        length -= 2;
-    }
-    else
-        return 0;
-    frame->information = at;
-    frame->length = length;
-    frame->sequence = number(octets + GRE + 8);
-
-    frame->key = (uint64_t)number(octets + SOURCE) << 16 | (second & 0xFFFF);
-    if (last->channel != Py_None && last->key == frame->key) {
-        frame->channel = last->channel;
-        return 1;
-    }
-    PyObject *key = PyLong_FromUnsignedLongLong(frame->key);
-    if (key == NULL)
-        return 0;
-    frame->channel = PyDict_GetItemWithError(channels, key);
-    Py_DECREF(key);
-    return frame->channel != NULL;
-}
-
-/* Make a run of one frame. *list becomes its list of frames, a borrowed reference. */
-static PyObject *
-begin(const Frame *frame, PyObject *octets, PyObject **list)
-{
-    PyObject *run = PyTuple_New(4);
-    if (run == NULL)
-        return NULL;
-    Py_INCREF(frame->channel);
-    Py_INCREF(octets);
-    PyObject *items[4] = {
-        frame->channel,
-        PyLong_FromUnsignedLong(frame->sequence),
-        PyLong_FromUnsignedLong(frame->protocol),
-        *list = PyList_New(1),
-    };
-    int failed = *list == NULL;
-    if (failed)
-        Py_DECREF(octets);
-    else
-        PyList_SetItem(*list, 0, octets);
-    for (int i = 0; i < 4; i++) {
-        failed |= items[i] == NULL;
-        /* This steals the reference, which may be NULL. */
-        PyTuple_SetItem(run, i, items[i]);
-    }
-    if (failed)
-        Py_CLEAR(run);
-    return run;
-}
-
-/* Append a frame to the last run, whose list of frames is *list, if it continues that run, and
- * otherwise as a new run. Return -1 with an exception set on failure. */
-static int
-append(PyObject *runs, PyObject **list, const Frame *last, const Frame *frame)
-{
-    PyObject *octets
-        = PyBytes_FromStringAndSize((const char *)frame->information, (Py_ssize_t)frame->length);
-    if (octets == NULL)
-        return -1;
-    int failed = -1;
-    if (frame->channel != Py_None && frame->channel == last->channel
-        && frame->protocol == last->protocol && frame->sequence == (uint64_t)last->sequence + 1)
-        failed = PyList_Append(*list, octets);
-    else {
-        PyObject *run = begin(frame, octets, list);
-        if (run != NULL)
-            failed = PyList_Append(runs, run);
-        Py_XDECREF(run);
-    }
-    Py_DECREF(octets);
-    return failed;
-}
-
-static PyObject *
-receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    if (given != 2 || !PyDict_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "receive(descriptor, channels)");
-        return NULL;
-    }
-    long descriptor = PyLong_AsLong(arguments[0]);
-    if (descriptor == -1 && PyErr_Occurred())
-        return NULL;
-    PyObject *runs = PyList_New(0), *list = NULL;
-    Frame last = {.channel = Py_None};
-    for (int i = 0; runs != NULL && i < BATCH; i++) {
-        ssize_t size = recv((int)descriptor, buffer, RECEIVE_SIZE, MSG_DONTWAIT);
-        if (size < 0) {
-            if (errno == EAGAIN || errno == EINTR || i > 0)
-                break;
-            PyErr_SetFromErrno(PyExc_OSError);
-            Py_CLEAR(runs);
-            break;
-        }
-        Frame frame;
-        if (!parse(arguments[1], buffer, (size_t)size, &last, &frame))
-            frame = (Frame){Py_None, 0, 0, 0, buffer, (size_t)size};
-        if (PyErr_Occurred() || append(runs, &list, &last, &frame) < 0)
-            Py_CLEAR(runs);
-        last = frame;
-    }
-    return runs;
-}
-
-/* The data that a function made by sender() is bound to, stored in a bytes object. */
+/* The data that a function made by sender() or allSender() is bound to, stored in a bytes object. */
 typedef struct {
     int descriptor;
     struct in_addr source;
     struct sockaddr_in destination;
 } Path;
 
+/* The control message by which packets get their source address. */
+typedef union {
+    struct cmsghdr header;
+    char octets[CMSG_SPACE(sizeof(struct in_pktinfo))];
+} Control;
+
+/* Read a path and write its control message. Return the beginning of every message on this path. */
+static struct msghdr
+address(PyObject *self, Path *path, Control *control)
+{
+    memcpy(path, PyBytes_AsString(self), sizeof *path);
+    memset(control, 0, sizeof *control);
+    control->header.cmsg_level = IPPROTO_IP;
+    control->header.cmsg_type = IP_PKTINFO;
+    control->header.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+    struct in_pktinfo information = {.ipi_spec_dst = path->source};
+    memcpy(CMSG_DATA(&control->header), &information, sizeof information);
+    return (struct msghdr){
+        .msg_name = &path->destination,
+        .msg_namelen = sizeof path->destination,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof control->octets,
+    };
+}
+
+/* Have a vector lead to the octets of a packet. Return -1 with an exception set on failure. */
+static int
+point(struct iovec *vector, PyObject *packet)
+{
+    char *octets;
+    Py_ssize_t size;
+
+    if (PyBytes_AsStringAndSize(packet, &octets, &size) < 0)
+        return -1;
+    *vector = (struct iovec){octets, (size_t)size};
+    return 0;
+}
+
 static PyObject *
 send_packet(PyObject *self, PyObject *packet)
 {
     Path path;
-    char *octets;
-    Py_ssize_t size;
-    union {
-        struct cmsghdr header;
-        char octets[CMSG_SPACE(sizeof(struct in_pktinfo))];
-    } control;
+    Control control;
+    struct iovec vector;
 
-    if (PyBytes_AsStringAndSize(packet, &octets, &size) < 0)
+    if (point(&vector, packet) < 0)
         return NULL;
-    memcpy(&path, PyBytes_AsString(self), sizeof path);
-    memset(&control, 0, sizeof control);
-    control.header.cmsg_level = IPPROTO_IP;
-    control.header.cmsg_type = IP_PKTINFO;
-    control.header.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
-    struct in_pktinfo information = {.ipi_spec_dst = path.source};
-    memcpy(CMSG_DATA(&control.header), &information, sizeof information);
-    struct iovec vector = {octets, (size_t)size};
-    struct msghdr message = {
-        .msg_name = &path.destination,
-        .msg_namelen = sizeof path.destination,
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof control.octets,
-    };
+    struct msghdr message = address(self, &path, &control);
+    message.msg_iov = &vector;
     if (sendmsg(path.descriptor, &message, MSG_DONTWAIT) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 
+/* Append the place of a packet that wasn't sent and the error in errno to a list. Return -1 with an
+ * exception set on failure. */
+static int
+append_failure(PyObject *failures, Py_ssize_t place)
+{
+    int number = errno;
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "is", number, strerror(number));
+    PyObject *failure = error == NULL ? NULL : Py_BuildValue("nN", place, error);
+    int failed = failure == NULL ? -1 : PyList_Append(failures, failure);
+    Py_XDECREF(failure);
+    return failed;
+}
+
+/* Send up to BATCH packets, the first of which has this place. Return -1 with an exception set on
+ * failure. */
+static int
+send_batch(const Path *path, struct mmsghdr *messages, int count, PyObject *failures,
+           Py_ssize_t place)
+{
+    for (int i = 0; i < count;) {
+        int sent = sendmmsg(path->descriptor, messages + i, (unsigned)(count - i), MSG_DONTWAIT);
+        if (sent > 0)
+            i += sent;
+        else if (append_failure(failures, place + i++) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+send_all(PyObject *self, PyObject *given)
+{
+    Path path;
+    Control control;
+    struct iovec vectors[BATCH];
+    struct mmsghdr messages[BATCH];
+    PyObject *packets = PySequence_Tuple(given), *failures = PyList_New(0);
+
+    if (packets == NULL || failures == NULL)
+        goto failed;
+    struct msghdr begin = address(self, &path, &control);
+    Py_ssize_t total = PyTuple_Size(packets);
+    for (Py_ssize_t place = 0; place < total; place += BATCH) {
+        int count = total - place < BATCH ? (int)(total - place) : BATCH;
+        for (int i = 0; i < count; i++) {
+            if (point(&vectors[i], PyTuple_GetItem(packets, place + i)) < 0)
+                goto failed;
+            messages[i].msg_hdr = begin;
+            messages[i].msg_hdr.msg_iov = &vectors[i];
+        }
+        if (send_batch(&path, messages, count, failures, place) < 0)
+            goto failed;
+    }
+    Py_DECREF(packets);
+    return failures;
+failed:
+    Py_XDECREF(packets);
+    Py_XDECREF(failures);
+    return NULL;
+}
+
 static PyMethodDef SEND = {
     "send", send_packet, METH_O, "send(packet): send one GRE packet; raises OSError.",
 };
+static PyMethodDef SEND_ALL = {
+    "sendAll", send_all, METH_O, "sendAll(packets): send GRE packets; return the failures.",
+};
 
 static PyObject *
-sender(PyObject *Py_UNUSED(module), PyObject *arguments)
+make(PyObject *arguments, PyMethodDef *method)
 {
     Path path;
     const char *source, *destination;
@@ -254,23 +172,36 @@ sender(PyObject *Py_UNUSED(module), PyObject *arguments)
     PyObject *bound = PyBytes_FromStringAndSize((const char *)&path, sizeof path);
     if (bound == NULL)
         return NULL;
-    PyObject *function = PyCFunction_NewEx(&SEND, bound, NULL);
+    PyObject *function = PyCFunction_NewEx(method, bound, NULL);
     Py_DECREF(bound);
     return function;
 }
 
-/* PyMethodDef has one function type for all; the cast by way of void avoids a warning. */
+static PyObject *
+sender(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    return make(arguments, &SEND);
+}
+
+static PyObject *
+all_sender(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    return make(arguments, &SEND_ALL);
+}
+
 static PyMethodDef METHODS[] = {
-    {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL,
-     "receive(descriptor, channels): return the runs of frames that have arrived."},
     {"sender", sender, METH_VARARGS,
-     "sender(descriptor, source, destination): return a function that sends packets."},
+     "sender(descriptor, source, destination): return a function that sends a packet."},
+    {"allSender", all_sender, METH_VARARGS,
+     "allSender(descriptor, source, destination): return a function that sends packets."},
     {NULL, NULL, 0, NULL},
 };
 
 static int
 execute(PyObject *module)
 {
+    if (add_receiver(module) < 0)
+        return -1;
     return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 

@@ -10,7 +10,6 @@ is disconnected. While a peer doesn't read, nothing is read from it either.
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address
 from typing import Protocol as TypingProtocol
 from typing import cast
 
@@ -124,8 +123,10 @@ class PPTPProtocol(Protocol):
         Return whether the peer may go on, now that its first octets are here. Before that, a
         transport behind a proxy (PROXY protocol) doesn't know the peer's address.
         """
-        here, peer = self._tcp.getHost().host, self._tcp.getPeer().host
-        return peer == self.connection.peerAddress or self._factory.named(self, here, peer)
+        peer = self._tcp.getPeer().host
+        return peer == self.connection.peerAddress or self._factory.named(
+            self, self._tcp.getHost().host, peer
+        )
 
     # pptpgw.tunnels.entrance.IncomingConnection
 
@@ -193,7 +194,8 @@ class PPTPProtocol(Protocol):
         """
         self.connected = 0
         self._moving()
-        self.connection.connectionLost(f"the TCP connection ended: {reason.getErrorMessage()}")
+        why = reason.getErrorMessage().removesuffix(".")
+        self.connection.connectionLost(f"the TCP connection ended: {why}")
         self._factory.closed(self)
 
     def pauseProducing(self) -> None:
@@ -381,8 +383,8 @@ class ControlFactory(ConnectionFactory, ServerFactory):
         refused.
         """
         try:
-            IPv4Address(host)
-        except ValueError:
+            socket.inet_pton(socket.AF_INET, host)
+        except (OSError, ValueError):
             self.entrance.refuse(host, "control connection not over IPv4")
             return False
         return True

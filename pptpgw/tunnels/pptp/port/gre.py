@@ -1,6 +1,7 @@
 """
 GRE ports (IP protocol 47). Each local address has two raw sockets: one that is read, and one that
-keeps the kernel from sending ICMP errors.
+keeps the kernel from sending ICMP errors. Packets of calls that the kernel carries aren't read, by
+their call ids.
 
 Linux answers a packet that no raw socket accepts by an ICMP message 'protocol unreachable', upon
 which pptp-linux hangs up. Since 6.18 at the latest a socket whose queue is full doesn't accept
@@ -13,9 +14,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from array import array
 from collections.abc import Callable
-from struct import Struct
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -24,15 +24,22 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.interface import ReceiveFrames, SendPacket
+from pptpgw.datapath.fair import FULL
+from pptpgw.datapath.interface import CountDropped, ReceiveFrames, SendAll, SendPacket
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
+from pptpgw.ports.bpf import NOTHING
+from pptpgw.ports.buffers import enlarge
+from pptpgw.ports.poll import serveFirst
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ppp.wire.ppp import decodeFrame
+from pptpgw.timing.lapse import Lapse
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.pptp.port.raw import Raw, Run, fastest
+from pptpgw.tunnels.pptp.port import filter
+from pptpgw.tunnels.pptp.port.raw import Raw, Receiver, Run, fastest
+from pptpgw.tunnels.pptp.window import ACKNOWLEDGE_TIME
 from pptpgw.tunnels.pptp.wire.gre import decode
 
 BUFFER = 4 << 20
@@ -41,20 +48,30 @@ The number of octets that the kernel may queue in each direction, since bursts f
 in one socket.
 """
 
-# Linux's socket options that the module socket doesn't have.
-_SO_SNDBUFFORCE = 32
-_SO_RCVBUFFORCE = 33
-_BUFFERS = ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE))
-_SO_ATTACH_FILTER = 26
-# A classic BPF program, BPF_RET of 0 octets, by which the kernel keeps nothing of a packet.
-_KEEP_NOTHING = Struct("HBBI").pack(0x06, 0, 0, 0)
-# The kernel's struct sock_fprog: the number of instructions and their address.
-_PROGRAM = Struct("HP")
-
 MALFORMED = "not enhanced GRE"
 STRAY = "GRE of no call"
 
 _ANY_ADDRESS = ("", "0.0.0.0")
+
+
+class Reader(Protocol):
+    """
+    Threads that read sockets: see L{pptpgw.datapath.engine.Engine}.
+
+    @ivar readers: how many threads there are.
+    """
+
+    readers: int
+
+    def watch(self, descriptors: tuple[int, ...], watcher: GREPort) -> tuple[int, socket.socket]:
+        """
+        See L{pptpgw.datapath.engine.Engine.watch}.
+        """
+
+    def forget(self, place: int) -> None:
+        """
+        See L{pptpgw.datapath.engine.Engine.forget}.
+        """
 
 
 class SocketSystem(Protocol):
@@ -75,25 +92,12 @@ def _key(peerAddress: str, localCallID: int) -> int:
     return int.from_bytes(socket.inet_aton(peerAddress), "big") << 16 | localCallID
 
 
-def _enlarge(opened: socket.socket) -> None:
+def _prepare(number: int, count: int, opened: socket.socket) -> None:
     """
-    Let the kernel queue L{BUFFER} octets in each direction for a socket.
+    Prepare one of several sockets that are read.
     """
-    for option, forced in _BUFFERS:
-        try:
-            # CAP_NET_ADMIN permits more than the system's limit.
-            opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
-        except PermissionError:
-            opened.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-
-
-def _silence(opened: socket.socket) -> None:
-    """
-    Attach the filter that keeps no packet to a socket.
-    """
-    program = array("B", _KEEP_NOTHING)
-    address, _ = program.buffer_info()
-    opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _PROGRAM.pack(1, address))
+    enlarge(opened, BUFFER)
+    filter.share(number, count).attach(opened)
 
 
 @implementer(IReadDescriptor, IHealth)
@@ -106,6 +110,7 @@ class GREPort:
 
     @ivar address: the local address, dotted; empty for every address.
     @ivar counters: counts the stray packets and errors of this port.
+    @ivar acknowledging: calls functions after L{ACKNOWLEDGE_TIME}.
     """
 
     _log = Logger()
@@ -120,14 +125,24 @@ class GREPort:
     ) -> None:
         self.address = "" if address in _ANY_ADDRESS else address
         self.counters = counters
+        self.acknowledging = Lapse(reactor, ACKNOWLEDGE_TIME)
         self._reactor = reactor
         self._system = system
         self._socket: socket.socket | None = None
         self._silencer: socket.socket | None = None
+        # The threads that read the sockets, if there are any: those of the threads after the first
+        # one, the place of all of them there, and the socket by which packets are left to this
+        # port.
+        self._others: list[socket.socket] = []
+        self._reader: Reader | None = None
+        self._place = -1
+        self._left: socket.socket | None = None
         self._raw = raw
+        self._receiver: Receiver | None = None
         self._channels: dict[int, ReceiveFrames] = {}
-        # Packets that were read, and are passed on in a later turn of the reactor.
-        self._waiting: list[Run] = []
+        self._dropped: dict[int, CountDropped] = {}
+        # Packets whose turn it was, and that are passed on in a later turn of the reactor.
+        self._late: list[Run] = []
         self._next: IDelayedCall | None = None
         what = f"the socket for GRE at {address or 'every address'}"
         self._upkeep = Upkeep(reactor, lambda: what, self._restore)
@@ -146,14 +161,16 @@ class GREPort:
         @raise NotPermitted: the process lacks CAP_NET_RAW.
         @raise OSError: the address isn't one of this machine.
         """
-        self._socket = self._open(_enlarge)
+        self._socket = self._open(partial(_prepare, 0, 1))
         try:
-            self._silencer = self._open(_silence)
+            self._silencer = self._open(NOTHING.attach)
         except (OSError, NotPermitted):
             self._socket.close()
             self._socket = None
             raise
+        self._receiver = self._raw.receiver(self._socket)
         self._reactor.addReader(self)
+        serveFirst(self._reactor, self)
 
     def _open(self, prepare: Callable[[socket.socket], None]) -> socket.socket:
         """
@@ -185,16 +202,72 @@ class GREPort:
         Close the sockets, after all calls have ended. Calling this again does nothing.
         """
         self._upkeep.stop()
-        self._waiting = []
+        self._late = []
+        self._receiver = None
         self._next = cancelled(self._next)
         if self._socket is not None and self._silencer is not None:
             self._reactor.removeReader(self)
-            self._socket.close()
-            self._silencer.close()
+            left, self._left = self._left, None
+            if self._reader is not None and left is not None:
+                self._reader.forget(self._place)
+                left.close()
+            for one in (self._socket, self._silencer, *self._others):
+                one.close()
             self._socket = self._silencer = None
+            self._others = []
         return succeed(None)
 
-    def register(self, peerAddress: str, localCallID: int, receive: ReceiveFrames) -> None:
+    def readBy(self, reader: Reader) -> int:
+        """
+        Have threads read this port from now on, each by a socket of its own. What they leave is
+        handled here.
+
+        @return: the port's place among those that the threads read.
+        @raise OSError: the port isn't open, or the threads have no place for it.
+        """
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the GRE port isn't open")
+        if self._left is None:
+            self._share(self._socket, reader.readers)
+            sockets = (self._socket, *self._others)
+            place, left = reader.watch(tuple(one.fileno() for one in sockets), self)
+            self._reactor.removeReader(self)
+            self._reader, self._place, self._left = reader, place, left
+            self._receiver = self._raw.receiver(left)
+            self._reactor.addReader(self)
+        return self._place
+
+    def _share(self, first: socket.socket, count: int) -> None:
+        """
+        Have as many sockets as there are threads, or one if there can't be more.
+        """
+        others: list[socket.socket] = []
+        try:
+            # Until the others are there, their packets are lost, rather than received twice.
+            filter.share(0, count).attach(first)
+            for number in range(1, count):
+                others.append(self._open(partial(_prepare, number, count)))
+        except (OSError, NotPermitted) as error:
+            self._log.warn("One thread alone reads GRE: {error}", error=str(error))
+            for one in others:
+                one.close()
+            others = []
+            filter.share(0, 1).attach(first)
+        self._others = others
+
+    def readFailed(self, error: int) -> None:
+        """
+        Note that the threads can't read a socket any more, with the number of an error.
+        """
+        self._upkeep.lost(f"it failed: {os.strerror(error)}")
+
+    def register(
+        self,
+        peerAddress: str,
+        localCallID: int,
+        receive: ReceiveFrames,
+        dropped: CountDropped | None = None,
+    ) -> None:
         """
         See L{pptpgw.tunnels.pptp.channel.GRE.register}.
 
@@ -204,25 +277,38 @@ class GREPort:
         if key in self._channels:
             raise ValueError(f"call id {localCallID} is in use with {peerAddress}")
         self._channels[key] = receive
+        if dropped is not None:
+            self._dropped[key] = dropped
 
     def unregister(self, peerAddress: str, localCallID: int) -> None:
         """
         See L{pptpgw.tunnels.pptp.channel.GRE.unregister}.
         """
-        self._channels.pop(_key(peerAddress, localCallID), None)
+        key = _key(peerAddress, localCallID)
+        self._channels.pop(key, None)
+        self._dropped.pop(key, None)
 
     def sender(self, localAddress: str, peerAddress: str) -> SendPacket:
         """
-        Return a function that sends packets from C{localAddress} to C{peerAddress} while the port
+        Return a function that sends a packet from C{localAddress} to C{peerAddress} while the port
         is open.
 
         @raise OSError: the port isn't open.
         """
+        return self._raw.sender(*self._between(localAddress, peerAddress))
+
+    def allSender(self, localAddress: str, peerAddress: str) -> SendAll:
+        """
+        Return a function that sends packets, as L{sender} does for one.
+
+        @raise OSError: the port isn't open.
+        """
+        return self._raw.allSender(*self._between(localAddress, peerAddress))
+
+    def _between(self, localAddress: str, peerAddress: str) -> tuple[socket.socket, bytes, bytes]:
         if self._socket is None:
             raise OSError(errno.EBADF, "the GRE port isn't open")
-        return self._raw.sender(
-            self._socket, socket.inet_aton(localAddress), socket.inet_aton(peerAddress)
-        )
+        return self._socket, socket.inet_aton(localAddress), socket.inet_aton(peerAddress)
 
     def sendFailed(self, error: OSError) -> None:
         """
@@ -236,7 +322,8 @@ class GREPort:
         """
         See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
         """
-        return -1 if self._socket is None else self._socket.fileno()
+        read = self._left or self._socket
+        return -1 if read is None else read.fileno()
 
     def logPrefix(self) -> str:
         """
@@ -254,14 +341,31 @@ class GREPort:
 
     def doRead(self) -> None:
         """
-        Read up to L{pptpgw.tunnels.pptp.port.raw.BATCH} packets, unless earlier ones still wait to
-        be passed on.
+        Read what has arrived, and pass on the packets whose turn it is, unless earlier ones do so
+        in this turn of the reactor.
         """
-        opened = self._socket
-        if opened is None or self._waiting:
+        if self._next is None:
+            self._turn()
+
+    def _turn(self) -> None:
+        """
+        Read packets into their lanes, so that those of one call don't keep others out of the
+        socket; pass on about a millisecond of those whose turn it is, and go on in the next turn of
+        the reactor if packets are left.
+        """
+        self._next = None
+        receiver = self._receiver
+        if receiver is None:
             return
+        self._read(receiver)
+        runs, self._late = self._late, []
+        self._give(runs or receiver.take(self._channels))
+        if self._receiver is not None and (self._late or receiver.waiting):
+            self._next = self._reactor.callLater(0, self._turn)
+
+    def _read(self, receiver: Receiver) -> None:
         try:
-            runs = self._raw.receive(opened, self._channels)
+            dropped = receiver.read(self._channels)
         except OSError as error:
             # This is an ICMP error about a packet of one of the calls, which is no reason to stop.
             name = errno.errorcode.get(error.errno or 0, "unknown")
@@ -270,19 +374,16 @@ class GREPort:
                 # Other code has closed the descriptor.
                 self._upkeep.lost("it was closed by somebody else")
             return
-        self._give(runs)
-
-    def _goOn(self) -> None:
-        """
-        Pass on the packets that were left for this turn.
-        """
-        self._next = None
-        runs, self._waiting = self._waiting, []
-        self._give(runs)
+        for key, count in dropped.items():
+            tell = self._dropped.get(key)
+            if tell is None:
+                self.counters.discard(FULL, count)
+            else:
+                tell(count)
 
     def _give(self, runs: list[Run]) -> None:
         """
-        Pass as many packets to calls as fit in one slice, and the rest in the next turn.
+        Pass as many packets to calls as fit in one slice, and keep the rest for the next turn.
         """
         seconds = self._reactor.seconds
         end = seconds() + SECONDS
@@ -296,19 +397,20 @@ class GREPort:
                 self._log.failure("A call failed on a packet")
             if seconds() > end and place < len(runs):
                 # Handling a packet that ends a link takes as long as hundreds of others.
-                self._waiting = runs[place:]
-                self._next = self._reactor.callLater(0, self._goOn)
+                self._late = runs[place:]
                 return
 
     def _restore(self) -> None:
         """
-        Replace the socket by a new one with the same number, by which calls send.
+        Replace the sockets by new ones with the same numbers, by which calls send.
         """
         if self._socket is not None:
-            opened = self._open(_enlarge)
             self._reactor.removeReader(self)
-            os.dup2(opened.fileno(), self._socket.fileno(), inheritable=False)
-            opened.close()
+            sockets = (self._socket, *self._others)
+            for number, one in enumerate(sockets):
+                opened = self._open(partial(_prepare, number, len(sockets)))
+                os.dup2(opened.fileno(), one.fileno(), inheritable=False)
+                opened.close()
             self._reactor.addReader(self)
 
     def _unclear(self, octets: bytes) -> None:

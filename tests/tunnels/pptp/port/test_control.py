@@ -192,7 +192,7 @@ def test_connection() -> None:
     assert len(transport.value()) == 156
     assert port.factory.entrance.connections == {protocol}
     _lost(protocol)
-    assert port.owner.closed == ["the TCP connection ended: Connection was closed cleanly."]
+    assert port.owner.closed == ["the TCP connection ended: Connection was closed cleanly"]
     assert port.factory.entrance.connections == set()
     assert port.clock.getDelayedCalls() == []
 

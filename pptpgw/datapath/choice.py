@@ -1,0 +1,355 @@
+"""
+The data path plugins C{auto} and C{kernel}: the kernel carries what it can, by a device for each
+call, and this process carries the rest, by threads outside of the interpreter
+(L{pptpgw.datapath.threaded}) where it can.
+
+The path is chosen when a call is accepted, from what callers may have by the configuration. The
+kernel has no buffer for packets that arrive out of order: it drops those that are late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+from zope.interface import implementer
+
+from pptpgw.config.configuration import Configuration
+from pptpgw.config.kind import NoSettings, assertNoArgument
+from pptpgw.config.section import NamedFilter
+from pptpgw.datapath.channel import Channel
+from pptpgw.datapath.engine import NATIVE
+from pptpgw.datapath.kernel.channel import CARRIED
+from pptpgw.datapath.kernel.judging import judging
+from pptpgw.datapath.kernel.path import FILES, GROUP, KernelDataPath
+from pptpgw.datapath.threaded import NativeDataPath, ownPath
+from pptpgw.error import ConfigurationError, NotCarried, PPTPGWError, Unavailable
+from pptpgw.interfaces import (
+    ICall,
+    IChannel,
+    IChannelOwner,
+    IDataPathFactory,
+    IEnvironment,
+    IKernelCall,
+    IPathChoice,
+    ISessionFiles,
+)
+from pptpgw.log import Logger
+from pptpgw.ports import bpf
+from pptpgw.ports.bpf import Assembled, TooLarge
+from pptpgw.ports.clamping import Clamp
+from pptpgw.ports.nft import lackingTables
+from pptpgw.ports.pppprobe import lackingPPP
+from pptpgw.sessions.filter import Filter
+
+# What sections of declared network protocols begin with.
+_DECLARED = "network."
+# Room for the networks of a session, which are compared before its filter is asked.
+_NETWORKS = (bpf.result(bpf.DROP),) * 256
+
+AUTO, KERNEL = "auto", "kernel"
+"""
+The names of the plugins.
+"""
+
+
+def objections(configuration: Configuration) -> Iterator[str]:
+    """
+    Return what callers may have, by the configuration, that the kernel can't give them: the key of
+    each, and why.
+    """
+    for name in configuration.network.protocols:
+        if name not in CARRIED.values():
+            yield f"[network] protocols has {name}, which the kernel doesn't carry"
+    if 56 in configuration.link.encryptionBits:
+        yield "[link] encryption-bits has 56, which the kernel's MPPE hasn't"
+    if configuration.link.encryptionStateful:
+        yield (
+            "[link] encryption-stateful is set, and the kernel doesn't recover from losses "
+            "in stateful MPPE"
+        )
+    if configuration.capture.file:
+        yield "[capture] file is set, and the kernel's packets don't pass there"
+    for name in configuration.sections:
+        if name.startswith(_DECLARED):
+            yield f"[[{name}]] declares protocols, which the kernel doesn't carry"
+    yield from _tooLarge(configuration.network.filter)
+
+
+@lru_cache(4)
+def _tooLarge(filters: tuple[NamedFilter, ...]) -> tuple[str, ...]:
+    """
+    Return objections to filters that are too large, which takes milliseconds to find out.
+    """
+    found = []
+    for one in filters:
+        try:
+            Assembled(_NETWORKS, judging(Filter(one.rules)))
+        except TooLarge as error:
+            found.append(f'[[network.filter]] name = "{one.name}": it is {error}')
+    return tuple(found)
+
+
+class Machine:
+    """
+    This machine, as far as the choice depends on it.
+    """
+
+    lackingPPP = staticmethod(lackingPPP)
+    lackingTables = staticmethod(lackingTables)
+
+
+class Probed(Protocol):
+    """
+    A machine that is asked what its kernel has: L{Machine}, or one that a test has made.
+    """
+
+    def lackingPPP(self) -> str:
+        """
+        Return why the kernel can't carry calls; an empty text if it can.
+        """
+
+    def lackingTables(self) -> str:
+        """
+        Return why there can be no tables of nftables; an empty text if there can.
+        """
+
+
+class Seen(NamedTuple):
+    """
+    What a machine lacked when it was asked.
+    """
+
+    ppp: str = "the data path hasn't started"
+    tables: str = ""
+
+    def lackingPPP(self) -> str:
+        """
+        See L{Probed}.
+        """
+        return self.ppp
+
+    def lackingTables(self) -> str:
+        """
+        See L{Probed}.
+        """
+        return self.tables
+
+
+def unclamped(configuration: Configuration, machine: Probed) -> str:
+    """
+    Return why calls that the kernel carries would lack a clamped MSS, where there is another way to
+    carry them; an empty text if they won't.
+    """
+    if not configuration.network.mssClamp or configuration.datapath.path == KERNEL:
+        return ""
+    why = machine.lackingTables()
+    return why and f"[network] mss-clamp is set, and {why}"
+
+
+def hindrance(configuration: Configuration, machine: Probed) -> str:
+    """
+    Return why the kernel carries no calls; an empty text if it carries those of PPTP.
+    """
+    why = next(objections(configuration), "") or machine.lackingPPP()
+    return why or unclamped(configuration, machine)
+
+
+def instead(configuration: Configuration, why: str) -> str:
+    """
+    Return what carries the packets of PPTP calls that the kernel doesn't carry, and why. See
+    L{IChannel.path}.
+
+    @param why: why the kernel doesn't.
+    """
+    own, _, further = ownPath(configuration).partition(": ")
+    return f"{own}: {why}" if why.startswith(further) else f"{own}: {why}; {further}"
+
+
+def foreseen(configuration: Configuration, machine: Probed | None = None) -> str:
+    """
+    Return what will carry the packets of PPTP calls on this machine, and why. See L{IChannel.path}.
+
+    @param machine: None for the real one.
+    """
+    if configuration.datapath.path == NATIVE:
+        return ownPath(configuration)
+    if configuration.datapath.path not in (AUTO, KERNEL):
+        return configuration.datapath.path
+    why = hindrance(configuration, machine or Machine())
+    return instead(configuration, why) if why else KERNEL
+
+
+def _refusal(why: str) -> str:
+    return f'[datapath] path = "{KERNEL}": {why}; "{AUTO}" is possible'
+
+
+@implementer(IPathChoice, ISessionFiles)
+class ChosenDataPath(NativeDataPath):
+    """
+    The data path that chooses for each call.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, environment: IEnvironment, strict: bool, machine: Probed | None = None
+    ) -> None:
+        """
+        @param strict: whether a call that the kernel can't carry is refused.
+        @param machine: as for L{foreseen}.
+        """
+        self._strict = strict
+        super().__init__(environment)
+        self._machine = machine or Machine()
+        self._kernel = KernelDataPath(environment.reactor, environment.mru)
+        interface = environment.configuration.network.interface
+        self._clamp = Clamp(environment.reactor, interface, GROUP)
+        self._seen = Seen()
+        self._said: set[str] = set()
+        # Which calls are kept in this process.
+        self._wanted: list[Callable[[ICall], bool]] = []
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{pptpgw.interfaces.IPreparable.lacking}.
+        """
+        yield from super().lacking()
+        if self._strict and (why := self._machine.lackingPPP()):
+            yield _refusal(why)
+
+    @property
+    def filesPerSession(self) -> int:
+        """
+        See L{ISessionFiles}.
+        """
+        return 0 if self._hindrance() else FILES
+
+    @property
+    def path(self) -> str:
+        """
+        See L{pptpgw.interfaces.IDataPath.path}.
+        """
+        why = self._hindrance()
+        return instead(self._environment.configuration, why) if why else KERNEL
+
+    def start(self) -> None:
+        """
+        See L{NativeDataPath.start}.
+
+        @raise ConfigurationError: the kernel can't carry calls, and nothing else may.
+        """
+        self._seen = Seen(self._machine.lackingPPP())
+        if self._strict and self._seen.ppp:
+            raise ConfigurationError(_refusal(self._seen.ppp))
+        super().start()
+        self._kernel.start()
+        self._follow()
+
+    def stop(self) -> Deferred[None] | None:
+        """
+        See L{NativeDataPath.stop}.
+
+        @return: fires when captured frames are written and devices are removed.
+        """
+        waiting: list[Deferred[None]] = [self._clamp.set(False)]
+        waiting += [one for one in (self._kernel.stop(), super().stop()) if one is not None]
+        done = DeferredList(waiting, consumeErrors=True)
+        return done.addCallback(lambda _: None)
+
+    def reload(self, settings: NoSettings) -> None:
+        """
+        See L{pptpgw.datapath.plugin.PortDataPath.reload}. Calls to come take the path that the new
+        configuration permits.
+        """
+        super().reload(settings)
+        self._kernel.mru = self._environment.mru
+        self._said.clear()
+        self._follow()
+
+    def _follow(self) -> None:
+        """
+        Clamp if a call may pass within the kernel.
+        """
+        self._seen = Seen(self._seen.ppp, self._machine.lackingTables())
+        self._clamp.set(self._mssClamp and not self._hindrance())
+
+    def openChannel(self, call: ICall, owner: IChannelOwner, number: int = 0) -> IChannel:
+        """
+        See L{pptpgw.interfaces.IDataPath.openChannel}.
+
+        @raise Unavailable: the kernel can't carry the call, and nothing else may.
+        """
+        why = self._hindrance()
+        if not why and not IKernelCall.providedBy(call):
+            why = f"the kernel carries no calls of {call.tunnel.name}"
+        if not why and any(wanted(call) for wanted in self._wanted):
+            why = "a capture waits for a caller"
+        if not why:
+            try:
+                return self._kernel.openChannel(call, owner, number)
+            except (OSError, PPTPGWError) as error:
+                why = str(error)
+        if self._strict:
+            raise Unavailable(f"the kernel can't carry this call: {why}")
+        if why not in self._said:
+            self._said.add(why)
+            self._log.info("packets of a call pass through this process: {why}", why=why)
+        channel = super().openChannel(call, owner, number)
+        if isinstance(channel, Channel):
+            channel.carriedHere(why)
+        return channel
+
+    def keepHere(self, wanted: Callable[[ICall], bool]) -> Callable[[], None]:
+        """
+        See L{IPathChoice.keepHere}.
+        """
+        if self._strict:
+            raise NotCarried(_refusal("the kernel alone carries packets"))
+        self._wanted.append(wanted)
+        return partial(self._wanted.remove, wanted)
+
+    def _hindrance(self) -> str:
+        """
+        See L{hindrance}.
+        """
+        return hindrance(self._environment.configuration, self._seen)
+
+    def _wantsThreads(self) -> bool:
+        """
+        See L{NativeDataPath._wantsThreads}.
+        """
+        return not self._strict and super()._wantsThreads()
+
+
+@implementer(IDataPathFactory)
+class ChosenDataPathFactory:
+    """
+    The plugins C{auto} and C{kernel}. See L{IDataPathFactory}.
+    """
+
+    settings = NoSettings
+
+    def __init__(self, name: str, description: str, strict: bool) -> None:
+        self.name = name
+        self.description = description
+        self._strict = strict
+
+    def makeDataPath(
+        self, argument: str, settings: NoSettings, environment: IEnvironment
+    ) -> ChosenDataPath:
+        """
+        See L{IDataPathFactory.makeDataPath}.
+        """
+        assertNoArgument("[datapath] path", self.name, argument)
+        for objection in objections(environment.configuration) if self._strict else ():
+            raise ConfigurationError(_refusal(objection))
+        return ChosenDataPath(environment, self._strict)
+
+
+auto = ChosenDataPathFactory(
+    AUTO, "By the kernel where it can, otherwise as native, or as python.", False
+)
+kernel = ChosenDataPathFactory(KERNEL, "By the kernel's own PPTP, PPP and MPPE alone.", True)

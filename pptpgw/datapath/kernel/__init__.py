@@ -1,0 +1,3 @@
+"""
+The data path within Linux: packets never come into this process.
+"""

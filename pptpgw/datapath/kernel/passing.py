@@ -1,0 +1,122 @@
+"""
+What passes by the device of one call, before its filter is asked (L{judging}): a program that ends
+for packets that are dropped, or that concern the link alone, and goes on for others.
+
+Of received packets the source must be in one of the peer's networks, as L{pptpgw.datapath.source}
+demands in Python. IPv6 packets that concern the link alone pass whatever their source is, if they
+are messages of ICMPv6 that hosts send to routers and to each other, or DHCPv6 for a server. Others
+don't: nothing else on this machine is to be reached by a link-local address, no Router
+Advertisement of the peer's is believed, and what programs of this machine send to all neighbours
+isn't for the peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+
+from pptpgw.datapath.kernel.judging import PACKET, PROTOCOL, within
+from pptpgw.interfaces import Attachment
+from pptpgw.networks.ipv6.wire.dhcpv6 import SERVER_PORT
+from pptpgw.networks.wire.ip import ICMPV6, IPV6_HEADER, UDP
+from pptpgw.ports import bpf
+from pptpgw.ports.bpf import Instruction, Program
+from pptpgw.ppp.wire.ppp import IPV4, IPV6
+
+_SENT = 1
+_NEXT_HEADER, _IPV4_SOURCE, _IPV6_SOURCE, _IPV6_DESTINATION = 6, 12, 8, 24
+_SOURCE_PORT, _DESTINATION_PORT = IPV6_HEADER, IPV6_HEADER + 2
+# The types of ICMPv6 messages that the peer may send on the link: errors, echo, Router
+# Solicitation, and Neighbor Solicitation and Advertisement.
+_MESSAGES = (1, 2, 3, 4, 128, 129, 133, 135, 136)
+
+
+def passing(attachments: Mapping[int, Attachment]) -> Program:
+    """
+    Return the program for the networks that are open.
+
+    @param attachments: the attachments by their protocol numbers.
+    """
+    return tuple(_passing(attachments))
+
+
+def _passing(attachments: Mapping[int, Attachment]) -> Iterator[Instruction]:
+    yield bpf.byte(0)
+    yield bpf.equal(_SENT, no="received")
+    if IPV6 in attachments:
+        yield bpf.half(PROTOCOL)
+        yield bpf.equal(IPV6, no=bpf.END)
+        yield from _local("sent")
+        yield bpf.word(PACKET + _IPV6_SOURCE)
+        yield bpf.both(0xFFC00000)
+        yield bpf.equal(0xFE800000, yes="sent local", no=bpf.END)
+        yield bpf.here("sent local")
+        yield from _message("sent", (), _SOURCE_PORT)
+    else:
+        yield bpf.goTo(bpf.END)
+    yield bpf.here("received")
+    yield bpf.half(PROTOCOL)
+    yield bpf.equal(IPV4, yes="ipv4")
+    yield bpf.equal(IPV6, yes="ipv6", no="drop")
+    yield bpf.here("ipv4")
+    yield from _from(attachments.get(IPV4), IPv4Network, _IPV4_SOURCE)
+    yield bpf.here("ipv6")
+    if IPV6 in attachments:
+        yield from _local("received")
+        yield from _from(attachments[IPV6], IPv6Network, _IPV6_SOURCE)
+        yield bpf.here("received local")
+        yield from _message("received", _MESSAGES, _DESTINATION_PORT)
+    yield bpf.here("drop")
+    yield bpf.result(bpf.DROP)
+
+
+def _local(way: str) -> Iterator[Instruction]:
+    """
+    Go to the label C{"WAY local"} if the destination of an IPv6 packet is multicast or link-local.
+    """
+    yield bpf.byte(PACKET + _IPV6_DESTINATION)
+    yield bpf.equal(0xFF, yes=f"{way} local")
+    yield bpf.half(PACKET + _IPV6_DESTINATION)
+    yield bpf.both(0xFFC0)
+    yield bpf.equal(0xFE80, yes=f"{way} local")
+
+
+def _message(way: str, types: Iterable[int], port: int) -> Iterator[Instruction]:
+    """
+    Keep an IPv6 packet if it is one of the messages of the link, and drop it otherwise.
+
+    @param types: the types of ICMPv6 messages; empty for all.
+    @param port: where the port is that must be the DHCPv6 server's.
+    """
+    yield bpf.byte(PACKET + _NEXT_HEADER)
+    yield bpf.equal(ICMPV6, yes=f"{way} ICMPv6")
+    yield bpf.equal(UDP, no="drop")
+    yield bpf.half(PACKET + port)
+    yield bpf.equal(SERVER_PORT, yes=f"{way} kept", no="drop")
+    yield bpf.here(f"{way} ICMPv6")
+    if types:
+        yield bpf.byte(PACKET + IPV6_HEADER)
+        for number in types:
+            yield bpf.equal(number, yes=f"{way} kept")
+        yield bpf.result(bpf.DROP)
+    yield bpf.here(f"{way} kept")
+    yield bpf.result(bpf.KEEP)
+
+
+def _from(
+    attachment: Attachment | None, family: type[IPv4Network | IPv6Network], at: int
+) -> Iterator[Instruction]:
+    """
+    Go to the end for packets from the networks of C{attachment}, and drop others.
+
+    @param at: where the source is in the packet.
+    """
+    addresses = () if attachment is None else attachment.addresses
+    for place, network in enumerate(addresses):
+        if isinstance(network, family):
+            no = f"{at} {place + 1}"
+            address, mask = int(network.network_address), int(network.netmask)
+            yield from within(address, mask, network.max_prefixlen, at, no)
+            yield bpf.goTo(bpf.END)
+            yield bpf.here(no)
+    yield bpf.result(bpf.DROP)

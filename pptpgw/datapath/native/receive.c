@@ -1,0 +1,206 @@
+/*
+ * Packets from GRE sockets. If there are many, of several sessions, they wait in a lane for each
+ * session. Those whose turn it is are sorted by session. With the first packet of a session that the
+ * thread can't handle, the session is left to Python, together with the packets that follow.
+ */
+
+#define _GNU_SOURCE
+#include "receive.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many packets of no session are left to Python in how many nanoseconds. Python only counts them. */
+#define STRAYS 64
+#define STRAYS_TIME 50000000u
+
+Receiving *
+receive_new(void)
+{
+    Receiving *all = calloc(1, sizeof *all);
+
+    if (all == NULL || (all->lanes = lanes_new()) == NULL) {
+        free(all);
+        return NULL;
+    }
+    for (int i = 0; i < BATCH; i++) {
+        all->read[i] = lanes_slot(all->lanes);
+        all->vectors[i] = (struct iovec){all->read[i]->octets, PACKET_SIZE};
+        all->messages[i].msg_hdr.msg_iov = &all->vectors[i];
+        all->messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    return all;
+}
+
+void
+receive_free(Receiving *all)
+{
+    if (all != NULL)
+        free(all->lanes);
+    free(all);
+}
+
+/* Return the session of a lane that this thread receives for; NULL if there is none. Packets of another
+ * one's session are those that came before the sockets were shared. */
+static Session *
+session_of(const Engine *engine, uint64_t lane)
+{
+    Session *session = engine_session(engine, lane);
+
+    return session != NULL && session->receiver == engine->number ? session : NULL;
+}
+
+/* ---- a batch ---- */
+
+static void
+leave(Engine *engine, Session *session, const Slot *packet)
+{
+    left_add(engine, &engine->receiving->left, &engine->ports[packet->port], session, packet->octets,
+             packet->waiting.size);
+}
+
+/* Leave a packet of no session to Python, unless there were many. */
+static void
+leave_stray(Engine *engine, const Slot *packet)
+{
+    Receiving *all = engine->receiving;
+
+    if (all->strays_end <= engine->now) {
+        all->strays_end = engine->now + STRAYS_TIME;
+        all->strays = 0;
+    }
+    if (all->strays++ < STRAYS)
+        leave(engine, NULL, packet);
+    else
+        engine_dropped(engine, NULL);
+}
+
+/* Handle packets. */
+static void
+handle(Engine *engine, int count)
+{
+    Receiving *all = engine->receiving;
+    Session *sessions = NULL, **end = &sessions;
+    int strays = 0;
+
+    all->engine = engine;
+    for (int i = 0; i < count; i++) {
+        const Slot *packet = all->packets[i];
+        int kind = gre_parse(packet->octets, packet->waiting.size, &all->frames[i]);
+        Session *session = session_of(engine, engine_lane(packet->port, all->frames[i].key));
+        if (session == NULL) {
+            strays = 1;
+            leave_stray(engine, packet);
+            continue;
+        }
+        if (kind == GRE_ACKNOWLEDGEMENT)
+            continue;
+        all->next[i] = -1;
+        if (session->first < 0) {
+            session->first = i;
+            session->following = NULL;
+            *end = session;
+            end = &session->following;
+        }
+        else
+            all->next[session->last] = i;
+        session->last = i;
+    }
+    if (sessions != NULL && (strays || sessions->following != NULL))
+        all->shared = engine->now;
+    for (Session *session = sessions; session != NULL; session = session->following) {
+        int at = inward(engine, session, session->first);
+        session->first = -1;
+        for (; at >= 0; at = all->next[at])
+            leave(engine, session, all->packets[at]);
+    }
+    left_flush(engine, &all->left);
+}
+
+/* ---- reading ---- */
+
+/* Read packets. Return how many; -1 if there are none. */
+static int
+read_some(Engine *engine, unsigned port)
+{
+    Receiving *all = engine->receiving;
+    Port *read = &engine->ports[port];
+    int count = recvmmsg(read->descriptor, all->messages, BATCH, MSG_DONTWAIT, NULL);
+
+    for (int i = 0; i < count; i++) {
+        all->read[i]->waiting.size = all->messages[i].msg_len;
+        all->read[i]->port = port;
+    }
+    if (count >= 0 || errno == EAGAIN)
+        return count;
+    if (errno != EINTR)
+        engine_failed(engine, read, GRE_NOT_READ, errno);
+    return 0;
+}
+
+/* Have a packet that was read wait. */
+static void
+wait_for_turn(Engine *engine, unsigned port, int at)
+{
+    Receiving *all = engine->receiving;
+    Slot *packet = all->read[at];
+    uint64_t loser;
+    GREFrame frame;
+    int kind = gre_parse(packet->octets, packet->waiting.size, &frame);
+    uint64_t lane = engine_lane(port, frame.key);
+
+    if (session_of(engine, lane) == NULL)
+        lane = LANES_STRAYS;
+    else if (kind == GRE_ACKNOWLEDGEMENT)
+        return;
+    all->read[at] = lanes_slot(all->lanes);
+    all->vectors[at].iov_base = all->read[at]->octets;
+    if (!lanes_add(all->lanes, lane, packet, &loser))
+        return;
+    Session *session = session_of(engine, loser);
+    engine_dropped(engine, session);
+    if (session != NULL)
+        session->dropped++;
+}
+
+int
+receive_read(Engine *engine, unsigned port)
+{
+    Receiving *all = engine->receiving;
+    int shares = engine_shares(engine, all->shared), waiting = all->lanes->fair.waiting > 0;
+
+    if (waiting && !shares)
+        return 1;
+    int count = read_some(engine, port);
+    if (count < 0)
+        return 0;
+    if (!waiting && (count < BATCH || !shares)) {
+        memcpy(all->packets, all->read, (size_t)count * sizeof *all->packets);
+        handle(engine, count);
+        return 1;
+    }
+    for (int total = count; count > 0; total += count) {
+        for (int i = 0; i < count; i++)
+            wait_for_turn(engine, port, i);
+        if (count < BATCH || total >= READ)
+            break;
+        count = read_some(engine, port);
+    }
+    return 1;
+}
+
+int
+receive_turn(Engine *engine)
+{
+    Receiving *all = engine->receiving;
+    uint64_t lane;
+    int count = 0;
+
+    while (count < BATCH && (all->packets[count] = lanes_take(all->lanes, &lane)) != NULL)
+        count++;
+    handle(engine, count);
+    while (count > 0)
+        lanes_free(all->lanes, all->packets[--count]);
+    return all->lanes->fair.waiting > 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * A batch of packets from GRE sockets: read by receive.c, handled by inward.c.
+ */
+
+#ifndef PPTPGW_RECEIVE_H
+#define PPTPGW_RECEIVE_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "coalesce.h"
+#include "engine.h"
+#include "gre.h"
+#include "message.h"
+#include "rc4.h"
+
+struct Receiving {
+    /* Where packets are read. */
+    Slot *read[BATCH];
+    struct iovec vectors[BATCH];
+    struct mmsghdr messages[BATCH];
+    /* Those that wait, and when packets of several sessions came together last. */
+    Lanes *lanes;
+    uint64_t shared;
+    /* How many packets of no session were left to Python lately, and until when that is. */
+    unsigned strays;
+    uint64_t strays_end;
+    /* The packets that are handled, and where they are decrypted to. */
+    Slot *packets[BATCH];
+    uint8_t plains[BATCH][PACKET_SIZE + 64];
+    GREFrame frames[BATCH];
+    /* The next packet of the same session; -1 if there is none. */
+    int next[BATCH];
+    Left left;
+    /* The device, and how many packets it refused. */
+    Engine *engine;
+    unsigned refused;
+    Coalescing coalescing;
+    RC4 saved;
+};
+
+/* Handle a session's frames of the batch, beginning with one of them, up to the first one that Python
+ * has to handle. Return that one, or -1. */
+int inward(Engine *engine, Session *session, int at);
+
+#endif

@@ -1,0 +1,79 @@
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gre.h"
+#include "packet.h"
+
+Session *
+session_new(unsigned port, const uint8_t peer[4], const uint8_t local[4], uint16_t local_call,
+            uint16_t call, unsigned threads, unsigned receiving)
+{
+    Session *session = calloc(1, sizeof *session + threads * sizeof *session->outward);
+
+    if (session == NULL)
+        return NULL;
+    atomic_init(&session->owner, OWNER_PYTHON);
+    atomic_init(&session->threads, threads);
+    session->receiver = (packet_word(peer) + packet_word(peer + 2) + local_call) % receiving;
+    session->key = (uint64_t)packet_number(peer) << 16 | local_call;
+    session->peer.sin_family = AF_INET;
+    memcpy(&session->peer.sin_addr, peer, 4);
+    memcpy(&session->local, local, 4);
+    session->call = call;
+    session->port = port;
+    session->first = -1;
+    session->believed = -1;
+    session->acknowledging.owner = session->looking.owner = session;
+    session->empty[0] = 0x45;
+    memcpy(session->empty + IPV4_SOURCE, peer, 4);
+    gre_acknowledge(session->empty + IPV4_HEADER, local_call, 0);
+    return session;
+}
+
+void
+session_release(Session *session)
+{
+    if (atomic_fetch_sub_explicit(&session->threads, 1, memory_order_acq_rel) > 1)
+        return;
+    mppe_forget(&session->sending_mppe);
+    mppe_forget(&session->receiving_mppe);
+    mppe_forget(&session->before);
+    window_free(session, session->window.count);
+    free(session->streams);
+    free(session);
+}
+
+/* Set one state, whose stream is at a place of streams. Return whether there is one, or -1. */
+static int
+set_state(Session *session, MPPE *mppe, unsigned place, const uint8_t *state, size_t size)
+{
+    if (size == 0)
+        return 0;
+    if (mppe_is_stateful(size) && session->streams == NULL) {
+        session->streams = calloc(2, sizeof *session->streams);
+        if (session->streams == NULL)
+            return -1;
+    }
+    RC4 *stream = session->streams == NULL ? NULL : session->streams + place;
+    return mppe_restore(mppe, state, size, stream) < 0 ? -1 : 1;
+}
+
+int
+session_send_mppe(Session *session, const uint8_t *state, size_t size)
+{
+    int set = set_state(session, &session->sending_mppe, 0, state, size);
+
+    session->encrypts = set > 0;
+    return set < 0 ? -1 : 0;
+}
+
+int
+session_receive_mppe(Session *session, const uint8_t *state, size_t size)
+{
+    int set = set_state(session, &session->receiving_mppe, 1, state, size);
+
+    session->decrypts = set > 0;
+    return set < 0 ? -1 : 0;
+}

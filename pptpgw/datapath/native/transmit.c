@@ -1,0 +1,381 @@
+/*
+ * From the TUN device to the peers: packets whose destination leads to a session that nobody else owns,
+ * and which aren't too large for it. All others are left to Python, with the packets for the same
+ * session that follow.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clamp.h"
+#include "gre.h"
+#include "message.h"
+#include "packet.h"
+#include "segment.h"
+#include "vnet.h"
+
+/* The protocol number before an encrypted packet. */
+#define FIELD 2
+
+/* Room for all that precedes a packet: GRE's header, address, control and protocol, MPPE's header and
+ * the encrypted protocol number; and no less than 8 octets of alignment. */
+#define ROOM 32
+
+#define FRAME_SIZE (VNET_SIZE + 65536)
+
+/* A session is owned until the messages are sent, and is free then, or Python's; or it is Python's
+ * until then. */
+#define HELD 1
+#define GIVEN_UP 2
+#define PYTHONS 3
+
+struct Transmitting {
+    uint8_t frame[FRAME_SIZE];
+    /* Packets that wait, and whether more are probably in the device. */
+    Lanes *lanes;
+    int more;
+    /* The lane of the last frame, and when the one before had another. */
+    uint64_t last, shared;
+    uint8_t plains[BATCH][FIELD + PACKET_SIZE];
+    uint8_t packets[BATCH][ROOM + PACKET_SIZE];
+    struct iovec vectors[BATCH];
+    struct mmsghdr messages[BATCH];
+    Control controls[BATCH];
+    /* The session of each message, and the octets of its packet. */
+    Session *sessions[BATCH];
+    size_t octets[BATCH];
+    unsigned count;
+    /* The GRE socket of all messages. */
+    unsigned port;
+    /* The sessions that aren't asked for again until the messages are sent. */
+    Session *held[BATCH];
+    unsigned holding;
+    /* The streams of messages that aren't encrypted yet. */
+    Stream streams[RC4_STREAMS];
+    unsigned waiting;
+    uint8_t leaving[BATCH][PACKET_SIZE];
+    Left left;
+};
+
+Transmitting *
+transmit_new(void)
+{
+    Transmitting *all = calloc(1, sizeof *all);
+
+    if (all == NULL || (all->lanes = lanes_new()) == NULL) {
+        free(all);
+        return NULL;
+    }
+    return all;
+}
+
+void
+transmit_free(Transmitting *all)
+{
+    if (all != NULL)
+        free(all->lanes);
+    free(all);
+}
+
+/* ---- sending ---- */
+
+static void
+encrypt(Transmitting *all)
+{
+    rc4_streams(all->streams, all->waiting);
+    all->waiting = 0;
+}
+
+/* Count what became of a message. */
+static void
+count_message(Engine *engine, unsigned at, int error)
+{
+    Transmitting *all = engine->transmitting;
+    Session *session = all->sessions[at];
+
+    if (error) {
+        session_count(session, NOT_SENT, 1);
+        engine_event(engine, GRE_NOT_SENT, error, 1);
+        return;
+    }
+    session_count(session, FRAMES_SENT, 1);
+    session_count(session, PACKETS_SENT, 1);
+    session_count(session, OCTETS_SENT, all->octets[at]);
+}
+
+/* Send all messages, and leave their sessions. */
+static void
+flush(Engine *engine)
+{
+    Transmitting *all = engine->transmitting;
+
+    encrypt(all);
+    for (unsigned i = 0; i < all->count;) {
+        int sent = sendmmsg(engine->ports[all->port].descriptor, all->messages + i, all->count - i,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        int error = sent > 0 ? 0 : errno;
+        for (unsigned end = i + (unsigned)(sent > 0 ? sent : 1); i < end; i++)
+            count_message(engine, i, error);
+    }
+    all->count = 0;
+    for (unsigned i = 0; i < all->holding; i++) {
+        Session *session = all->held[i];
+        uint8_t *held = &session->outward[engine->number].held;
+        if (*held != PYTHONS)
+            session_leave(session, *held == GIVEN_UP);
+        *held = 0;
+    }
+    all->holding = 0;
+}
+
+/* Own a session until the messages are sent. Return 0 if Python owns it, or will own it then. */
+static int
+hold(Engine *engine, Session *session)
+{
+    Transmitting *all = engine->transmitting;
+    uint8_t *held = &session->outward[engine->number].held;
+
+    if (all->count == BATCH || all->holding == BATCH
+        || (all->count > 0 && all->port != session->port))
+        flush(engine);
+    if (!*held) {
+        unsigned owner = session_try(session);
+        if (owner == OWNER_THREAD || owner == OWNER_THREAD_WANTED) {
+            /* Two threads never wait for sessions of each other. */
+            flush(engine);
+            owner = session_enter(session) ? OWNER_NOBODY : OWNER_PYTHON;
+        }
+        *held = owner == OWNER_NOBODY ? HELD : PYTHONS;
+        all->held[all->holding++] = session;
+    }
+    all->port = session->port;
+    return *held == HELD;
+}
+
+/* Write the next packet, and encrypt it or note how to. Return where the frame begins behind what
+ * precedes all packets. */
+static uint8_t *
+make(Transmitting *all, Session *session, unsigned family, Segments *segments, size_t size)
+{
+    const Network *network = &session->networks[family];
+    uint8_t *cipher = all->packets[all->count] + ROOM, *plain = all->plains[all->count];
+
+    if (!session->encrypts) {
+        segment_make(segments, cipher);
+        if (network->clamp)
+            clamp_packet(cipher, size, network->mtu);
+        return cipher;
+    }
+    packet_put_word(plain, family == NETWORK_IPV4 ? 0x0021 : 0x0057);
+    segment_make(segments, plain + FIELD);
+    if (network->clamp)
+        clamp_packet(plain + FIELD, size, network->mtu);
+    if (session->sending_mppe.stream != NULL)
+        mppe_encrypt(&session->sending_mppe, plain, FIELD, plain + FIELD, size,
+                     cipher - MPPE_HEADER);
+    else {
+        Stream *stream = &all->streams[all->waiting++];
+        mppe_begin(&session->sending_mppe, cipher - MPPE_HEADER, &stream->rc4);
+        stream->from = plain;
+        stream->to = cipher;
+        stream->size = FIELD + size;
+        if (all->waiting == RC4_STREAMS)
+            encrypt(all);
+    }
+    return cipher - MPPE_HEADER;
+}
+
+/* Add the next packet to the messages. */
+static void
+add(Engine *engine, Session *session, unsigned family, Segments *segments, size_t size)
+{
+    Transmitting *all = engine->transmitting;
+    const Network *network = &session->networks[family];
+    unsigned at = all->count;
+    uint8_t *begin = make(all, session, family, segments, size);
+    const uint8_t *prefix = session->encrypts ? session->prefix : network->prefix;
+    size_t prefix_size = session->encrypts ? session->prefix_size : network->prefix_size;
+    size_t length = prefix_size + size + (session->encrypts ? MPPE_HEADER + FIELD : 0);
+    uint32_t received = session->expected;
+    uint8_t *end = begin - prefix_size + length;
+
+    begin -= prefix_size;
+    memcpy(begin, prefix, prefix_size);
+    begin = gre_begin(begin, length, session->call, session->sending++,
+                      received == session->acknowledged ? NULL : &received);
+    session->acknowledged = received;
+    all->vectors[at] = (struct iovec){begin, (size_t)(end - begin)};
+    message_address(&all->messages[at].msg_hdr, &engine->ports[session->port], session,
+                    &all->vectors[at], &all->controls[at]);
+    all->sessions[at] = session;
+    all->octets[at] = size;
+    all->count++;
+}
+
+/* ---- handling ---- */
+
+/* Return whether the next packet is larger than any that is handled, and skip it if so. */
+static int
+skip(Engine *engine, Segments *segments, size_t size)
+{
+    if (size <= PACKET_SIZE)
+        return 0;
+    /* As Python would read no more of it. */
+    engine_event(engine, TUN_MALFORMED, 0, 1);
+    segments->at += size - segments->headers;
+    segments->made++;
+    return 1;
+}
+
+/* Leave the next packet, for a session or for none, to Python. */
+static void
+leave(Engine *engine, Session *session, Segments *segments, size_t size)
+{
+    Transmitting *all = engine->transmitting;
+
+    if (skip(engine, segments, size))
+        return;
+    if (all->left.count == BATCH)
+        left_flush(engine, &all->left);
+    uint8_t *packet = all->leaving[all->left.count];
+    segment_make(segments, packet);
+    left_add(engine, &all->left, &engine->tun, session, packet, size);
+}
+
+/* Handle the next packet for a session, or for none. Once one is left to Python, those that follow are
+ * too, so that they keep their order. */
+static void
+handle(Engine *engine, Session *session, unsigned family, Segments *segments, size_t size)
+{
+    if (session != NULL && hold(engine, session)) {
+        if (session->networks[family].open && size <= session->networks[family].mtu) {
+            add(engine, session, family, segments, size);
+            return;
+        }
+        session->outward[engine->number].held = GIVEN_UP;
+    }
+    leave(engine, session, segments, size);
+}
+
+/* ---- reading ---- */
+
+/* Find where a packet's destination leads. Return NULL if it leads nowhere. */
+static const Place *
+route(const Engine *engine, const Segments *segments, unsigned *family)
+{
+    const uint8_t *packet = segments->packet;
+
+    *family = packet[0] >> 4 == 4 ? NETWORK_IPV4 : NETWORK_IPV6;
+    if (packet[0] >> 4 == 4 && segments->size >= IPV4_HEADER)
+        return routes_find(&engine->routes, NETWORK_IPV4, packet + IPV4_DESTINATION);
+    if (packet[0] >> 4 == 6 && segments->size >= IPV6_HEADER)
+        return routes_find(&engine->routes, NETWORK_IPV6, packet + IPV6_DESTINATION);
+    return NULL;
+}
+
+/* Have the next packet of a lane wait. */
+static void
+wait_for_turn(Engine *engine, uint64_t lane, Segments *segments, size_t size)
+{
+    Lanes *lanes = engine->transmitting->lanes;
+    uint64_t loser;
+
+    if (skip(engine, segments, size))
+        return;
+    Slot *packet = lanes_slot(lanes);
+    packet->waiting.size = (uint32_t)size;
+    segment_make(segments, packet->octets);
+    if (lanes_add(lanes, lane, packet, &loser))
+        engine_dropped(engine, engine_session(engine, loser));
+}
+
+/* Handle the packets of a frame, which has size octets with its VNet header, or have them wait. Return
+ * how many there are. */
+static unsigned
+split(Engine *engine, size_t size, int waits)
+{
+    Transmitting *all = engine->transmitting;
+    Segments segments;
+    unsigned family;
+
+    if (size == FRAME_SIZE || segment_begin(&segments, all->frame, size) < 0) {
+        engine_event(engine, TUN_MALFORMED, 0, 1);
+        return 1;
+    }
+    const Place *place = route(engine, &segments, &family);
+    if (place == NULL) {
+        size_t payload = segments.size - segments.headers;
+        unsigned packets = 1;
+        if (segments.segment)
+            packets = (unsigned)((payload + segments.segment - 1) / segments.segment);
+        engine_event(engine, NO_ROUTE, 0, packets);
+        return packets;
+    }
+    Session *session = place->value;
+    uint64_t lane = session == NULL ? LANES_STRAYS : engine_lane(session->port, session->key);
+    if (all->last != 0 && all->last != lane)
+        all->shared = engine->now;
+    all->last = lane;
+    while ((size = segment_size(&segments)) != 0)
+        if (waits)
+            wait_for_turn(engine, lane, &segments, size);
+        else
+            handle(engine, session, family, &segments, size);
+    return segments.made;
+}
+
+int
+transmit_read(Engine *engine)
+{
+    Transmitting *all = engine->transmitting;
+    size_t before = engine->offload ? 0 : VNET_SIZE;
+    int shares = engine_shares(engine, all->shared), waiting = all->lanes->fair.waiting > 0;
+    int waits = waiting || (shares && all->more), found = 1;
+    unsigned packets = 0, most = waits ? READ : BATCH;
+
+    if (waiting && !shares)
+        return 1;
+    while (packets < most) {
+        /* Without offload the header stays zero, which stands for a whole packet. */
+        ssize_t size = read(engine->tun.descriptor, all->frame + before, FRAME_SIZE - before);
+        if (size < 0) {
+            if (errno == EAGAIN)
+                found = packets > 0;
+            else if (errno != EINTR)
+                engine_failed(engine, &engine->tun, TUN_NOT_READ, errno);
+            break;
+        }
+        packets += split(engine, (size_t)size + before, waits);
+    }
+    all->more = packets >= most;
+    flush(engine);
+    left_flush(engine, &all->left);
+    return found;
+}
+
+int
+transmit_turn(Engine *engine)
+{
+    Transmitting *all = engine->transmitting;
+    uint64_t lane;
+    Slot *packet;
+
+    for (unsigned i = 0; i < BATCH && (packet = lanes_take(all->lanes, &lane)) != NULL; i++) {
+        Segments whole;
+        unsigned family;
+        segment_whole(&whole, packet->octets, packet->waiting.size);
+        const Place *place = route(engine, &whole, &family);
+        if (place == NULL)
+            engine_event(engine, NO_ROUTE, 0, 1);
+        else
+            handle(engine, place->value, family, &whole, whole.size);
+        lanes_free(all->lanes, packet);
+    }
+    flush(engine);
+    left_flush(engine, &all->left);
+    return all->lanes->fair.waiting > 0;
+}

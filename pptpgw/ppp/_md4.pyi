@@ -1,0 +1,3 @@
+INTERFACE: int
+
+def md4(message: bytes, /) -> bytes: ...

@@ -1,0 +1,291 @@
+/*
+ * Threads of the native data path under load, while another thread, in place of Python, takes
+ * sessions and gives them back, adds and removes them, and changes routes. It is built with
+ * ThreadSanitizer, and with AddressSanitizer. The input is made from the seed in the first argument;
+ * the second one says how many threads there are. It returns 1 after the line number of a check that
+ * failed.
+ */
+
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "ends.h"
+#include "gre.h"
+
+#define CALLS 6
+#define ROUNDS 4000
+#define LARGE 200
+#define MOST 4
+
+static const uint8_t PEER[4] = {192, 0, 2, 2}, LOCAL[4] = {192, 0, 2, 1};
+/* The threads, and how many there are. */
+static Engine *engines[MOST];
+static unsigned threads;
+/* The ends of the pairs: those of the peer and the kernel for each thread, and those that packets are
+ * left by. */
+static int gre[MOST], device[MOST], engine_gre[MOST], engine_device[MOST], gre_left, device_left;
+static int engine_gre_left, engine_device_left;
+static unsigned port;
+static Session *sessions[CALLS];
+static uint32_t sequences[CALLS];
+/* What the peer encrypts with; a session is stateful if its number is odd. */
+static MPPE mppes[CALLS];
+static RC4 streams[CALLS];
+static unsigned long long carried, held, lost;
+
+static void
+drain(int descriptor)
+{
+    uint8_t octets[70000];
+
+    while (recv(descriptor, octets, sizeof octets, 0) >= 0)
+        ;
+}
+
+/* Write an IPv4 packet of a call, to it or from it, and return its size. */
+static size_t
+packet(uint8_t *octets, unsigned call, int to)
+{
+    size_t size = IPV4_HEADER + any(LARGE);
+
+    address(octets, size, (uint8_t)(any(20) ? call : any(256)), to);
+    octets[IPV4_PROTOCOL] = any(2) ? TCP_PROTOCOL : UDP_PROTOCOL;
+    for (size_t i = IPV4_HEADER; i < size; i++)
+        octets[i] = (uint8_t)any(256);
+    packet_seal(octets, IPV4_HEADER);
+    return size;
+}
+
+/* Send to the thread that receives for a call, or sometimes to another one. */
+static void
+send_share(unsigned call, const uint8_t *octets, size_t size)
+{
+    unsigned share = any(50) ? sessions[call]->receiver : any(threads);
+
+    send(gre[share], octets, size, 0);
+}
+
+/* A packet that comes late. */
+static uint8_t kept[IPV4_HEADER + 64 + LARGE + IPV4_HEADER];
+static size_t kept_size;
+static unsigned kept_call;
+
+/* Have the peer send the next packet of a call, or something else. */
+static void
+send_gre(unsigned call)
+{
+    uint8_t all[sizeof kept], inner[IPV4_HEADER + LARGE];
+    uint8_t *begin = all + IPV4_HEADER, *frame = begin + 12;
+    static const uint8_t FIELD[2] = {0, 0x21};
+    size_t size = packet(inner, call, 0);
+
+    memset(all, 0, IPV4_HEADER);
+    all[0] = 0x45;
+    memcpy(all + IPV4_SOURCE, PEER, 4);
+    frame[0] = 0;
+    frame[1] = 0xFD;
+    mppe_encrypt(&mppes[call], FIELD, 2, inner, size, frame + 2);
+    size += 2 + 2 + MPPE_HEADER;
+    gre_begin(frame, size, (uint16_t)call, sequences[call]++, NULL);
+    if (any(30) == 0)
+        sequences[call] += any(5);
+    if (any(40) == 0)
+        all[IPV4_HEADER + any(20)] ^= (uint8_t)any(256);
+    if (any(50) == 0)
+        size = any((unsigned)size);
+    size += IPV4_HEADER + 12;
+    if (kept_size && any(20) == 0) {
+        send_share(kept_call, kept, kept_size);
+        kept_size = 0;
+    }
+    if (kept_size == 0 && any(10) == 0) {
+        memcpy(kept, all, size);
+        kept_size = size;
+        kept_call = call;
+        /* It comes twice sometimes. */
+        if (any(2))
+            return;
+    }
+    send_share(call, all, size);
+}
+
+/* Have the kernel send a packet or, with its VNet header, one to be split. */
+static void
+send_device(unsigned call)
+{
+    uint8_t octets[10 + IPV4_HEADER + LARGE];
+
+    memset(octets, 0, 10);
+    size_t size = packet(octets + 10, call, 1);
+    if (any(5) == 0)
+        for (unsigned i = 0; i < 10; i++)
+            octets[i] = (uint8_t)any(64);
+    send(device[any(threads)], octets, 10 + size, 0);
+}
+
+/* Take a session, as Python does, set its state as after another handshake, and give it back. */
+static void
+own(unsigned call)
+{
+    Session *session = sessions[call];
+    uint8_t saved[MPPE_STATE], key[16];
+    Network *network = &session->networks[NETWORK_IPV4];
+
+    session_take(session);
+    held += session->window.count;
+    window_free(session, session->window.count);
+    if (any(3) == 0) {
+        for (unsigned i = 0; i < sizeof key; i++)
+            key[i] = (uint8_t)any(256);
+        mppe_start(&mppes[call], key, 16, 128, call & 1 ? &streams[call] : NULL);
+        size_t size = mppe_save(&mppes[call], saved);
+        CHECK(session_receive_mppe(session, saved, size) == 0);
+        CHECK(session_send_mppe(session, saved, size) == 0);
+        session->prefix_size = 2;
+        session->expected = session->acknowledged = session->due = sequences[call];
+    }
+    network->open = any(10) != 0;
+    network->clamp = 1;
+    network->mtu = 150;
+    permit(network, (uint8_t)call);
+    if (any(8))
+        session_give(session);
+}
+
+static void
+count(unsigned call)
+{
+    lost += atomic_load(&sessions[call]->figures[LOST]);
+    for (unsigned i = 0; i < FIGURES; i++)
+        carried += atomic_exchange(&sessions[call]->figures[i], 0);
+}
+
+/* Begin a call, with a route to it. */
+static void
+begin(unsigned call)
+{
+    uint8_t address[4] = {10, 0, 0, (uint8_t)call};
+
+    sessions[call] = session_new(port, PEER, LOCAL, (uint16_t)call, 9, threads, threads);
+    CHECK(sessions[call] != NULL);
+    for (unsigned i = 0; i < threads; i++) {
+        CHECK(engine_add(engines[i], sessions[call]) == 0);
+        CHECK(engine_route(engines[i], 0, 0, address, sessions[call]) == 0);
+    }
+    own(call);
+}
+
+static void
+end(unsigned call)
+{
+    uint8_t address[4] = {10, 0, 0, (uint8_t)call};
+
+    count(call);
+    for (unsigned i = 0; i < threads; i++)
+        CHECK(engine_unroute(engines[i], 0, 0, address) == 0);
+    session_take(sessions[call]);
+    for (unsigned i = 0; i < threads; i++)
+        CHECK(engine_remove(engines[i], sessions[call]) == 0);
+}
+
+/* Have a thread read its sockets. */
+static void
+connect_to(unsigned i)
+{
+    CHECK(engine_tun(engines[i], engine_device[i], 1, 1, engine_device_left) == 0);
+    CHECK(engine_watch(engines[i], engine_gre[i], 1, engine_gre_left) == (int)port);
+}
+
+static void
+round_of(unsigned call)
+{
+    /* Now and then there are so many that they wait in lanes. */
+    unsigned most = any(10) ? 40 : 500;
+
+    for (unsigned i = any(most); i > 0; i--)
+        send_gre(any(10) ? call : any(CALLS));
+    for (unsigned i = any(most); i > 0; i--)
+        send_device(any(3) ? call : any(CALLS));
+    switch (any(8)) {
+    case 0:
+        end(call);
+        begin(call);
+        break;
+    case 1:
+        for (unsigned i = 0; i < threads; i++) {
+            CHECK(engine_forget(engines[i], port) == 0);
+            connect_to(i);
+        }
+        break;
+    default:
+        own(call);
+    }
+    count(call);
+    for (unsigned i = 0; i < threads; i++) {
+        drain(gre[i]);
+        drain(device[i]);
+    }
+    drain(gre_left);
+    drain(device_left);
+}
+
+static void
+start(void)
+{
+    for (unsigned i = 0; i < threads; i++)
+        CHECK(engine_start(engines[i]) == 0);
+}
+
+static void
+stop(void)
+{
+    for (unsigned i = 0; i < threads; i++)
+        engine_stop(engines[i]);
+}
+
+int
+main(int arguments, char **words)
+{
+    CHECK(arguments == 3);
+    state = strtoull(words[1], NULL, 10) * 2 + 1;
+    threads = (unsigned)strtoul(words[2], NULL, 10);
+    CHECK(threads > 0 && threads <= MOST);
+    pair(&gre_left, &engine_gre_left);
+    pair(&device_left, &engine_device_left);
+    for (unsigned i = 0; i < threads; i++) {
+        pair(&gre[i], &engine_gre[i]);
+        pair(&device[i], &engine_device[i]);
+        CHECK((engines[i] = engine_new(i)) != NULL);
+        atomic_store(&engines[i]->time, 1000000000);
+        connect_to(i);
+    }
+    for (unsigned call = 0; call < CALLS; call++)
+        begin(call);
+    start();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        unsigned call = any(CALLS);
+        if (any(500) == 0) {
+            stop();
+            start();
+        }
+        round_of(call);
+        unsigned long long later = any(100) * 1000000ull;
+        for (unsigned each = 0; each < threads; each++)
+            atomic_fetch_add(&engines[each]->time, later);
+    }
+    for (unsigned call = 0; call < CALLS; call++)
+        end(call);
+    stop();
+    for (unsigned i = 0; i < threads; i++) {
+        CHECK(engines[i]->sessions.used == 0 && engines[i]->routes.table.used == 0);
+        engine_free(engines[i]);
+    }
+    CHECK(carried > ROUNDS && held > ROUNDS / 10 && lost > ROUNDS / 10);
+    printf("carried\n");
+    return 0;
+}
