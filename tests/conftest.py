@@ -49,6 +49,13 @@ def pytest_configure() -> None:
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 
+REAL = ("browser", "command", "integration", "lab", "ports")
+"""
+The folders whose tests wait for other programs and the kernel in real time. A busy machine makes
+one of a thousand late, so a test of these that fails is run once more. The summary names it.
+"""
+
+
 @cache
 def _others() -> frozenset[Path]:
     """
@@ -68,11 +75,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run tests that are coroutines in the reactor, and no tests of other parts, whose files may have
-    been named.
+    Run tests that are coroutines in the reactor, L{REAL} ones a second time if they fail, and no
+    tests of other parts, whose files may have been named.
     """
     items[:] = [item for item in items if item.path not in _others()]
+    again = pytest.mark.flaky(reruns=1)
     for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in REAL:
+            item.add_marker(again)
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
             item.obj = _deferred(item.obj)
 
@@ -166,8 +176,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """
-    Print how many tests skipped for each reason.
+    Print how many tests skipped for each reason, and why tests that were run once more had failed.
     """
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"{count} skipped: {reason}")
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first run of {report.nodeid}", sep="_")
+        terminalreporter.write_line(report.longreprtext)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.counting.counters import DUPLICATE, LOST
+from pptpgw.counting.counters import DUPLICATE, LATE, LOST
 from pptpgw.datapath import engine
 from tests.integration.conftest import Serve
 from tests.integration.world import ALICE, INSIDE, METER, Client, World
@@ -68,7 +68,8 @@ def test_outOfOrder(iperf: None, serve: Serve, world: World, client: Start) -> N
     report = json.loads(world.caller.run("iperf3", "-J", "-c", INSIDE, "-t", "2"))
     assert report["end"]["sum_received"]["bytes"] > 1_000_000
     figures = served.sessions()[call["address"]]
-    assert set(figures["discards"]) == {LOST, DUPLICATE}
+    # Where the caller has to wait for a processor, a packet may come after its gap was given up.
+    assert {LOST, DUPLICATE} <= set(figures["discards"]) <= {LOST, DUPLICATE, LATE}
 
 
 def test_startsAgain(serve: Serve, world: World, client: Start) -> None:
