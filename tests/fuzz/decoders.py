@@ -26,6 +26,8 @@ from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, pap, ppp
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
+from pptpgw.tunnels.l2tp.wire import header as l2tp
+from pptpgw.tunnels.l2tp.wire import message as l2tpMessage
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
 from tests.fuzz.reader import Reader, Target
@@ -207,6 +209,18 @@ def _labels(octets: bytes) -> None:
     assert mpls.decode(mpls.encode(entries, packet)) == (entries, packet)
 
 
+def _avps(octets: bytes) -> None:
+    """
+    The AVPs of a control message of L2TP, read with a secret and without.
+    """
+    for secret in (b"", b"secret"):
+        try:
+            message = l2tpMessage.decode(octets, secret)
+        except Malformed:
+            continue
+        assert l2tpMessage.decode(l2tpMessage.encode(message)).values == message.values
+
+
 def _networks(octets: bytes) -> None:
     """
     The networks in a NetBIOS broadcast.
@@ -295,6 +309,9 @@ TARGETS: dict[str, Target] = {
     "ipx-netbios": _networks,
     "ipx-rip": decoder(ipx.decodeRIP, lambda packet: ipx.encodeRIP(*packet)),
     "ipx-sap": decoder(ipx.decodeSAP, ipx.encodeSAP),
+    "l2tp-control": decoder(l2tp.decodeControl, lambda value: l2tp.encodeControl(*value)),
+    "l2tp-data": decoder(l2tp.decodeData, l2tp.encodeData),
+    "l2tp-message": _avps,
     "mpls": _labels,
     "pap": decoder(pap.decode, encoded),
     "ppp-frame": _frame,

@@ -1,0 +1,3 @@
+"""
+The octets of L2TP (RFC 2661).
+"""
