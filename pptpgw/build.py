@@ -148,7 +148,7 @@ def build(
     reporting.addScripts()
     gateway = Gateway(
         reactor,
-        judging.settings,
+        judging.offers,
         networks,
         dataPath,
         judging.authenticator,

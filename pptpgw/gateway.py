@@ -6,7 +6,6 @@ common is in a L{LineContext}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import chain
 from time import time
 
@@ -20,7 +19,7 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
-from pptpgw.error import Category, PPTPGWError, Unavailable
+from pptpgw.error import Category, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import (
     ICall,
     ICallTaker,
@@ -34,7 +33,6 @@ from pptpgw.interfaces import (
 from pptpgw.log import Logger, Quota
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
 from pptpgw.sessions.cause import Cause, Termination, causeOf
@@ -43,6 +41,7 @@ from pptpgw.sessions.limits import SessionLimits
 from pptpgw.sessions.line import Line, LineContext
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Returns
+from pptpgw.sessions.offers import Offers
 from pptpgw.sessions.places import Known
 from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry
@@ -68,7 +67,8 @@ class Gateway:
     @ivar lines: the current callers, authenticated or not.
     @ivar attempts: what became of each call, and of callers that were turned away.
     @ivar tally: counts what became of callers.
-    @ivar context: what the lines of callers are given that may use PAP.
+    @ivar context: what the lines of callers are given.
+    @ivar offers: what callers to come are offered. A reload replaces it.
     @ivar health: the data path, networks and tunnels that must be without fault for calls to be
         taken; as must the observers.
     @ivar counters: the L{Totals} of packets, octets and discards.
@@ -80,7 +80,7 @@ class Gateway:
     def __init__(
         self,
         clock: IReactorTime,
-        settings: LinkSettings,
+        offers: Offers,
         networks: Mapping[str, INetwork],
         dataPath: IDataPath,
         authenticate: Authenticate,
@@ -93,7 +93,7 @@ class Gateway:
     ) -> None:
         """
         @param clock: measures durations.
-        @param settings: the settings of each link.
+        @param offers: what callers are offered.
         @param networks: the networks that callers are offered, by the names of their protocols, in
             the order of negotiation.
         @param authenticate: judges claims.
@@ -126,7 +126,6 @@ class Gateway:
         self.context = LineContext(
             clock=clock,
             now=now,
-            settings=settings,
             dataPath=dataPath,
             networks=networks,
             filters=filters,
@@ -143,8 +142,8 @@ class Gateway:
             attempts=self.attempts,
             tally=self.tally,
         )
+        self.offers = offers
         self._papClients = limits.papClients
-        self.use(settings)
         self._stopped: Deferred[None] | None = None
         self._draining: Callable[[], None] | None = None
 
@@ -155,16 +154,11 @@ class Gateway:
         """
         return self.sessions.sessionFor(address)
 
-    def use(self, settings: LinkSettings) -> None:
+    def use(self, offers: Offers) -> None:
         """
-        Give C{settings} to the links of calls to come.
+        Offer C{offers} to callers to come.
         """
-        withoutPAP = replace(
-            settings, methods=tuple(one for one in settings.methods if one.number != PAP)
-        )
-        self._onlyPAP = bool(settings.usableMethods) and not withoutPAP.usableMethods
-        self.context = replace(self.context, settings=settings)
-        self._withoutPAP = replace(self.context, settings=withoutPAP)
+        self.offers = offers
 
     def follow(self, configuration: Configuration) -> ReloadStep:
         """
@@ -261,11 +255,10 @@ class Gateway:
             reason = Cause("the gateway is drained", remedy=Remedy.DRAINED)
             self._refuse(call, Refusal.STOPPING, reason, Category.DRAINING)
             return
-        context = self.contextFor(source)
-        if self._onlyPAP and context is self._withoutPAP:
-            text = "only PAP is permitted, but not from there, see [limits] pap-clients"
-            reason = Cause(text, remedy=Remedy.PAP_CLIENTS)
-            self._refuse(call, Refusal.FORBIDDEN, reason, Category.FORBIDDEN)
+        try:
+            settings = self.settingsFor(call)
+        except Refused as error:
+            self._refuse(call, Refusal.FORBIDDEN, causeOf(error), error.category)
             return
         try:
             self._assertWell()
@@ -277,20 +270,21 @@ class Gateway:
             self.counters.own.discard("call displaced by a newer one")
             other.drop(_DISPLACED)
         try:
-            line = Line(context, call)
+            line = Line(self.context, call, settings)
         except PPTPGWError as error:
             self._refuse(call, Refusal.BUSY, causeOf(error), Category.OUTAGE)
             return
         self.lines.begin(line, source)
         call.accept(line)
 
-    def contextFor(self, source: str) -> LineContext:
+    def settingsFor(self, call: ICall) -> LinkSettings:
         """
-        Give what the line of a caller at the address C{source}, a text, is given.
+        Return the settings of the link of C{call}.
+
+        @raise Refused: there is no authentication protocol that its caller may be offered.
         """
-        if not self._papClients or isWithin(source, self._papClients):
-            return self.context
-        return self._withoutPAP
+        permitsPAP = not self._papClients or isWithin(call.caller, self._papClients)
+        return self.offers.settingsFor(call, permitsPAP)
 
     def _refuse(self, call: ICall, refusal: Refusal, reason: Cause, category: Category) -> None:
         """

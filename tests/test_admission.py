@@ -437,10 +437,13 @@ class TestPAP:
 
     def test_settingsAreShared(self, make: Made) -> None:
         """
-        Callers whose settings don't differ share one context.
+        Callers whose settings don't differ share one value.
         """
-        gateway = make().gateway
-        assert gateway.contextFor("192.0.2.8") is gateway.contextFor("192.0.2.9")
+        world = make()
+        for name, source in ((b"alice", "192.0.2.8"), (b"bob", "192.0.2.9")):
+            world.call(name, source)
+        first, second = world.gateway.lines
+        assert first.link.settings is second.link.settings
 
 
 class TestAccounting:

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.auth.chain import CheckerChain, makeChecker
 from pptpgw.auth.checkers import ChapSecretsChecker
-from pptpgw.auth.judging import linkSettings
+from pptpgw.auth.judging import offersOf
 from pptpgw.auth.protocols import PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.build import networkFactories
@@ -213,11 +213,11 @@ def test_observersAreVerified() -> None:
         assert method in str(caught.value)
 
 
-def test_linkSettings() -> None:
+def test_offers() -> None:
     """
     Every key of the section reaches the link's settings.
     """
-    settings = linkSettings(
+    settings = offersOf(
         Environment(
             Clock(),
             parse(
@@ -237,7 +237,7 @@ def test_linkSettings() -> None:
                 "test",
             ),
         )
-    )
+    ).general
     assert [method.name for method in settings.methods] == ["mschapv2", "pap"]
     assert (settings.name, settings.rechallenge) == (b"here", 60)
     assert (settings.encryption, settings.bits, settings.stateful) == ("prefer", (128, 40), True)

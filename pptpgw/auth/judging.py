@@ -20,7 +20,7 @@ from pptpgw.auth.chain import judgesOf, makeNamed
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment, Plugged
 from pptpgw.config.reload import ReloadStep
-from pptpgw.config.section import LinkSection, strongestFirst
+from pptpgw.config.section import LinkSection, TunnelSection, strongestFirst
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IAuthenticationProtocol,
@@ -30,6 +30,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.lockout import JUDGING_SECONDS
+from pptpgw.sessions.offers import Offers
 from pptpgw.store.interface import IStore, IStoreOwner
 from pptpgw.timing.lifecycle import Part, Stages, lives
 from pptpgw.timing.timer import cancelled
@@ -41,7 +42,7 @@ class Judging:
 
     @ivar checkers: the checkers, in the order in which they are asked.
     @ivar authenticator: judges claims by them.
-    @ivar settings: the settings of links to come.
+    @ivar offers: what callers to come are offered.
     @ivar sections: the names of the sections that checkers and links have been given.
     @ivar services: the checkers, authentication protocols and EAP methods that are services.
     @ivar inUse: returns the settings of the current links.
@@ -66,16 +67,11 @@ class Judging:
         before = set(environment.used)
         configureCheckers(self.checkers, environment)
         self.authenticator = Authenticator(portal)
-        # The protocols that the configuration permits. Looking for plugins takes 10 ms.
-        self._link = environment.configuration.link
-        self._permitted = self._link.methods()
-        self.settings = linkSettings(
-            environment, portal.listCredentialsInterfaces(), self._permitted
-        )
+        self.offers = offersOf(environment, portal.listCredentialsInterfaces())
         self.sections = environment.used.keys() - before
         self.services = Stages(environment.reactor, "who judges callers")
         self._numbers = count(1)
-        self._alive = self._services(self.checkers, self.settings)
+        self._alive = self._services(self.checkers, self.offers.methods())
         for _, service in self._alive.values():
             self.services.addService(service)
         self.inUse: Callable[[], Iterable[LinkSettings]] = tuple
@@ -110,14 +106,12 @@ class Judging:
             if configurable is not None and (not name or name in configuration.auth.checkers):
                 yield Plugged(configurable, checker)
 
-    def follow(
-        self, configuration: Configuration, use: Callable[[LinkSettings], object]
-    ) -> ReloadStep:
+    def follow(self, configuration: Configuration, use: Callable[[Offers], object]) -> ReloadStep:
         """
         Prepare to judge callers, and to give links their settings, as C{configuration} says. Files
         with certificates and keys are read again. Checkers that it names too stay as they are.
 
-        @param use: gives settings to links to come.
+        @param use: called with what callers to come are offered.
         @raise ConfigurationError: it can't be used.
         """
         environment = self._environment
@@ -128,17 +122,11 @@ class Judging:
             portal, _ = judgesOf(checkers)
         fresh = [one for one in checkers if one not in self.checkers]
         configureCheckers(fresh, environment)
-        link, permitted = configuration.link, self._permitted
-        if (link.authentication, link.encryption) != (
-            self._link.authentication,
-            self._link.encryption,
-        ):
-            permitted = link.methods()
-        settings = linkSettings(environment, portal.listCredentialsInterfaces(), permitted)
+        offers = offersOf(environment, portal.listCredentialsInterfaces())
         alive: dict[int, tuple[object, IService]] = {}
 
         def open() -> None:
-            alive.update(self._services(checkers, settings))
+            alive.update(self._services(checkers, offers.methods()))
             for _, service in alive.values():
                 self.services.addService(service)
 
@@ -148,14 +136,13 @@ class Judging:
                     self.services.removeService(service)
 
         def apply() -> None:
-            used = {id(one) for one in _plugins(checkers, settings)}
+            used = {id(one) for one in _plugins(checkers, offers.methods())}
             for key in [key for key in self._alive if key not in used]:
                 self._retire(*self._alive.pop(key))
             self._alive |= alive
-            self._names, self.checkers, self.settings = names, checkers, settings
-            self._link, self._permitted = link, permitted
+            self._names, self.checkers, self.offers = names, checkers, offers
             self.authenticator.portal = portal
-            use(settings)
+            use(offers)
             for one in fresh:
                 if IReloadable.providedBy(one):
                     IReloadable(one).reload(environment.settings(IConfigurable(one)))
@@ -163,7 +150,9 @@ class Judging:
         return ReloadStep("authentication", apply, open, close)
 
     def _services(
-        self, checkers: Iterable[ICredentialsChecker], settings: LinkSettings
+        self,
+        checkers: Iterable[ICredentialsChecker],
+        protocols: Iterable[IAuthenticationProtocol],
     ) -> dict[int, tuple[object, IService]]:
         """
         Return those of the checkers, authentication protocols and methods that are services and
@@ -171,7 +160,7 @@ class Judging:
         plugin.
         """
         found = {}
-        for one in _plugins(checkers, settings):
+        for one in _plugins(checkers, protocols):
             what = f"{type(one).__name__} {next(self._numbers)}"
             for service in lives(self._environment.reactor, what, (one,)):
                 found[id(one)] = one, service
@@ -198,7 +187,9 @@ class Judging:
         self._retired[service] = reactor.callLater(JUDGING_SECONDS, self._look, plugin, service)
 
     def _look(self, plugin: object, service: IService) -> None:
-        if any(one is plugin for settings in self.inUse() for one in _plugins((), settings)):
+        if any(
+            one is plugin for settings in self.inUse() for one in _plugins((), settings.methods)
+        ):
             self._retire(plugin, service)
         else:
             self._remove(service)
@@ -222,29 +213,41 @@ def configureCheckers(checkers: Iterable[ICredentialsChecker], environment: Envi
             configurable.configure(environment.settings(configurable), environment)
 
 
-def linkSettings(
-    environment: Environment,
-    judged: Container[type[Interface]] = (),
-    permitted: Sequence[IAuthenticationProtocol] | None = None,
-) -> LinkSettings:
+def offersOf(environment: Environment, judged: Container[type[Interface]] = ()) -> Offers:
     """
-    Make the settings of every link from the configuration.
+    Make what callers are offered from the configuration: by C{[link]}, and by the sections of the
+    tunnels.
 
     @param judged: the kinds of credentials that the gateway has a checker for.
-    @param permitted: the authentication protocols that the configuration permits; None to find
-        them.
-    @raise ConfigurationError: see L{pptpgw.config.section.LinkSection.methods} and
-        L{IConfiguredProtocol.configured}.
+    @raise ConfigurationError: see L{LinkSection.methods} and L{IConfiguredProtocol.configured}.
     """
-    link = environment.configuration.link
-    # Configuration may change the strength of a protocol.
-    methods = strongestFirst(
-        one.configured(environment.settings(one), environment, judged)
-        if IConfiguredProtocol.providedBy(one)
-        else one
-        for one in (link.methods() if permitted is None else permitted)
-    )
-    return replace(settingsOf(link), methods=methods)
+    configuration = environment.configuration
+    # A protocol is configured once, since it may be a service.
+    configured: dict[str, IAuthenticationProtocol] = {}
+
+    def make(link: LinkSection, permitted: Sequence[IAuthenticationProtocol]) -> LinkSettings:
+        for one in permitted:
+            if one.name not in configured:
+                configured[one.name] = (
+                    one.configured(environment.settings(one), environment, judged)
+                    if IConfiguredProtocol.providedBy(one)
+                    else one
+                )
+        # Configuration may change the strength of a protocol.
+        methods = strongestFirst(configured[one.name] for one in permitted)
+        return replace(settingsOf(link), methods=methods)
+
+    link = configuration.link
+    general = make(link, link.methods())
+    tunnels = {}
+    for name, section in configuration.sections.items():
+        if isinstance(section, TunnelSection) and (section.authentication or section.encryption):
+            offered, place = link.offered(section), name if section.authentication else "link"
+            try:
+                tunnels[name] = make(offered, offered.methods(place, section.mayEncrypt))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"calls by {name}: {error}") from error
+    return Offers(general, tunnels)
 
 
 def settingsOf(link: LinkSection) -> LinkSettings:
@@ -266,14 +269,14 @@ def settingsOf(link: LinkSection) -> LinkSettings:
     )
 
 
-def _plugins(checkers: Iterable[ICredentialsChecker], settings: LinkSettings) -> list[object]:
+def _plugins(
+    checkers: Iterable[ICredentialsChecker], protocols: Iterable[IAuthenticationProtocol]
+) -> list[object]:
     """
     Return the checkers, the authentication protocols, and their methods.
     """
+    protocols = tuple(protocols)
     methods = [
-        method
-        for one in settings.methods
-        if IConfiguredProtocol.providedBy(one)
-        for method in one.methods
+        method for one in protocols if IConfiguredProtocol.providedBy(one) for method in one.methods
     ]
-    return [*checkers, *settings.methods, *methods]
+    return [*checkers, *protocols, *methods]

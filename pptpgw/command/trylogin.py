@@ -166,7 +166,7 @@ class Rehearsal:
         @param source: the address that the call would come from; empty for any.
         @raise ConfigurationError: there is no protocol to try.
         """
-        methods = passwordMethods(self._judging.settings.methods)
+        methods = passwordMethods(self._judging.offers.general.methods)
         services = self._judging.services
         services.privilegedStartService()
         services.startService()

@@ -364,6 +364,10 @@ METHODS = ValueKind(
     "a list of one or more distinct names of authentication protocols; --help-plugins lists them",
     PROTOCOLS.convert,
 )
+METHODS_OR_NONE = listOf(
+    "distinct names of authentication protocols; --help-plugins lists them",
+    matching("a name", PLUGIN_NAME).convert,
+)
 EAP_METHODS = listOf(
     "distinct names of EAP methods; --help-plugins lists them",
     matching("a name", PLUGIN_NAME).convert,

@@ -9,9 +9,9 @@ one in C{tap/pptpgw.toml}. RADIUS's section is in L{pptpgw.radius.section}.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pptpgw.config import discovery
 from pptpgw.config.kind import (
@@ -25,6 +25,7 @@ from pptpgw.config.kind import (
     INTERFACE,
     LIVE,
     METHODS,
+    METHODS_OR_NONE,
     NAME,
     NETWORKS,
     NEW,
@@ -77,6 +78,28 @@ class ListenSection:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelSection:
+    """
+    What the sections of all tunnels have in common: what callers by that tunnel are offered, where
+    it differs from C{[link]}. The settings of a tunnel plugin derive from it.
+
+    @cvar mayEncrypt: whether the tunnel may encrypt calls itself
+        (L{pptpgw.interfaces.ICall.encrypted}): then methods may be permitted that earn no keys for
+        MPPE, although encryption is required.
+    @ivar authentication: the methods permitted, by the names of their plugins; none: those of
+        C{[link]}.
+    @ivar encryption: whether MPPE must open, may open, or stays off; empty: as C{[link]} says.
+    """
+
+    mayEncrypt: ClassVar[bool] = False
+
+    authentication: tuple[str, ...] = key(METHODS_OR_NONE, (), NEW)
+    encryption: Literal["", "require", "prefer", "off"] = key(
+        choice("", "require", "prefer", "off"), "", NEW
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSection:
     """
     C{[link]}: PPP, from LCP to encryption.
@@ -109,17 +132,33 @@ class LinkSection:
     echoFailures: int = key(whole(0, 100), 3, NEW)
     setupTimeout: float = key(seconds(5, 600), 60.0, NEW)
 
-    def methods(self) -> tuple[IAuthenticationProtocol, ...]:
+    def offered(self, tunnel: TunnelSection) -> LinkSection:
+        """
+        Return the section as it is for calls by the tunnel whose section is C{tunnel}.
+        """
+        return replace(
+            self,
+            authentication=tunnel.authentication or self.authentication,
+            encryption=tunnel.encryption or self.encryption,
+        )
+
+    def methods(
+        self, place: str = "link", mayEncrypt: bool = False
+    ) -> tuple[IAuthenticationProtocol, ...]:
         """
         Find the methods permitted, strongest first.
 
+        @param place: the section that names them.
+        @param mayEncrypt: whether calls may be encrypted without MPPE.
         @raise ConfigurationError: one isn't installed, callers can't tell two of them from each
             other, or none earns the keys that encryption needs.
         """
-        found = strongestFirst(
-            discovery.choose(IAuthenticationProtocol, self.authentication).values()
-        )
-        setting = f"[link] authentication = {shown(self.authentication)}"
+        try:
+            chosen = discovery.choose(IAuthenticationProtocol, self.authentication)
+        except discovery.NotInstalled as error:
+            raise ConfigurationError(f"[{place}] authentication: {error.why}") from error
+        found = strongestFirst(chosen.values())
+        setting = f"[{place}] authentication = {shown(self.authentication)}"
         options: dict[tuple[int, bytes], str] = {}
         for method in found:
             same = options.setdefault((method.number, method.algorithm), method.name)
@@ -127,7 +166,8 @@ class LinkSection:
                 raise ConfigurationError(
                     f"{setting}: callers can't tell {same} from {method.name}, so it is either"
                 )
-        if self.encryption == "require" and not any(method.earnsKeys for method in found):
+        needsKeys = self.encryption == "require" and not mayEncrypt
+        if needsKeys and not any(method.earnsKeys for method in found):
             every = discovery.installed(IAuthenticationProtocol).values()
             able = ", ".join(one.name for one in every if one.earnsKeys)
             raise ConfigurationError(

@@ -248,7 +248,8 @@ class ITunnelFactory(IPlugin):
     description = Attribute("One line that says what the tunnel is, with its RFC.")
     settings = Attribute(
         "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of the "
-        "tunnel's section."
+        "tunnel's section. It derives from L{pptpgw.config.section.TunnelSection}, which has the "
+        "keys that say what callers are offered."
     )
 
     def makeTunnel(settings: Any, environment: ITunnelEnvironment) -> ITunnel:

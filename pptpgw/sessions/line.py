@@ -61,7 +61,6 @@ class LineContext:
 
     @ivar clock: measures durations.
     @ivar now: gives the time of day, in seconds since 1970.
-    @ivar settings: the settings of each link.
     @ivar dataPath: carries the packets.
     @ivar networks: the networks that callers are offered, by the names of their protocols, in the
         order of negotiation.
@@ -82,7 +81,6 @@ class LineContext:
 
     clock: IReactorTime
     now: Callable[[], float]
-    settings: LinkSettings
     dataPath: IDataPath
     networks: Mapping[str, INetwork]
     filters: Filters
@@ -128,8 +126,9 @@ class Line:
         "session",
     )
 
-    def __init__(self, context: LineContext, call: ICall) -> None:
+    def __init__(self, context: LineContext, call: ICall, settings: LinkSettings) -> None:
         """
+        @param settings: the settings of the link.
         @raise pptpgw.error.PPTPGWError: the data path can't carry the call.
         """
         self._context = context
@@ -150,9 +149,6 @@ class Line:
         self.call = call
         self.caller = context.sessions.callerOf(call)
         self.session: Session | None = None
-        settings = context.settings
-        if call.encrypted or call.accm is not None:
-            settings = replace(settings, encrypted=call.encrypted, accm=call.accm)
         self.link = Link(context.clock, settings, self)
         # The peer may send before it has read our reply.
         self.channel: IChannel = context.dataPath.openChannel(call, self.link, self.caller.port)

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import judgesOf
-from pptpgw.auth.judging import configureCheckers, linkSettings
+from pptpgw.auth.judging import configureCheckers, offersOf
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.build import (
     makeFilters,
@@ -33,6 +33,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.gate import Filters
+from pptpgw.sessions.offers import Offers
 from pptpgw.testing.exchange import PASSWORD
 from pptpgw.testing.makers import CALLER, makeEnvironment, resultOf
 from pptpgw.testing.memory import DELAY, MemoryDataPath, MemoryNetwork, answering, joined
@@ -84,9 +85,10 @@ class World:
         self.networks = self.makeNetworks()
         configureCheckers(checkers, self.environment)
         portal, _ = judgesOf(checkers)
+        offers = offersOf(self.environment, portal.listCredentialsInterfaces())
         self.gateway = Gateway(
             self.clock,
-            replace(linkSettings(self.environment, portal.listCredentialsInterfaces()), **options),
+            Offers(replace(offers.general, **options), offers.tunnels),
             self.networks,
             self.dataPath,
             Authenticator(portal),

@@ -36,7 +36,7 @@ from pptpgw.auth.eaptls import (
     makeContext,
     nameIn,
 )
-from pptpgw.auth.judging import linkSettings
+from pptpgw.auth.judging import offersOf
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.config.configuration import Configuration, parse
@@ -111,7 +111,7 @@ class TestConfigured:
         ],
     )
     def test_itIsOfferedByDefaultWhereItIsSetUp(self, text: str, offered: list[str]) -> None:
-        settings = linkSettings(makeEnvironment(text), LOCAL)
+        settings = offersOf(makeEnvironment(text), LOCAL).general
         assert [method.name for method in settings.methods] == offered
 
     def test_whatIsFitForUse(self, files: dict[str, str]) -> None:
@@ -178,16 +178,17 @@ class TestConfigured:
     def test_itIsOfferedByItsStrongestMethod(
         self, section: dict[str, object], names: list[str]
     ) -> None:
-        settings = linkSettings(
+        settings = offersOf(
             Environment(Clock(), configuration({"encryption": "off"}, **section)), LOCAL
-        )
+        ).general
         assert [method.name for method in settings.methods] == names
         assert [method.name for method in settings.usableMethods] == names
 
     def test_thatOfMD5AloneIsNotOfferedWhereKeysAreNeeded(self) -> None:
         md5 = EAPProtocol((MD5,))
         assert not md5.earnsKeys and md5.strength < MSCHAPV2.strength
-        settings = linkSettings(Environment(Clock(), configuration({"encryption": "off"})), LOCAL)
+        environment = Environment(Clock(), configuration({"encryption": "off"}))
+        settings = offersOf(environment, LOCAL).general
         required = replace(settings, methods=(md5, MSCHAPV2), encryption="require")
         assert required.usableMethods == (MSCHAPV2,)
 

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.auth.eap import EAP
-from pptpgw.auth.judging import linkSettings
+from pptpgw.auth.judging import offersOf
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration
@@ -275,7 +275,7 @@ class TestConfigured:
         """
         self.install(site)
         text = '[link]\nauthentication = ["pap", "chap", "whisper", "mschapv2"]'
-        settings = linkSettings(makeEnvironment(text))
+        settings = offersOf(makeEnvironment(text)).general
         assert self.names(settings.methods) == ["whisper", "mschapv2", "chap", "pap"]
         assert self.names(settings.usableMethods) == ["whisper", "mschapv2"]
         assert settings.authenticating > {NUMBER, ppp.PAP, ppp.CHAP}

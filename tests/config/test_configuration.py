@@ -551,7 +551,8 @@ def test_everyKeyIsDocumented() -> None:
     plugins = (one.settings for one in (*FACTORIES.values(), declarer))
     for class_ in (*SECTIONS.values(), *plugins):
         for one in fields(class_):
-            assert f"@ivar {one.name}: " in (class_.__doc__ or ""), one.name
+            documented = "".join(base.__doc__ or "" for base in class_.__mro__)
+            assert f"@ivar {one.name}: " in documented, one.name
 
 
 def test_everyKeyIsRead() -> None:

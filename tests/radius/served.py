@@ -32,6 +32,7 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.radius.build import accounts, makeAccounting, makeClient, makeQueue
 from pptpgw.radius.checker import RADIUSChecker
 from pptpgw.radius.dynamic import DynamicService
+from pptpgw.sessions.offers import Offers
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.session import Session
 from pptpgw.testing import MemoryDataPath, MemoryNetwork, answering, joined
@@ -98,7 +99,7 @@ class Served:
         self.pool = AddressPool([(IPv4Address("10.77.0.10"), IPv4Address("10.77.3.250"))])
         self.gateway = Gateway(
             reactor,
-            LinkSettings(methods=(MSCHAPV2,), name=b"gateway"),
+            Offers(LinkSettings(methods=(MSCHAPV2,), name=b"gateway")),
             {"ipv4": IPv4Sessions(IPv4Section(), environment, self.pool)},
             MemoryDataPath(self.wire),
             Authenticator(Portal(SubscriberRealm(), [CheckerChain([checker])])),

@@ -284,10 +284,10 @@ def test_certificates(tmp_path: Path) -> None:
     with pytest.raises(CallError):
         resultOf(world.call("whoever", methods=(client,)))
     files[0].write_text("damaged")
-    before = world.gateway.context.settings
+    before = world.gateway.offers
     with pytest.raises(ConfigurationError):
         world.reload(text)
-    assert world.gateway.context.settings is before
+    assert world.gateway.offers is before
     use(certificate, key, ours.certificate)
     world.reload(text + 'identity = "email"\n')
     with pytest.raises(CallError):

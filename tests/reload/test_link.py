@@ -4,12 +4,15 @@ Tests that calls after a reload are served by the new settings of links, and tho
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pptpgw.auth.protocols import MSCHAPV2, PAP
+from pptpgw.config import discovery
 from pptpgw.error import CallError
+from pptpgw.interfaces import ITunnelFactory, TunnelKind
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.wire.ppp import IPV4, LCP
 from pptpgw.sessions.profile import Profile
@@ -17,6 +20,8 @@ from pptpgw.testing import resultOf
 from tests.reload.world import World, shows
 
 ECHO_REQUEST = 9
+
+TUNNELS = tuple(discovery.installed(ITunnelFactory))
 
 
 @shows("[link] authentication", "[link] encryption")
@@ -173,3 +178,32 @@ def test_papClients() -> None:
     world.reload(text + '[limits]\npap-clients = ["198.51.100.0/24"]')
     with pytest.raises(CallError):
         resultOf(world.call("bob", methods=(PAP, MSCHAPV2), encryption="off"))
+
+
+@shows(*(f"[{name}] {key}" for name in TUNNELS for key in ("authentication", "encryption")))
+@pytest.mark.parametrize("name", TUNNELS)
+def test_whatATunnelOffers(name: str) -> None:
+    """
+    Calls to come are offered what the section of their tunnel says now.
+    """
+    world = World()
+    call: Any = SimpleNamespace(
+        tunnel=TunnelKind(name, name), encrypted=False, accm=None, caller="192.0.2.1"
+    )
+    assert world.gateway.settingsFor(call).encryption == "require"
+    world.reload(f'[{name}]\nauthentication = ["pap"]\nencryption = "off"')
+    settings = world.gateway.settingsFor(call)
+    assert [one.name for one in settings.methods] == ["pap"]
+    assert settings.encryption == "off"
+
+
+def test_aTunnelOffersPAP() -> None:
+    """
+    A call by PPTP is offered what C{[pptp]} permits, and what it hasn't is refused before that.
+    """
+    world = World()
+    with pytest.raises(CallError):
+        resultOf(world.call(methods=(PAP,), encryption="off"))
+    world.reload('[pptp]\nauthentication = ["pap"]\nencryption = "off"')
+    resultOf(world.call("bob", methods=(PAP,), encryption="off"))
+    assert world.line().authentication == "pap"

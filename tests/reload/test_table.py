@@ -115,7 +115,7 @@ def test_whatWouldChange() -> None:
         "[limits] session-timeout": Effect.LIVE,
     }
     assert world.service.configuration == Configuration()
-    assert world.gateway.context.settings.mru == 1400
+    assert world.gateway.offers.general.mru == 1400
     assert world.service.lastReload is None
     for name in ("alice", "bob"):
         resultOf(world.call(name))

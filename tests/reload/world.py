@@ -98,7 +98,6 @@ class World(testing.World):
         )
         self.gateway = self.service.gateway
         self.gateway.context = replace(self.gateway.context, dataPath=self.dataPath)
-        self.gateway.use(self.gateway.context.settings)
 
     def reload(self, text: str = "") -> Reloaded:
         """

@@ -14,6 +14,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, whole
+from pptpgw.config.section import TunnelSection
 from pptpgw.interfaces import IReloadable, ITunnel, ITunnelEnvironment, ITunnelFactory
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.tunnels.entrance import Entrance, addressText
@@ -23,7 +24,7 @@ from pptpgw.tunnels.hdlc.protocol import HDLCProtocol
 
 
 @dataclass(frozen=True, slots=True)
-class HDLCSettings:
+class HDLCSettings(TunnelSection):
     """
     C{[hdlc]}: the lines that are answered.
 

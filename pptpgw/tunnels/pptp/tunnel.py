@@ -15,6 +15,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
 from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, seconds, whole
+from pptpgw.config.section import TunnelSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -51,7 +52,7 @@ answers.
 
 
 @dataclass(frozen=True, slots=True)
-class PPTPSettings:
+class PPTPSettings(TunnelSection):
     """
     C{[pptp]}: where PPTP is served, and the limits of a control connection.
 
