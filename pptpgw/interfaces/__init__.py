@@ -92,6 +92,7 @@ from pptpgw.interfaces.session import (
     ISessions,
 )
 from pptpgw.interfaces.tunnel import (
+    IBoundCall,
     ICall,
     ICallOwner,
     ICallTaker,
@@ -130,6 +131,7 @@ __all__ = [
     "IAttempts",
     "IAuthenticationProtocol",
     "IAuthenticatorExchange",
+    "IBoundCall",
     "ICall",
     "ICallOwner",
     "ICallTaker",

@@ -1,5 +1,5 @@
 """
-The MPPE keys that authentication earns, and the parameters of encryption.
+The keys that authentication earns, and the parameters of encryption.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ class MPPEParameters:
 
 class IKeys(Interface):
     """
-    The MPPE keys that an authentication earned, as this end sees them.
+    The keys that an authentication earned, as this end sees them: those of MPPE, and the one that
+    binds a tunnel to the authentication within it.
     """
 
+    binding: bytes = Attribute(
+        "The key of 32 octets that both ends share for binding: the beginning of what the "
+        "authenticator receives with and what it sends with, one behind the other; for EAP this is "
+        "the beginning of the Master Session Key ([MS-SSTP] section 3.2.5.2.2)."
+    )
     bits = Attribute("The key lengths in bits for which there are keys, of 40, 56 and 128.")
 
     def send(bits: int, stateful: bool) -> MPPEParameters:

@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 from pptpgw.interfaces.authentication import Grant
 from pptpgw.interfaces.channel import IChannel, IChannelOwner
+from pptpgw.interfaces.keys import IKeys
 from pptpgw.interfaces.network import Attachment
 
 
@@ -167,6 +168,21 @@ class IStagedCall(ICall):
     carrier: str = Attribute(
         "The name of what carries frames, which is a stage until the first one has come: C{GRE}."
     )
+
+
+class IBoundCall(ICall):
+    """
+    A call whose tunnel is bound to the authentication within it: keys that only the two ends of the
+    authentication have prove to the tunnel that nobody stands between them.
+    """
+
+    def bind(keys: IKeys | None) -> None:
+        """
+        Bind a call that this end placed, since both ends have proved what they had to. A call that
+        came in is told by L{ICall.authenticated}.
+
+        @param keys: the keys that were earned; None if there are none.
+        """
 
 
 class ICallTaker(Interface):

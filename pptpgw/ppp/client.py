@@ -16,10 +16,12 @@ from pptpgw.interfaces import (
     Attachments,
     Claim,
     Grant,
+    IBoundCall,
     ICall,
     ICallOwner,
     IChannel,
     IDataPath,
+    IKeys,
     INetworkProtocol,
 )
 from pptpgw.ppp.link import Link
@@ -130,6 +132,13 @@ class ClientCall:
         Fail: the peer isn't asked to authenticate, so it makes no claims.
         """
         return fail(CallError("this end authenticates nobody"))
+
+    def authenticated(self, keys: IKeys | None) -> None:
+        """
+        Tell the call, if it is bound to the authentication.
+        """
+        if IBoundCall.providedBy(self._call):
+            IBoundCall(self._call).bind(keys)
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """

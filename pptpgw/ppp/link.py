@@ -442,6 +442,7 @@ class Link:
         if settings.echoFailures:
             self._framesSeen = -1
             self._keepalive = self.clock.callLater(settings.echoInterval, self._keepAlive)
+        self._owner.authenticated(self._keys)
         network.begin(self._keys)
 
     def _networkOpened(self) -> None:

@@ -41,6 +41,7 @@ What stands between and behind the parts that SHA hashes for a key (RFC 3079 sec
 
 _SHORT = 8
 _LONG = 16
+_BINDING = 32
 
 
 def _sha(*parts: bytes) -> bytes:
@@ -70,19 +71,28 @@ def asymmetricStartKey(master: bytes, isSend: bool, isServer: bool) -> bytes:
 class StartKeys:
     """
     The start keys of both directions that an authentication earned.
+
+    @ivar binding: see L{IKeys}.
     """
 
-    __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort")
+    __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort", "binding")
 
     def __init__(
-        self, send: bytes, receive: bytes, sendShort: bytes | None, receiveShort: bytes | None
+        self,
+        send: bytes,
+        receive: bytes,
+        sendShort: bytes | None,
+        receiveShort: bytes | None,
+        binding: bytes,
     ) -> None:
         """
         @param send: the key by which this end encrypts with 128 bits: 16 octets.
         @param receive: the key by which this end decrypts with 128 bits: 16 octets.
         @param sendShort: the key by which this end encrypts with 40 and 56 bits: 8 octets, or None.
         @param receiveShort: the key by which this end decrypts with 40 and 56 bits, likewise.
+        @param binding: see L{IKeys}: 32 octets, as L{bindingKey} makes them.
         """
+        self.binding = binding
         self._send = send
         self._receive = receive
         self._sendShort = sendShort
@@ -120,6 +130,16 @@ class StartKeys:
         return MPPEParameters(startKey=key, bits=bits, stateful=stateful)
 
 
+def bindingKey(receive: bytes, send: bytes) -> bytes:
+    """
+    Return the L{IKeys.binding} that belongs to two keys of any length.
+
+    @param receive: the key by which the authenticator decrypts.
+    @param send: the key by which the authenticator encrypts.
+    """
+    return (receive + send)[:_BINDING].ljust(_BINDING, b"\0")
+
+
 def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> StartKeys:
     """
     Make the keys that MS-CHAPv2 earns (RFC 3079 section 3).
@@ -129,7 +149,8 @@ def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> 
     master = masterKey(passwordHashHash, ntResponse)
     send = asymmetricStartKey(master, True, isServer)
     receive = asymmetricStartKey(master, False, isServer)
-    return StartKeys(send, receive, send[:_SHORT], receive[:_SHORT])
+    binding = bindingKey(receive, send) if isServer else bindingKey(send, receive)
+    return StartKeys(send, receive, send[:_SHORT], receive[:_SHORT], binding)
 
 
 def mschapKeys(
@@ -144,4 +165,4 @@ def mschapKeys(
     """
     long = _sha(passwordHashHash, passwordHashHash, challenge)[:_LONG]
     short = lmPasswordHash[:_SHORT] if lmPasswordHash is not None else None
-    return StartKeys(long, long, short, short)
+    return StartKeys(long, long, short, short, bindingKey(long, long))

@@ -16,6 +16,7 @@ from pptpgw.interfaces import (
     Claim,
     Grant,
     IAuthenticationProtocol,
+    IKeys,
     INetworkProtocol,
 )
 from pptpgw.ppp.wire import ppp
@@ -154,6 +155,14 @@ class LinkOwner(TypingProtocol):
 
         @return: fires with the grant. It fails with L{pptpgw.error.Refused} if the claim is false,
             and with L{pptpgw.error.Unavailable} if it can't be judged at present.
+        """
+
+    def authenticated(self, keys: IKeys | None) -> None:
+        """
+        Note that both ends have proved what the other one demanded, so that the network phase
+        begins.
+
+        @param keys: the keys that were earned, or None.
         """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:

@@ -25,6 +25,7 @@ from pptpgw.interfaces import (
     ICallOwner,
     IChannel,
     IDataPath,
+    IKeys,
     INetwork,
     INetworkProtocol,
     ISubscriber,
@@ -241,6 +242,11 @@ class Line:
         judged.addBoth(self._judged)
         judged.addCallback(self._admit, claim)
         return judged.addCallbacks(context.refusals.served, self._refused, errbackArgs=(claim,))
+
+    def authenticated(self, keys: IKeys | None) -> None:
+        """
+        Do nothing: the call was told when the session began, before its caller could know.
+        """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """

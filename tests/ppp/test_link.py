@@ -31,6 +31,7 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelOwner,
     IDetachable,
+    IKeys,
     INetworkLink,
     INetworkProtocol,
     IPeerResults,
@@ -58,6 +59,7 @@ class Owner:
         self.closed = 0
         self.finished: list[tuple[str, str]] = []
         self.causes: list[str] = []
+        self.keys: list[IKeys | None] = []
         self.claims: list[Claim] = []
         self.refusal: Refused | None = None
         self.profile: Profile | None = None
@@ -73,6 +75,9 @@ class Owner:
         if credentials.checkPassword(self.password):
             return succeed(Grant("alice", credentials.message, credentials.keys, self.profile))
         return fail(Refused("no such user or wrong password"))
+
+    def authenticated(self, keys: IKeys | None) -> None:
+        self.keys.append(keys)
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         if self.refusal is not None:
@@ -1072,3 +1077,23 @@ def test_headStart() -> None:
     gone.server.lowerUp(gone.serverChannel, 0.5)
     gone.server.lowerDown("gone")
     assert gone.gateway.causes == ["gone"] and not gone.timers()
+
+
+def test_bothOwnersAreToldOfTheSameKeyForBinding() -> None:
+    """
+    Each owner is told the keys when the network phase begins, and they have the same key for
+    binding. Without keys it is told None.
+    """
+    pair = Pair(client=CLIENT)
+    pair.start()
+    pair.run(1)
+    ((ours,), (theirs,)) = pair.gateway.keys, pair.caller.keys
+    assert ours is not None and theirs is not None
+    assert ours.binding == theirs.binding and len(set(ours.binding)) > 1
+    plain = Pair(
+        LinkSettings(methods=(PAP,), encryption="off"),
+        LinkSettings(identity=Identity(b"alice", b"secret", (PAP,)), encryption="off"),
+    )
+    plain.start()
+    plain.run(1)
+    assert plain.gateway.keys == plain.caller.keys == [None]

@@ -44,6 +44,7 @@ class TestStartKeys:
         assert keys.send(128, False).startKey == SEND
         assert keys.receive(128, False).startKey == RECEIVE
         assert keys.send(40, False).startKey == SEND[:8]
+        assert keys.binding == RECEIVE + SEND
 
     @pytest.mark.parametrize("octets", [16, 31, 32, 47, 64])
     def test_ofEAP(self, octets: int) -> None:
@@ -59,6 +60,8 @@ class TestStartKeys:
         assert keys is not None
         assert keys.send(128, True).startKey == SEND
         assert keys.receive(128, True).startKey == RECEIVE
+        assert keys.binding[:octets] == (RECEIVE + b"\xff" * 48)[:octets][:32]
+        assert len(keys.binding) == 32
 
     @pytest.mark.parametrize("blocks", [1, 2, 3, 5])
     def test_everyBlockIsRevealed(self, blocks: int) -> None:
