@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 MPPE = ("mppe", "state", "rc4", "streams", "sha1", "sha1x86", "sha1arm")
 OFFLOAD = ("checksum", "coalesce", "segment")
 LANES = ("fair", "gre", "lanes")
-THREAD = ("clamp", "command", "engine", "gap", "inward", "judge", "message", "receive")
+THREAD = ("clamp", "command", "engine", "gap", "inward", "judge", "message", "receive", "run")
 THREAD += ("session", "table", "timer", "transmit", "window")
 PLAIN = {
     "pptpgw.datapath._mppe": MPPE,

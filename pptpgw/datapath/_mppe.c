@@ -220,6 +220,7 @@ static PyObject *
 decryptor_decrypt_run(Cipher *self, PyObject *frames)
 {
     Received received[RC4_STREAMS];
+    Streams streams = {.count = 0};
     PyObject *list = NULL;
     long last = 0;
 
@@ -242,7 +243,8 @@ decryptor_decrypt_run(Cipher *self, PyObject *frames)
                 return NULL;
             }
         }
-        unsigned done = mppe_decrypt_run(&self->mppe, received, some);
+        unsigned done = mppe_decrypt_run(&self->mppe, received, some, &streams);
+        streams_end(&streams);
         for (unsigned each = 0; runs != NULL && each < done; each++)
             if (append(runs, &list, &last, plains[each], received[each].size - MPPE_HEADER) < 0)
                 Py_CLEAR(runs);

@@ -1,6 +1,6 @@
 """
 Tests for the C in C{pptpgw/datapath/native}, by programs in C (C{native.c}, C{lanes.c},
-C{thread.c}) that are built with sanitizers.
+C{batch.c}, C{thread.c}) that are built with sanitizers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pptpgw.datapath import mppe
 NATIVE = Path(mppe.__file__).with_name("native")
 PROGRAM = Path(__file__).with_name("native.c")
 LANES = PROGRAM.with_name("lanes.c")
+BATCH = PROGRAM.with_name("batch.c")
 THREAD = PROGRAM.with_name("thread.c")
 FLAGS = "-O1 -g -pthread -Wall -Wextra -Werror -fno-sanitize-recover=all"
 SANITIZE = "-fsanitize=address,undefined"
@@ -62,6 +63,19 @@ def test_lanes(tmp_path: Path) -> None:
     compiled(LANES, built, SANITIZE)
     run = subprocess.run([str(built)], capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stdout, run.stderr) == (0, "shared\n", "")
+
+
+def test_batch(tmp_path: Path) -> None:
+    """
+    Packets of several sessions that are decrypted together come out whole and in order, and Python
+    goes on with the first one that the thread can't handle.
+    """
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    built = tmp_path / "batch"
+    compiled(BATCH, built, SANITIZE)
+    run = subprocess.run([str(built), "1"], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "in order\n", "")
 
 
 @pytest.mark.parametrize("sanitize", [SANITIZE, "-fsanitize=thread"])

@@ -334,23 +334,15 @@ mppe_decrypt(MPPE *mppe, const Received *received)
 }
 
 unsigned
-mppe_decrypt_run(MPPE *mppe, const Received *received, unsigned count)
+mppe_decrypt_run(MPPE *mppe, const Received *received, unsigned count, Streams *streams)
 {
-    Stream streams[RC4_STREAMS];
-    unsigned done = 0, waiting = 0;
+    unsigned done = 0;
 
-    for (; done < count && !mppe_check(mppe, received->frame, received->size); done++, received++) {
-        if (mppe->stream != NULL) {
+    for (; done < count && !mppe_check(mppe, received->frame, received->size); done++, received++)
+        if (mppe->stream != NULL)
             decrypt_stateful(mppe, received);
-            continue;
-        }
-        begin_stream(mppe, received, &streams[waiting++]);
-        if (waiting == RC4_STREAMS) {
-            rc4_streams(streams, waiting);
-            waiting = 0;
-        }
-    }
-    rc4_streams(streams, waiting);
+        else
+            begin_stream(mppe, received, streams_add(streams));
     return done;
 }
 

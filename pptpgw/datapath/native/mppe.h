@@ -84,9 +84,9 @@ int mppe_check(const MPPE *mppe, const uint8_t *frame, size_t size);
 /* Decrypt a frame that mppe_check() doesn't refuse. */
 void mppe_decrypt(MPPE *mppe, const Received *received);
 
-/* Decrypt frames, from the first one to the one before the first that mppe_check() refuses, several at
- * once in stateless mode. Return how many were decrypted. */
-unsigned mppe_decrypt_run(MPPE *mppe, const Received *received, unsigned count);
+/* Decrypt frames, from the first one to the one before the first that mppe_check() refuses. In stateless
+ * mode some of them may still wait in streams. Return how many are decrypted then. */
+unsigned mppe_decrypt_run(MPPE *mppe, const Received *received, unsigned count, Streams *streams);
 
 /* Leave out so many packets, which were lost. */
 void mppe_skip(MPPE *mppe, unsigned long packets);

@@ -42,4 +42,28 @@ typedef struct {
 /* Do up to RC4_STREAMS streams, none of which overlaps what is written. */
 void rc4_streams(Stream *streams, unsigned count);
 
+/* Streams that wait for others, so that they are done together; all zero are none. */
+typedef struct {
+    unsigned count;
+    Stream streams[RC4_STREAMS];
+} Streams;
+
+/* Do all streams that wait. */
+static inline void
+streams_end(Streams *streams)
+{
+    rc4_streams(streams->streams, streams->count);
+    streams->count = 0;
+}
+
+/* Return another stream, which the caller begins at once. Those that wait are done first if they are as
+ * many as are done together. */
+static inline Stream *
+streams_add(Streams *streams)
+{
+    if (streams->count == RC4_STREAMS)
+        streams_end(streams);
+    return &streams->streams[streams->count++];
+}
+
 #endif

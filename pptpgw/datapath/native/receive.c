@@ -76,6 +76,18 @@ leave_stray(Engine *engine, const Slot *packet)
         engine_dropped(engine, NULL);
 }
 
+/* Handle the packets of a session. */
+static void
+turn(Engine *engine, Session *session)
+{
+    Receiving *all = engine->receiving;
+    int at = inward(engine, session, session->first);
+
+    session->first = -1;
+    for (; at >= 0; at = all->next[at])
+        leave(engine, session, all->packets[at]);
+}
+
 /* Handle packets. */
 static void
 handle(Engine *engine, int count)
@@ -109,12 +121,15 @@ handle(Engine *engine, int count)
     }
     if (sessions != NULL && (strays || sessions->following != NULL))
         all->shared = engine->now;
-    for (Session *session = sessions; session != NULL; session = session->following) {
-        int at = inward(engine, session, session->first);
-        session->first = -1;
-        for (; at >= 0; at = all->next[at])
-            leave(engine, session, all->packets[at]);
-    }
+    all->preparing = 0;
+    for (Session *session = sessions; session != NULL; session = session->following)
+        inward_prepare(engine, session);
+    streams_end(&all->streams);
+    /* Sessions that others own have to be waited for: when the thread owns no session any more. */
+    for (int owned = 1; owned >= 0; owned--)
+        for (Session *session = sessions; session != NULL; session = session->following)
+            if (session->first >= 0 && session->owned == owned)
+                turn(engine, session);
     left_flush(engine, &all->left);
 }
 

@@ -28,6 +28,8 @@ struct Receiving {
     /* The packets that are handled, and where they are decrypted to. */
     Slot *packets[BATCH];
     uint8_t plains[BATCH][PACKET_SIZE + 64];
+    /* Where frames are decrypted to that were held. */
+    uint8_t held[BATCH][PACKET_SIZE + 64];
     GREFrame frames[BATCH];
     /* The next packet of the same session; -1 if there is none. */
     int next[BATCH];
@@ -36,8 +38,16 @@ struct Receiving {
     Engine *engine;
     unsigned refused;
     Coalescing coalescing;
+    /* What is decrypted before the first session of the batch has its turn, and for how many sessions. */
+    Streams streams;
+    Prepared prepared[BATCH];
+    unsigned preparing;
     RC4 saved;
 };
+
+/* Own a session until inward() has handled its frames of the batch, if nobody else owns it, and begin to
+ * decrypt those that come first: all sessions' frames are decrypted together. */
+void inward_prepare(Engine *engine, Session *session);
 
 /* Handle a session's frames of the batch, beginning with one of them, up to the first one that Python
  * has to handle. Return that one, or -1. */

@@ -85,6 +85,12 @@ typedef struct {
     Leaving leaving;
 } Outward;
 
+/* The state before the encrypted frames that come first in a batch, and how many of them are decrypted. */
+typedef struct {
+    MPPE saved;
+    unsigned done;
+} Prepared;
+
 typedef struct Session Session;
 
 struct Session {
@@ -114,7 +120,6 @@ struct Session {
     uint64_t changed;
     /* RC4 of both directions, sending first; NULL as long as no state was stateful. */
     RC4 *streams;
-    Network networks[NETWORKS];
     atomic_ullong figures[FIGURES];
     /* Whether a figure isn't zero. */
     atomic_uint counted;
@@ -131,7 +136,12 @@ struct Session {
     /* The first and the last of a batch's frames, and the next session that has some. */
     int first, last;
     Session *following;
+    /* Whether the thread owns the session for the batch, and what was decrypted of it before its turn;
+     * NULL if nothing was. */
+    int owned;
+    Prepared *prepared;
     Leaving leaving;
+    Network networks[NETWORKS];
     /* Each thread's own, by its number. */
     Outward outward[];
 };

@@ -15,6 +15,7 @@
 #include "gre.h"
 #include "message.h"
 #include "packet.h"
+#include "receive.h"
 #include "segment.h"
 #include "vnet.h"
 
@@ -55,8 +56,7 @@ struct Transmitting {
     Session *held[BATCH];
     unsigned holding;
     /* The streams of messages that aren't encrypted yet. */
-    Stream streams[RC4_STREAMS];
-    unsigned waiting;
+    Streams streams;
     uint8_t leaving[BATCH][PACKET_SIZE];
     Left left;
 };
@@ -83,13 +83,6 @@ transmit_free(Transmitting *all)
 
 /* ---- sending ---- */
 
-static void
-encrypt(Transmitting *all)
-{
-    rc4_streams(all->streams, all->waiting);
-    all->waiting = 0;
-}
-
 /* Count what became of a message. */
 static void
 count_message(Engine *engine, unsigned at, int error)
@@ -107,13 +100,24 @@ count_message(Engine *engine, unsigned at, int error)
     session_count(session, OCTETS_SENT, all->octets[at]);
 }
 
+/* Have Python know that it owns a session which holds frames: what is left to it of the TUN device may
+ * not concern the session's state. The session's count of what is left may be another thread's. */
+static void
+tell(Engine *engine, Session *session)
+{
+    Left *left = &engine->receiving->left;
+
+    left_add(engine, left, &engine->ports[session->port], NULL, session->empty, EMPTY);
+    left_flush(engine, left);
+}
+
 /* Send all messages, and leave their sessions. */
 static void
 flush(Engine *engine)
 {
     Transmitting *all = engine->transmitting;
 
-    encrypt(all);
+    streams_end(&all->streams);
     for (unsigned i = 0; i < all->count;) {
         int sent = sendmmsg(engine->ports[all->port].descriptor, all->messages + i, all->count - i,
                             MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -125,6 +129,8 @@ flush(Engine *engine)
     for (unsigned i = 0; i < all->holding; i++) {
         Session *session = all->held[i];
         uint8_t *held = &session->outward[engine->number].held;
+        if (*held == GIVEN_UP && session->window.count)
+            tell(engine, session);
         if (*held != PYTHONS)
             session_leave(session, *held == GIVEN_UP);
         *held = 0;
@@ -178,13 +184,11 @@ make(Transmitting *all, Session *session, unsigned family, Segments *segments, s
         mppe_encrypt(&session->sending_mppe, plain, FIELD, plain + FIELD, size,
                      cipher - MPPE_HEADER);
     else {
-        Stream *stream = &all->streams[all->waiting++];
+        Stream *stream = streams_add(&all->streams);
         mppe_begin(&session->sending_mppe, cipher - MPPE_HEADER, &stream->rc4);
         stream->from = plain;
         stream->to = cipher;
         stream->size = FIELD + size;
-        if (all->waiting == RC4_STREAMS)
-            encrypt(all);
     }
     return cipher - MPPE_HEADER;
 }
