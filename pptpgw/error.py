@@ -62,6 +62,11 @@ class Category(Enum):
     The account or the configuration doesn't permit it: disabled, out of hours, another address.
     """
 
+    TUNNEL = "tunnel"
+    """
+    The account doesn't permit the tunnel that the call came by.
+    """
+
     LIMITS = "limits"
     """
     There are as many sessions as there may be, of the user, the address or the gateway.
@@ -146,8 +151,9 @@ class Refused(PPTPGWError):
 
 class Unproven(Refused):
     """
-    A claim is false: there is no such user, or the password is wrong. The text is the same in both
-    cases and in a lockout, so that a peer can't tell them apart.
+    A claim is answered as a false one: there is no such user, the password is wrong, or the account
+    doesn't permit the tunnel. The text is the same in all cases and in a lockout, so that a peer
+    can't tell them apart.
 
     @ivar why: the reason for the log and for observers, which peers aren't told.
     """

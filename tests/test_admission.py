@@ -15,6 +15,7 @@ import pytest
 from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.eapmethod import MD5
 from pptpgw.auth.protocols import MSCHAPV2, PAP
+from pptpgw.error import Category
 from pptpgw.log import PER_SOURCE
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericSettings, protocolFor
@@ -312,14 +313,14 @@ class TestEnds:
 
 
 class TestGuesses:
-    def guess(self, world: World, name: bytes, address: str) -> float:
+    def guess(self, world: World, name: bytes, address: str, password: bytes = b"wrong") -> float:
         """
-        Guess one wrong password.
+        Guess one password, which is answered as a wrong one.
 
         @return: how long the answer took.
         """
         before = world.clock.seconds()
-        placed = world.place(world.connect(address), name, b"wrong")
+        placed = world.place(world.connect(address), name, password)
         while not placed.failure:
             world.run(0.01)
         return world.clock.seconds() - before
@@ -389,6 +390,49 @@ class TestGuesses:
         assert seen[0] == seen[1]
         wrong = "no such user or wrong password"
         assert seen[0][2] == [wrong] * 3 + [USER_LOCKED_OUT] * 2
+
+    def test_anotherTunnel(self, make: Made) -> None:
+        """
+        Who may not call by this tunnel gets the same packets at the same times as for a wrong
+        password, and isn't locked out by it. The log, observers and the tally tell the reason.
+        """
+        seen = []
+        for tunnels, password in ((frozenset(("sstp",)), b"alice"), (None, b"wrong")):
+            world = make(maxFailures=20)
+            world.allow(Profile("alice", tunnels=tunnels))
+            took = [self.guess(world, b"alice", "192.0.2.66", password)]
+            frames = [
+                (number, bytes(frame[:1]), len(frame))
+                for channel in world.dataPath.channels
+                for number, frame in channel.sent
+                if number == MSCHAPV2.number
+            ]
+            seen.append((took, frames))
+        assert seen[0] == seen[1]
+
+    def test_anotherTunnelIsNoFailure(self, make: Made) -> None:
+        """
+        A client that goes on to dial by a tunnel that its account doesn't permit locks nobody out,
+        and its account is refused at once when it changes, and let in when it changes back.
+        """
+        world = make(maxFailures=2, maxFailuresPerSource=2, lockout=600.0)
+        world.allow(Profile("alice", tunnels=frozenset(("sstp", "l2tp"))))
+        for _ in range(5):
+            placed = world.call(b"alice")
+            world.run(20, 0.05)
+            assert placed.failure
+        assert not world.observer.lockouts and not list(world.gateway.context.lockout)
+        why = "alice may not call by pptp, only by l2tp or sstp"
+        assert {text for *_, text in world.observer.refused} == {why}
+        assert any(f"'alice' is refused, by mschapv2: {why}" in line for line in world.log)
+        assert world.gateway.tally.refusals == {Category.TUNNEL: 5}
+        world.allow(Profile("alice", tunnels=frozenset(("pptp", "sstp"))))
+        assert world.call(b"alice").call is not None
+        # Nobody may call by a tunnel because no other one is named.
+        world.allow(Profile("bob", tunnels=frozenset()))
+        refused = world.call(b"bob")
+        world.run(20, 0.05)
+        assert refused.failure
 
     def test_nobodyIsLockedOutOfItsSession(self, make: Made) -> None:
         """

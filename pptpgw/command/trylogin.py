@@ -43,7 +43,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.radius.build import makeClient
-from pptpgw.sessions.admission import permit
+from pptpgw.sessions.admission import barred, permit
 from pptpgw.sessions.lockout import JUDGING_SECONDS
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.username import nameOf
@@ -209,7 +209,12 @@ class Rehearsal:
         except Exception as error:
             # A checker of somebody else's may fail by any exception.
             return Verdict(method.name, f"can't be judged: {type(error).__name__}: {error}")
-        return Verdict(method.name, "accepted", profile)
+        if profile.tunnels is None:
+            return Verdict(method.name, "accepted", profile)
+        if not profile.tunnels:
+            return Verdict(method.name, f"refused: {barred(profile, PPTP)}")
+        tunnels = " or ".join(sorted(profile.tunnels))
+        return Verdict(method.name, f"accepted, for calls by {tunnels} only", profile)
 
     async def _why(
         self, method: IAuthenticationProtocol, names: Sequence[str], password: bytes

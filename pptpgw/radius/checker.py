@@ -58,6 +58,7 @@ from pptpgw.radius.packet import (
     RADIUSRequest,
     Reply,
 )
+from pptpgw.radius.permission import permitting
 from pptpgw.radius.servers import Server
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.username import nameOf
@@ -199,6 +200,7 @@ class RADIUSChecker:
         try:
             self._earn(reply, credentials)
             profile = applied(reply, Profile(nameIn(reply, nameOf(credentials.username))))
+            profile = permitting(reply, profile, credentials.claim.caller)
         except Malformed as problem:
             self._log.error(
                 "{server} accepts {name!a}, which can't be obeyed: {why}",

@@ -25,6 +25,7 @@ from typing import Generic, TypeVar
 
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
+from pptpgw.interfaces import TunnelKind
 from pptpgw.sessions import hours
 from pptpgw.sessions.places import Known, Places
 from pptpgw.sessions.profile import Profile
@@ -282,6 +283,16 @@ def permit(profile: Profile, source: str, now: float) -> None:
                 category=Category.FORBIDDEN,
                 remedy=Remedy.HOURS,
             )
+
+
+def barred(profile: Profile, tunnel: TunnelKind) -> str:
+    """
+    Say that the user of C{profile} may not call by C{tunnel}; empty if the user may.
+    """
+    if profile.tunnels is None or tunnel.name in profile.tunnels:
+        return ""
+    others = f", only by {' or '.join(sorted(profile.tunnels))}" if profile.tunnels else ""
+    return f"{profile.name} may not call by {tunnel.name}{others}"
 
 
 def _reached(count: int, limit: int) -> bool:

@@ -75,6 +75,7 @@ _REMEDIES = {
     Category.WRONG_PASSWORD: Remedy.PASSWORD,
     Category.LOCKED_OUT: Remedy.LOCKOUT,
     Category.FORBIDDEN: Remedy.ACCOUNT,
+    Category.TUNNEL: Remedy.TUNNEL,
     Category.LIMITS: Remedy.LIMIT,
     Category.BUSY: Remedy.LIMIT,
     Category.NO_ADDRESS: Remedy.ADDRESSES,

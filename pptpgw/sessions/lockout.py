@@ -8,6 +8,9 @@ The rules:
    withdrawn before its verdict counts as a false one. Counts decay evenly, by the number that is
    allowed in C{[limits] lockout} seconds. A true claim clears the user's count, but not the
    source's, since a guesser may have an account too.
+ - A true claim of a user whose account doesn't permit the tunnel is answered as a false one, as
+   late as one, and neither counted nor does it clear a count: so a client that goes on to dial by
+   that tunnel doesn't lock its user out of the others.
  - When a call loses its place to a newer one, its claim is judged to the end, and counts by the
    verdict. This applies to one claim of a source at a time and to L{DISPLACED_LIMIT} in all, so
    that displacing one's own calls doesn't get any number of claims judged at once. It doesn't apply
@@ -42,8 +45,9 @@ from twisted.python.failure import Failure
 
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
-from pptpgw.interfaces import Claim, Grant
+from pptpgw.interfaces import Claim, Grant, ISubscriber
 from pptpgw.ppp.exchange import Authenticate
+from pptpgw.sessions.admission import barred
 from pptpgw.timing.timer import passOn, within
 
 FIRST_SECONDS = 0.5
@@ -151,18 +155,14 @@ class FailureTable:
         if self.locked(subject):
             return 1.0
         now = self._clock.seconds()
+        failures = self._withAnother(subject, now)
         record = self._records.get(subject)
         if record is None:
             record = self._records[subject] = _Record(now)
             if len(self._records) > SUBJECTS:
                 self._records.popitem(last=False)
         self._records.move_to_end(subject)
-        if record.until:
-            # A lockout that is over took the failures with it.
-            record.failures = record.until = 0.0
-        forgotten = (now - record.last) * self._allowed / self._seconds
-        record.failures = max(0.0, record.failures - forgotten) + 1
-        record.last = now
+        record.failures, record.until, record.last = failures, 0.0, now
         share = min(1.0, record.failures / self._allowed)
         # Failures decay, so the sum is a little less than the number of failures when the last one
         # comes.
@@ -171,6 +171,27 @@ class FailureTable:
             record.until = now + self._seconds
             self._told(self._kind, subject, self._allowed, self._seconds)
         return share
+
+    def share(self, subject: str) -> float:
+        """
+        Return what L{failed} would return, and count nothing.
+        """
+        if not self._allowed:
+            return 0.0
+        if self.locked(subject):
+            return 1.0
+        return min(1.0, self._withAnother(subject, self._clock.seconds()) / self._allowed)
+
+    def _withAnother(self, subject: str, now: float) -> float:
+        """
+        Return the failures of C{subject}, which isn't locked out, after one more.
+        """
+        record = self._records.get(subject)
+        # A lockout that is over took the failures with it.
+        if record is None or record.until:
+            return 1.0
+        forgotten = (now - record.last) * self._allowed / self._seconds
+        return max(0.0, record.failures - forgotten) + 1
 
     def forget(self, subject: str) -> None:
         """
@@ -263,6 +284,11 @@ class Lockout:
             proved = claim.identity(grant.name)
             if locked(user, proved):
                 return self._deny(user, source, arrived, why=self._why(source, user, proved))
+            if claim.caller is not None and (
+                why := barred(ISubscriber(grant.subscriber).profile, claim.caller.tunnel)
+            ):
+                share = max(self._users.share(user), self._sources.share(source))
+                return self._answer(arrived, share, Unproven(why, Category.TUNNEL))
             # The success of a relayed claim doesn't prove the name that the peer gave first.
             for one in {proved} if claim.relayed else {user, proved}:
                 self._users.forget(one)
@@ -347,12 +373,20 @@ class Lockout:
         @param why: see L{Unproven.why}; empty to name the lockout, if there is one.
         """
         why = why or ("" if excused else self._why(source, user))
-        share = self._count(user, source, excused)
+        category = Category.LOCKED_OUT if why else Category.WRONG_PASSWORD
+        return self._answer(arrived, self._count(user, source, excused), Unproven(why, category))
+
+    def _answer(self, arrived: float, share: float, error: Unproven) -> Deferred[Grant]:
+        """
+        Answer a claim as a false one.
+
+        @param share: how close to a lockout its user or source is, from 0 to 1.
+        """
         seconds = FIRST_SECONDS * (LAST_SECONDS / FIRST_SECONDS) ** share
         due = max(0.0, arrived + seconds - self._clock.seconds())
-        denied: Deferred[Grant] = deferLater(self._clock, due, _unproven, why)
+        denied: Deferred[Grant] = deferLater(self._clock, due, _unproven, error)
         # The claim is false even if the caller hangs up before the answer is due.
-        return denied.addErrback(_hungUp, why)
+        return denied.addErrback(_hungUp, error)
 
 
 def _late(result: object, seconds: float) -> object:
@@ -362,20 +396,9 @@ def _late(result: object, seconds: float) -> object:
     raise Unavailable("there was no verdict in time")
 
 
-def _false(why: str) -> Unproven:
-    """
-    Return the refusal of a false claim.
-
-    @param why: which lockout is the reason; empty if none is.
-    """
-    return Unproven(why, Category.LOCKED_OUT if why else Category.WRONG_PASSWORD)
+def _unproven(error: Unproven) -> Grant:
+    raise error
 
 
-def _unproven(why: str) -> Grant:
-    raise _false(why)
-
-
-def _hungUp(failure: Failure, why: str) -> Failure:
-    if failure.check(CancelledError) is None:
-        return failure
-    return Failure(_false(why))
+def _hungUp(failure: Failure, error: Unproven) -> Failure:
+    return failure if failure.check(CancelledError) is None else Failure(error)

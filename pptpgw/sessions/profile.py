@@ -34,6 +34,8 @@ class Profile:
     @ivar dns6: IPv6 name servers.
     @ivar mtu: the largest packet that may be sent to the user, in octets.
     @ivar protocols: the network protocols permitted, by name; None for all that are served.
+    @ivar tunnels: the tunnels that the user may call by, by the names of their plugins; None for
+        all that are served.
     @ivar encryption: whether MPPE must open, may open, or stays off.
     @ivar bits: the MPPE key lengths permitted.
     @ivar sessions: how many sessions the user may have at a time; 0 for any number.
@@ -64,6 +66,7 @@ class Profile:
     dns6: tuple[IPv6Address, ...] = ()
     mtu: int | None = None
     protocols: frozenset[str] | None = None
+    tunnels: frozenset[str] | None = None
     encryption: Literal["require", "prefer", "off"] | None = None
     bits: tuple[int, ...] | None = None
     sessions: int | None = None

@@ -112,6 +112,10 @@ class Remedy(Enum):
     )
     HOURS = "The account's hours forbid it now: change them, or call later."
     SOURCES = "The account's sources don't have this address."
+    TUNNEL = (
+        "The account's tunnels don't have the one that the call came by: set the client up for one "
+        "of those, or permit this one ('pptpgw user set NAME --tunnels')."
+    )
     ADDRESSES = (
         "No address is left: enlarge the pool (for IPv4 [ipv4] pool), or end sessions; "
         "'pptpgw pools' shows who holds what."

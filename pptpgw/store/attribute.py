@@ -23,6 +23,7 @@ from pptpgw.config.kind import (
     NETWORKS,
     PREFIXES,
     PROTOCOLS,
+    TUNNELS,
     TWO_ADDRESSES,
     ValueKind,
     choice,
@@ -145,6 +146,7 @@ _CLASS = ValueKind(
     lambda texts: tuple(bytes.fromhex(one) for one in texts),
 )
 _NAMES = ValueKind(PROTOCOLS.allowed, lambda names: frozenset(PROTOCOLS.convert(names)))
+_TUNNELS = ValueKind(TUNNELS.allowed, lambda names: frozenset(TUNNELS.convert(names)))
 _TIME = seconds(0, _YEAR)
 _RATE = whole(1000, 1 << 40)
 
@@ -174,6 +176,14 @@ ATTRIBUTES: Mapping[str, Attribute] = {
             "Network protocols permitted",
             _NAMES.allowed,
             lambda text: _NAMES.convert([one.strip() for one in text.split(",")]),
+            lambda names: _joined(sorted(names)),
+        ),
+        Attribute(
+            "tunnels",
+            "tunnels",
+            "Tunnels to call by",
+            _TUNNELS.allowed,
+            lambda text: _TUNNELS.convert([one.strip() for one in text.split(",")]),
             lambda names: _joined(sorted(names)),
         ),
         _one("encryption", "encryption", "MPPE", choice("require", "prefer", "off")),

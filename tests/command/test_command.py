@@ -107,6 +107,7 @@ class TestAdd:
                 "--pool gusts",
                 "there is no pool gusts: [[ipv4.pools]] has default, guests",
             ),
+            ("--tunnels pptp,stsp", "there is no tunnel stsp: --help-plugins has hdlc, "),
             ("--filter offices", "there is no filter offices: [[network.filter]] has office;"),
         ],
     )

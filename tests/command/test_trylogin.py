@@ -105,6 +105,9 @@ async def test_whenAndWhere(judging: Path, pptpgw: Command) -> None:
         1,
         f"refused: bob may call in its hours only: {later}",
     )
+    await pptpgw("user", "set", "bob", "--hours", "", "--tunnels", "pptp,hdlc")
+    status, methods = await tried(pptpgw, "bob")
+    assert (status, methods[0]["reason"]) == (0, "accepted, for calls by hdlc or pptp only")
     await pptpgw("user", "set", "bob", "--expires", "now")
     assert "has expired" in (await tried(pptpgw, "bob"))[1][0]["reason"]
 

@@ -128,6 +128,15 @@ def relayed(peer: Any) -> RelayedCredentials:
     return RelayedCredentials(claim, b"vera")
 
 
+def test_theTunnelsThatAnAcceptPermits() -> None:
+    """
+    Tunnel-Type restricts the user to tunnels of these types, as the wire has it.
+    """
+    for type_, tunnels in (("PPTP", {"pptp"}), ("L2TP", set())):
+        avatar = World(accept(Tunnel_Type=type_)).judge(claimed())
+        assert avatar.profile.tunnels == tunnels
+
+
 class TestRequest:
     def test_whatItSaysOfTheCall(self) -> None:
         world = World(accept())

@@ -192,6 +192,14 @@ FAILURES: Sequence[tuple[str, str, dict[str, Any], dict[str, Any], str, str]] = 
         "The account's sources don't have this address.",
     ),
     (
+        "another tunnel",
+        "",
+        {"profile": Profile("carol", tunnels=frozenset(("sstp", "l2tp")))},
+        {},
+        "got to authentication: carol may not call by pptp, only by l2tp or sstp.",
+        "The account's tunnels don't have the one that the call came by",
+    ),
+    (
         "an unknown pool",
         "",
         {"profile": Profile("carol", pool="north")},

@@ -379,6 +379,11 @@ def _() -> IAttempt:
     return called(checker={"profile": profile})
 
 
+@leadsTo(Remedy.TUNNEL)
+def _() -> IAttempt:
+    return called(checker={"profile": Profile("carol", tunnels=frozenset(("sstp",)))})
+
+
 @leadsTo(Remedy.ADDRESSES)
 def _() -> IAttempt:
     gateway = Gateway('[ipv4]\npool = ["10.77.0.10-10.77.0.10"]')
