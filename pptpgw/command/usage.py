@@ -15,7 +15,7 @@ import click
 from pptpgw.command.completion import userNames
 from pptpgw.command.options import Accounts, listed, stored
 from pptpgw.command.output import Column, Listing, duration, moment, shown
-from pptpgw.command.parsing import command, one
+from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.quantity import seconds
 from pptpgw.error import ConfigurationError
 from pptpgw.store.record import SessionRecord, Usage
@@ -75,6 +75,19 @@ The columns of C{pptpgw usage}.
 """
 
 
+BY_TUNNEL: tuple[Column[Any], ...] = (
+    Column("tunnel", lambda one: one.tunnel or None, lambda one: one.tunnel or "unknown"),
+    Column("user", lambda one: one.user, lambda one: shown(one.user)),
+    Column("sessions", lambda one: one.sessions, isNumber=True),
+    SUMS[2],
+    Column("last_day", lambda one: one.day, heading="last"),
+    *SUMS[3:],
+)
+"""
+The columns of C{pptpgw usage --by tunnel}.
+"""
+
+
 def _lasted(one: SessionRecord) -> float:
     return (one.changed if one.ended is None else one.ended) - one.started
 
@@ -94,6 +107,7 @@ SESSIONS: tuple[Column[SessionRecord], ...] = (
     ),
     Column("user", lambda one: one.user),
     Column("caller", lambda one: one.caller),
+    Column("tunnel", lambda one: one.tunnel or None, lambda one: one.tunnel or "unknown"),
     Column("addresses", lambda one: list(one.addresses)),
     Column("octets_received", lambda one: one.octetsReceived, heading="received", isNumber=True),
     Column("octets_sent", lambda one: one.octetsSent, heading="sent", isNumber=True),
@@ -117,7 +131,9 @@ The columns of C{pptpgw usage --sessions}.
     "Show the sessions of users, and their sums.",
     "These are the sums of each user's sessions: those that have ended, and those that go on as "
     "last written. Octets are counted at the gateway: received from the user, and sent to the "
-    "user.",
+    "user. With --by tunnel each user has a row for each tunnel, with the last day (in UTC) on "
+    "which it was used: so it shows who still uses which. The tunnel of sessions that an earlier "
+    "version recorded is unknown.",
 )
 @one("USER", needed=False, complete=userNames)
 @click.option(
@@ -130,7 +146,12 @@ The columns of C{pptpgw usage --sessions}.
     metavar="COUNT",
     help="List this many sessions instead of sums, the latest first.",
 )
-@listed(SUMS, instead={"sessions": SESSIONS})
+@click.option(
+    "--by",
+    type=click.Choice(["tunnel"]),
+    help="Show a sum for each tunnel of a user.",
+)
+@listed(SUMS, instead={"sessions": SESSIONS, "by": BY_TUNNEL})
 @stored
 async def usage(
     accounts: Accounts,
@@ -138,21 +159,28 @@ async def usage(
     user: str | None,
     since: str | None,
     sessions: str | None,
+    by: str | None,
 ) -> None:
     """
-    C{pptpgw usage [USER]}: show the sums of each user's sessions, or with C{--sessions} the latest
-    sessions.
+    C{pptpgw usage [USER]}: show the sums of each user's sessions, with C{--by tunnel} for each
+    tunnel, or with C{--sessions} the latest sessions.
     """
+    if sessions is not None and by is not None:
+        refuse("--sessions lists single sessions, and --by sums: give one of them")
     count, begin = _count(sessions), _since(since)
     with accounts.store(audit=True) as store:
         if count:
             records = await store.sessions(user, count)
+        elif by is not None:
+            byTunnel = await store.usageByTunnel(user, begin)
         else:
             sums = await store.usage(user, begin)
     if count:
         listing.list(
             [one for one in records if one.ended is None or one.ended >= begin], "no sessions"
         )
+    elif by is not None:
+        listing.list(byTunnel, "no sessions")
     else:
         listing.list(sums, "no sessions", _total)
 

@@ -24,6 +24,7 @@ from pptpgw.management.sessions import Sessions
 from pptpgw.management.status import Overview
 from pptpgw.management.steering import Steering
 from pptpgw.management.trace import Trace
+from pptpgw.management.usage import UsageSums
 from pptpgw.management.users import Users
 
 
@@ -50,6 +51,7 @@ def operations(
         Users(gateway, accounts, sessions, lockouts, now),
         Imports(gateway, accounts, inThread),
         Profiles(accounts),
+        UsageSums(gateway),
         Pools(gateway),
         RADIUS(gateway, now),
         ConfigurationInForce(gateway),

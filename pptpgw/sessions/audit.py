@@ -112,6 +112,7 @@ def _recorded(record: SessionRecord) -> dict[str, object]:
     return {
         "user": record.user,
         "source": record.caller,
+        "tunnel": record.tunnel,
         "started": timestamp(record.started),
         "duration": round(record.changed - record.started, 3),
         "method": record.authentication,
@@ -300,6 +301,7 @@ class Audit(SessionObserver):
                 "session": session.identifier,
                 "user": session.user,
                 "source": session.caller,
+                "tunnel": session.tunnel.name,
                 **found,
             },
         )

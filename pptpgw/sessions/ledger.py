@@ -270,6 +270,7 @@ class Ledger(SessionObserver):
             ended=now if over else None,
             cause=str(cause) if cause is not None else "",
             code=int(codeOf(cause)) if cause is not None else 0,
+            tunnel=session.tunnel.name,
         )
 
     def _touch(self, session: ISession) -> None:

@@ -46,6 +46,7 @@ class LeftOpen:
             self.open[session] = {
                 "user": event["user"],
                 "source": event["source"],
+                "tunnel": event.get("tunnel", ""),
                 "started": event["time"],
                 "method": event["method"],
                 "addresses": {},

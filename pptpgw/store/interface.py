@@ -17,6 +17,7 @@ from pptpgw.store.record import (
     OperatorToken,
     SessionRecord,
     SharedProfile,
+    TunnelUsage,
     Usage,
 )
 
@@ -288,6 +289,14 @@ class IStore(Interface):
 
         @param since: only count sessions that ended after this time, or go on; it is extended to
             the beginning of its day, in UTC.
+        """
+
+    def usageByTunnel(user: str | None = None, since: float = 0.0) -> Deferred[list[TunnelUsage]]:
+        """
+        Get the sums of the sessions by each tunnel, of each user or of one user, ordered by tunnel
+        and user.
+
+        @param since: as for L{usage}.
         """
 
 

@@ -131,6 +131,7 @@ class SessionRecord:
     @ivar ended: when the session ended; None while it goes on.
     @ivar cause: why the session ended, in words; C{code} is its
         L{pptpgw.sessions.cause.Termination}.
+    @ivar tunnel: the name of the tunnel; empty in records of earlier versions.
     """
 
     identifier: str
@@ -149,6 +150,7 @@ class SessionRecord:
     ended: float | None = None
     cause: str = ""
     code: int = 0
+    tunnel: str = ""
 
     @classmethod
     def decode(cls, octets: bytes) -> SessionRecord:
@@ -183,6 +185,21 @@ class Usage:
     seconds: float
     octetsReceived: int
     octetsSent: int
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelUsage(Usage):
+    """
+    The sum of a user's sessions by one tunnel.
+
+    @ivar tunnel: the name of the tunnel; empty if it isn't known, because an earlier version
+        recorded the sessions.
+    @ivar day: the last day on which one of them ended, or was written while it went on, as
+        C{YYYY-MM-DD} in UTC.
+    """
+
+    tunnel: str
+    day: str
 
 
 @dataclass(frozen=True, slots=True)

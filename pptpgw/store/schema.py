@@ -106,6 +106,28 @@ STEPS: Sequence[Sequence[str]] = (
         """,
     ),
     ("ALTER TABLE operators ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0",),
+    (
+        # The tunnel of sessions before this step isn't known.
+        "ALTER TABLE sessions ADD COLUMN tunnel TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE usage RENAME TO earlier_usage",
+        """
+        CREATE TABLE usage (
+            name TEXT NOT NULL,
+            day TEXT NOT NULL,
+            tunnel TEXT NOT NULL,
+            sessions BIGINT NOT NULL,
+            seconds DOUBLE PRECISION NOT NULL,
+            octets_received BIGINT NOT NULL,
+            octets_sent BIGINT NOT NULL,
+            PRIMARY KEY (name, day, tunnel)
+        )
+        """,
+        """
+        INSERT INTO usage (name, day, tunnel, sessions, seconds, octets_received, octets_sent)
+        SELECT name, day, '', sessions, seconds, octets_received, octets_sent FROM earlier_usage
+        """,
+        "DROP TABLE earlier_usage",
+    ),
 )
 """
 The statements of each step. Those of the first step make the tables of version 1 in an empty

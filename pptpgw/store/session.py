@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pptpgw.store.database import Transaction
-from pptpgw.store.record import SessionRecord, Usage
+from pptpgw.store.record import SessionRecord, TunnelUsage, Usage
 
 # In the order of SessionRecord's attributes.
 _COLUMNS = (
     "identifier, name, gateway, caller, started, changed, authentication, encryption, addresses, "
-    "octets_received, octets_sent, packets_received, packets_sent, ended, cause, code"
+    "octets_received, octets_sent, packets_received, packets_sent, ended, cause, code, tunnel"
 )
 _NAMES = _COLUMNS.split(", ")
 _PUT = (
@@ -30,9 +30,9 @@ _PUT = (
     "AND (excluded.ended IS NOT NULL OR excluded.changed >= sessions.changed)"
 )
 _ADD = """
-    INSERT INTO usage (name, day, sessions, seconds, octets_received, octets_sent)
-    VALUES (?, ?, 1, ?, ?, ?)
-    ON CONFLICT (name, day) DO UPDATE SET
+    INSERT INTO usage (name, day, tunnel, sessions, seconds, octets_received, octets_sent)
+    VALUES (?, ?, ?, 1, ?, ?, ?)
+    ON CONFLICT (name, day, tunnel) DO UPDATE SET
         sessions = usage.sessions + 1,
         seconds = usage.seconds + excluded.seconds,
         octets_received = usage.octets_received + excluded.octets_received,
@@ -53,6 +53,7 @@ def put(transaction: Transaction, record: SessionRecord) -> None:
             _ADD,
             record.user,
             _day(record.ended),
+            record.tunnel,
             max(0.0, record.ended - record.started),
             record.octetsReceived,
             record.octetsSent,
@@ -97,26 +98,60 @@ def usage(transaction: Transaction, user: str | None, since: float) -> list[Usag
     """
     Return the sums of the sessions since C{since}, of each user or of one, ordered by name.
     """
+    rows = _sums(transaction, user, since, "name")
+    return [
+        Usage(name, int(sessions), float(seconds), int(received), int(sent))
+        for name, sessions, seconds, received, sent, *_ in rows
+    ]
+
+
+def usageByTunnel(transaction: Transaction, user: str | None, since: float) -> list[TunnelUsage]:
+    """
+    Return the sums of the sessions since C{since} by each tunnel, of each user or of one, ordered
+    by tunnel and name.
+    """
+    rows = _sums(transaction, user, since, "tunnel, name")
+    return [
+        TunnelUsage(
+            name,
+            int(sessions),
+            float(seconds),
+            int(received),
+            int(sent),
+            tunnel,
+            max(day, _day(changed) if changed else ""),
+        )
+        for name, sessions, seconds, received, sent, tunnel, day, changed in rows
+    ]
+
+
+def _sums(
+    transaction: Transaction, user: str | None, since: float, grouped: str
+) -> list[tuple[Any, ...]]:
+    """
+    Return a row for each group of sessions: name, sums, tunnel, the last day of a session that
+    ended, and the last time at which one that goes on was written.
+
+    @param grouped: the columns by which sessions are grouped, and rows ordered.
+    """
     named = "" if user is None else "AND name = ?"
-    rows = transaction.rows(
+    return transaction.rows(
         f"""
-        SELECT name, SUM(sessions), SUM(seconds), SUM(octets_received), SUM(octets_sent)
+        SELECT name, SUM(sessions), SUM(seconds), SUM(octets_received), SUM(octets_sent),
+            MAX(tunnel), MAX(day), MAX(changed)
         FROM (
-            SELECT name, sessions, seconds, octets_received, octets_sent
+            SELECT name, sessions, seconds, octets_received, octets_sent, tunnel, day,
+                CAST(0 AS DOUBLE PRECISION) AS changed
             FROM usage WHERE day >= ? {named}
             UNION ALL
-            SELECT name, 1, changed - started, octets_received, octets_sent
+            SELECT name, 1, changed - started, octets_received, octets_sent, tunnel, '', changed
             FROM sessions WHERE ended IS NULL {named}
         ) AS parts
-        GROUP BY name ORDER BY name
+        GROUP BY {grouped} ORDER BY {grouped}
         """,
         _day(since),
         *(() if user is None else (user, user)),
     )
-    return [
-        Usage(name, int(sessions), float(seconds), int(received), int(sent))
-        for name, sessions, seconds, received, sent in rows
-    ]
 
 
 def _day(time: float) -> str:

@@ -27,6 +27,7 @@ from pptpgw.store.record import (
     OperatorToken,
     SessionRecord,
     SharedProfile,
+    TunnelUsage,
     Usage,
 )
 from pptpgw.store.schema import upgrade
@@ -369,6 +370,14 @@ class Store:
         See L{IStore.usage}.
         """
         return self._read(session.usage, user, since)
+
+    def usageByTunnel(
+        self, user: str | None = None, since: float = 0.0
+    ) -> Deferred[list[TunnelUsage]]:
+        """
+        See L{IStore.usageByTunnel}.
+        """
+        return self._read(session.usageByTunnel, user, since)
 
     def _sealed(self, name: str, password: bytes, recoverable: bool) -> str:
         return self.vault.seal(name, password) if recoverable else ""

@@ -23,6 +23,7 @@ PAGES = (
     "users",
     "import",
     "profiles",
+    "usage",
     "pools",
     "lockouts",
     "radius",

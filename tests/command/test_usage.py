@@ -4,6 +4,7 @@ Tests for L{pptpgw.command.usage}, with a real store.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,63 @@ class TestSums:
         assert said(capsys, "alice", "--config", f"{tmp_path}/pptpgw.toml") == [HEAD, ALICE]
 
 
+class TestByTunnel:
+    @pytest.fixture
+    def url(self, url: str) -> str:
+        """
+        The store with sessions by known tunnels besides, of which one goes on.
+        """
+
+        def fill(reactor: Any) -> Deferred[Any]:
+            store = Store(reactor, url, "")
+
+            async def put() -> None:
+                for identifier, tunnel, day in (("c1", "pptp", 30), ("c2", "sstp", 40)):
+                    at = day * DAY
+                    record = replace(FIRST, started=at, changed=at + 10, ended=at + 10)
+                    await store.sessionChanged(
+                        replace(record, identifier=identifier, tunnel=tunnel)
+                    )
+                at = 50 * DAY
+                record = replace(OPEN, started=at, changed=at + 5, tunnel="pptp")
+                await store.sessionChanged(replace(record, identifier="c3"))
+                store.close()
+
+            return Deferred.fromCoroutine(put())
+
+        running(fill)
+        return url
+
+    def test_whoUsesWhich(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        head = ["TUNNEL", "USER", "SESSIONS", "TIME", "LAST", "RECEIVED", "SENT"]
+        assert said(capsys, "--by", "tunnel", "--store", url) == [
+            head,
+            ["unknown", "alice", "2", "1:02:00", "1970-01-21", "2000", "4000"],
+            ["unknown", "'b\\nb'", "1", "0:00:01", "1970-01-21", "1000", "2000"],
+            ["pptp", "alice", "1", "0:00:10", "1970-01-31", "1000", "2000"],
+            ["pptp", "'b\\nb'", "1", "0:00:05", "1970-02-20", "1000", "2000"],
+            ["sstp", "alice", "1", "0:00:10", "1970-02-10", "1000", "2000"],
+        ]
+
+    def test_whoStillUsesOne(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        By a filter and since a day, as JSON too; a record tells its tunnel.
+        """
+        words = ("--by", "tunnel", "--since", "1970-02-01", "--match", "tunnel=pptp")
+        (row,) = said(capsys, *words, "--store", url)[1:]
+        assert row[:2] == ["pptp", "'b\\nb'"]
+        words = ("alice", "--by", "tunnel", "--match", "tunnel=sstp", "--json")
+        running(
+            lambda reactor: Deferred.fromCoroutine(run(reactor, ["usage", *words, "--store", url]))
+        )
+        (one,) = json.loads(capsys.readouterr().out)
+        assert (one["user"], one["tunnel"], one["last_day"]) == ("alice", "sstp", "1970-02-10")
+        assert said(capsys, "alice", "--sessions", "1", "--columns", "tunnel", "--store", url) == [
+            ["TUNNEL"],
+            ["sstp"],
+        ]
+
+
 class TestSessions:
     def test_theLatestFirst(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         head, *lines = said(capsys, "--sessions", "2", "--store", url)
@@ -114,8 +172,8 @@ class TestSessions:
         assert [line[4] for line in lines] == ["'b\\nb'", "alice"]
         assert lines[0][-2:] == ["goes", "on"]
         assert " ".join(lines[1]) == (
-            "1970-01-21 00:00 UTC 0:00:59 alice 192.0.2.7 10.77.0.10/32 2001:db8::/64 1000 2000 "
-            "the peer terminated LCP (1)"
+            "1970-01-21 00:00 UTC 0:00:59 alice 192.0.2.7 unknown 10.77.0.10/32 2001:db8::/64 "
+            "1000 2000 the peer terminated LCP (1)"
         )
 
     def test_ofOneUserAndSince(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +191,8 @@ class TestSessions:
         ("--sessions", "-1"),
         ("--sessions", "1000000"),
         ("alice", "bob"),
+        ("--by", "hour"),
+        ("--by", "tunnel", "--sessions", "3"),
     ],
 )
 def test_whatCannotBeMeant(

@@ -28,6 +28,7 @@ from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.session import Session
 from pptpgw.store.record import SessionRecord
 from pptpgw.testing import makeSession, resultOf
+from pptpgw.tunnels.pptp.call import PPTP
 from tests.chapsecrets import secretsIn
 from tests.test_gateway import SECRETS, World, failureOf, ipv4
 
@@ -79,6 +80,7 @@ class TestEvents:
         pages.clock.advance(NOON)
         one = session(clock=pages.clock)
         one.authentication = "mschapv2"
+        one.tunnel = PPTP
         # Other observers are told first, so the clock has moved on a little since the start.
         pages.clock.advance(0.5)
         pages.audit.sessionStarted(one)
@@ -86,7 +88,12 @@ class TestEvents:
         one.counters.octetsReceived, one.counters.octetsSent = 1000, 1 << 40
         one.counters.packetsReceived, one.counters.packetsSent = 10, 20
         pages.audit.sessionEnded(one, Cause("time is up", Termination.SESSION_TIMEOUT))
-        common = {"session": "cafe00000001", "user": "alice", "source": "192.0.2.7"}
+        common = {
+            "session": "cafe00000001",
+            "user": "alice",
+            "source": "192.0.2.7",
+            "tunnel": "pptp",
+        }
         assert pages.events == [
             {
                 "time": "2000-02-29T12:00:00.250Z",
@@ -165,6 +172,7 @@ class TestEvents:
             "time": "2000-02-29T12:01:40.250Z",
             "event": "ended",
             "source": "192.0.2.7",
+            "tunnel": "",
             "started": "2000-02-29T12:00:00.250Z",
             "cause": "the gateway's run broke off",
             "code": 11,

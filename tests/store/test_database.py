@@ -24,6 +24,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.store import database
 from pptpgw.store.database import THREADS, Database, Transaction
 from pptpgw.store.error import StoreError, Unknown
+from pptpgw.store.record import SessionRecord, TunnelUsage, Usage
 from pptpgw.store.schema import STEPS, upgrade
 from tests.postgresql import Server
 from tests.store.conftest import MakeStore
@@ -410,6 +411,38 @@ class TestVersions:
         )
         (ann,) = await makeStore(url).operators()
         assert (ann.name, ann.password, ann.disabled) == ("ann", "HASH", False)
+
+    async def test_usageOfAnEarlierVersion(
+        self, url: str, sql: Database, makeStore: MakeStore
+    ) -> None:
+        """
+        Sessions and sums that were written before there were several tunnels remain, without a
+        tunnel, and new ones are added beside them.
+        """
+        await upgrade(sql, STEPS[:3])
+        await sql.write(
+            lambda transaction: [
+                transaction.execute(
+                    "INSERT INTO usage VALUES ('bob', '2026-01-02', 3, 60.5, 1000, 2000)"
+                ),
+                transaction.execute(
+                    "INSERT INTO sessions VALUES ('a1', 'bob', 'gate', '192.0.2.7', 1, 2, '', '', "
+                    "'', 0, 0, 0, 0, 2, 'it ended', 1)"
+                ),
+            ]
+        )
+        store = makeStore(url)
+        assert await store.usage() == [Usage("bob", 3, 60.5, 1000, 2000)]
+        day = 1767312000.0
+        new = SessionRecord(
+            "a2", "bob", "gate", "192.0.2.7", day, day + 9, ended=day + 9, tunnel="sstp"
+        )
+        await store.sessionEnded(new)
+        assert await store.usageByTunnel() == [
+            TunnelUsage("bob", 3, 60.5, 1000, 2000, "", "2026-01-02"),
+            TunnelUsage("bob", 1, 9.0, 0, 0, "sstp", "2026-01-02"),
+        ]
+        assert [one.tunnel for one in await store.sessions()] == ["sstp", ""]
 
     async def test_aStepThatFailsChangesNothing(self, sql: Database) -> None:
         await upgrade(sql)

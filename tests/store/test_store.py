@@ -19,7 +19,16 @@ from pptpgw.sessions.cause import Termination
 from pptpgw.store import attempt
 from pptpgw.store.error import InUse, StoreError, Taken, Unknown
 from pptpgw.store.interface import IStore
-from pptpgw.store.record import Account, Draft, FailedAttempts, SessionRecord, SharedProfile, Usage
+from pptpgw.store.record import (
+    Account,
+    Draft,
+    FailedAttempts,
+    SessionRecord,
+    SharedProfile,
+    TunnelUsage,
+    Usage,
+)
+from pptpgw.store.session import _day
 from pptpgw.store.store import Store
 from tests.store.conftest import NOW, MakeStore
 
@@ -350,6 +359,32 @@ class TestSessions:
         assert [one.sessions for one in (await store.usage("bob", NOW + DAY))] == [2]
         assert (await store.usage("bob", NOW + 3 * DAY)) == []
         assert (await store.usage("nobody")) == []
+
+    async def test_usageByTunnel(self, store: Store) -> None:
+        """
+        The sums of each tunnel of a user, with the last day: of a session that goes on that of its
+        last record.
+        """
+        byPPTP = replace(ENDED, tunnel="pptp")
+        await store.sessionEnded(byPPTP)
+        late = replace(byPPTP, identifier="a2", changed=NOW + DAY, ended=NOW + DAY)
+        await store.sessionEnded(replace(late, started=NOW + DAY - 10))
+        await store.sessionEnded(replace(byPPTP, identifier="a3", user="ann"))
+        await store.sessionStarted(
+            replace(CHANGED, identifier="a4", tunnel="sstp", changed=NOW + 2 * DAY)
+        )
+        await store.sessionEnded(replace(ENDED, identifier="a5"))
+        first, second, third = (_day(NOW + number * DAY) for number in range(3))
+        assert await store.usageByTunnel() == [
+            TunnelUsage("bob", 1, 90.0, 1 << 40, 7, "", first),
+            TunnelUsage("ann", 1, 90.0, 1 << 40, 7, "pptp", first),
+            TunnelUsage("bob", 2, 100.0, 2 << 40, 14, "pptp", second),
+            TunnelUsage("bob", 1, 2 * DAY, 1 << 40, 5, "sstp", third),
+        ]
+        found = await store.usageByTunnel("bob", NOW + DAY)
+        assert [(one.tunnel, one.sessions) for one in found] == [("pptp", 1), ("sstp", 1)]
+        assert [(one.user, one.sessions) for one in await store.usage()] == [("ann", 1), ("bob", 4)]
+        assert {one.tunnel for one in await store.sessions()} == {"", "pptp", "sstp"}
 
     async def test_usageOutlivesRecordsAndUser(self, store: Store) -> None:
         await store.addAccount("bob", b"x")

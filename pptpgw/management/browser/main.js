@@ -14,11 +14,12 @@ import * as pools from "./pools.js";
 import * as profiles from "./profiles.js";
 import * as radius from "./radius.js";
 import * as session from "./session.js";
+import * as usage from "./usage.js";
 import * as users from "./users.js";
 import * as why from "./why.js";
 
 // A page is there if the gateway has its operation, which the operator may ask for.
-const PAGES = { overview, active, session, why, users, import: imports, profiles, pools, lockouts, radius, events, operators, configuration };
+const PAGES = { overview, active, session, why, users, import: imports, profiles, usage, pools, lockouts, radius, events, operators, configuration };
 
 const main = document.getElementById("main");
 const navigation = document.getElementById("navigation");
