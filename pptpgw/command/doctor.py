@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from pptpgw.clock import steady
-from pptpgw.command.hostchecks import HostFinding, Level, examine, fault, ok, warning
+from pptpgw.command.findings import Examined, fault, ok, told, warning
+from pptpgw.command.hostchecks import examine
+from pptpgw.command.ipsecchecks import examine as examineIPsec
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
 from pptpgw.command.parsing import command
 from pptpgw.command.reach import Reach
-from pptpgw.command.status import DONE, FAILED
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.error import PPTPGWError
 from pptpgw.ports.host import Host
@@ -30,9 +31,10 @@ from pptpgw.store.schema import STEPS, version
     "doctor",
     "Examine this machine and what the gateway needs.",
     "Privileges, /dev/net/tun, ports, firewall, kernel modules, forwarding, rp_filter, clocks, "
-    "certificates, files with secrets, disks, the running gateway, stores and RADIUS servers are "
-    "examined; a line for each says ok, warning or fault, and what to do. Nothing is changed. Of "
-    "the firewall only that is told which is sure. The exit status is 1 if there is a fault.",
+    "certificates, files with secrets, disks, the running gateway, stores, RADIUS servers and, "
+    "with [ipsec], strongSwan are examined; a line for each says ok, warning or fault, and what to "
+    "do. Nothing is changed. Of the firewall only that is told which is sure. The exit status is 1 "
+    "if there is a fault.",
 )
 @CONFIG
 @said
@@ -44,23 +46,7 @@ async def doctor(reactor: Any, output: Output, config: str | None) -> int:
     """
     configuration = Configuration() if config is None else load(config)
     source = config or "the default configuration"
-    findings = await Doctor(reactor, configuration, source).examine()
-    faults = sum(one.level is Level.FAULT for one in findings)
-    output.say(
-        "\n".join(_lines(findings)),
-        faults=faults,
-        warnings=sum(one.level is Level.WARNING for one in findings),
-        findings=[
-            {
-                "level": one.level.value,
-                "subject": one.subject,
-                "text": one.text,
-                "advice": one.advice,
-            }
-            for one in findings
-        ],
-    )
-    return FAILED if faults else DONE
+    return told(output, await Doctor(reactor, configuration, source).examine())
 
 
 class Doctor:
@@ -80,13 +66,13 @@ class Doctor:
         self._source = source
         self._host = host or Host()
 
-    async def examine(self) -> list[HostFinding]:
+    async def examine(self) -> list[Examined]:
         """
         Return what is found.
         """
         running, gateway = await self._gateway()
         # A walk over all processes, and a program that lists rules, take a while.
-        here: Deferred[list[HostFinding]] = deferToThreadPool(
+        here: Deferred[list[Examined]] = deferToThreadPool(
             self._reactor,
             self._reactor.getThreadPool(),
             partial(_listed, self._host, self._configuration, running),
@@ -96,9 +82,10 @@ class Doctor:
             *gateway,
             *[await self._store(url) for url in dict.fromkeys(self._stores())],
             *await self._radius(),
+            *await self._ipsec(),
         ]
 
-    async def _gateway(self) -> tuple[bool, list[HostFinding]]:
+    async def _gateway(self) -> tuple[bool, list[Examined]]:
         """
         Ask the gateway's management interface.
 
@@ -127,7 +114,7 @@ class Doctor:
         if self._configuration.audit.store:
             yield self._configuration.audit.store
 
-    async def _store(self, url: str) -> HostFinding:
+    async def _store(self, url: str) -> Examined:
         try:
             database = Database(self._reactor, url)
             try:
@@ -141,7 +128,11 @@ class Doctor:
             return warning("store", text, "the next start of the gateway converts them: back it up")
         return ok("store", f"{url} answers, and its tables are those of this version")
 
-    async def _radius(self) -> list[HostFinding]:
+    async def _ipsec(self) -> list[Examined]:
+        section = self._configuration.ipsec
+        return await examineIPsec(self._reactor, section) if section.isUsed else []
+
+    async def _radius(self) -> list[Examined]:
         findings = []
         for server in self._configuration.radius.server:
             for service in services(server):
@@ -160,12 +151,5 @@ class Doctor:
         return findings
 
 
-def _listed(host: Host, configuration: Configuration, running: bool) -> list[HostFinding]:
+def _listed(host: Host, configuration: Configuration, running: bool) -> list[Examined]:
     return list(examine(host, configuration, running))
-
-
-def _lines(findings: list[HostFinding]) -> Iterator[str]:
-    for one in findings:
-        yield f"{one.level.value:7}  {one.subject}: {one.text}"
-        if one.advice:
-            yield f"{'':9}{one.advice}"

@@ -5,12 +5,11 @@ What C{pptpgw doctor} finds out of this machine, from a L{Host}.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
 from cryptography import x509
 
+from pptpgw.command.findings import Examined, fault, ok, warning
 from pptpgw.command.output import shown
 from pptpgw.command.ruleset import GRE, Fate, control, fate
 from pptpgw.config.configuration import Configuration
@@ -34,54 +33,7 @@ _GRANT = (
 )
 
 
-class Level(Enum):
-    """
-    How bad a finding is. A C{FAULT} keeps callers out; a C{WARNING} may do so, or isn't sure.
-    """
-
-    OK = "ok"
-    WARNING = "warning"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class HostFinding:
-    """
-    One thing that was examined.
-
-    @ivar subject: what was examined.
-    @ivar text: what was found.
-    @ivar advice: what to do about it; empty if nothing must be done.
-    """
-
-    level: Level
-    subject: str
-    text: str
-    advice: str = ""
-
-
-def ok(subject: str, text: str) -> HostFinding:
-    """
-    Return a finding for which nothing must be done.
-    """
-    return HostFinding(Level.OK, subject, text)
-
-
-def warning(subject: str, text: str, advice: str) -> HostFinding:
-    """
-    Return a finding that may be a fault.
-    """
-    return HostFinding(Level.WARNING, subject, text, advice)
-
-
-def fault(subject: str, text: str, advice: str) -> HostFinding:
-    """
-    Return a finding that is a fault.
-    """
-    return HostFinding(Level.FAULT, subject, text, advice)
-
-
-def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
+def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Examined]:
     """
     Examine this machine.
 
@@ -102,7 +54,7 @@ def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Ho
     yield from _disks(host, configuration)
 
 
-def _privileges(host: Host, runs: bool) -> Iterator[HostFinding]:
+def _privileges(host: Host, runs: bool) -> Iterator[Examined]:
     has = host.capabilities()
     for bit, name in ((NET_ADMIN, "CAP_NET_ADMIN"), (NET_RAW, "CAP_NET_RAW")):
         if has >> bit & 1:
@@ -120,7 +72,7 @@ def _privileges(host: Host, runs: bool) -> Iterator[HostFinding]:
         yield ok(TUN_DEVICE, "it is there")
 
 
-def _port(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
+def _port(host: Host, configuration: Configuration, runs: bool) -> Iterator[Examined]:
     settings: PPTPSettings = configuration.section(pptp)
     if settings.endpoints or not settings.port:
         return
@@ -181,7 +133,7 @@ def _owner(host: Host, inode: str) -> str:
     return ""
 
 
-def _firewall(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
+def _firewall(host: Host, configuration: Configuration) -> Iterator[Examined]:
     settings: PPTPSettings = configuration.section(pptp)
     rules = host.ruleset()
     legacy = (host.read("/proc/net/ip_tables_names") or "").split()
@@ -206,7 +158,7 @@ def _firewall(host: Host, configuration: Configuration) -> Iterator[HostFinding]
             yield ok(subject, f"{text}: see {looking}")
 
 
-def _modules(host: Host) -> Iterator[HostFinding]:
+def _modules(host: Host) -> Iterator[Examined]:
     loaded = {line.split()[0] for line in (host.read("/proc/modules") or "").splitlines() if line}
     bad = {
         "nf_conntrack_pptp": (
@@ -221,7 +173,7 @@ def _modules(host: Host) -> Iterator[HostFinding]:
         yield ok("kernel modules", "none that gets in the way")
 
 
-def _dataPath(host: Host, configuration: Configuration, runs: bool) -> Iterator[HostFinding]:
+def _dataPath(host: Host, configuration: Configuration, runs: bool) -> Iterator[Examined]:
     if runs and not host.capabilities() >> NET_ADMIN & 1:
         yield ok("data path", "without CAP_NET_ADMIN it can't be told; the gateway's log says it")
         return
@@ -234,7 +186,7 @@ def _dataPath(host: Host, configuration: Configuration, runs: bool) -> Iterator[
         yield ok("data path", f"packets pass by {path}")
 
 
-def _forwarding(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
+def _forwarding(host: Host, configuration: Configuration) -> Iterator[Examined]:
     switches = {
         "ipv4": (f"{_IPV4}/ip_forward", "net.ipv4.ip_forward"),
         "ipv6": ("/proc/sys/net/ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding"),
@@ -253,7 +205,7 @@ def _forwarding(host: Host, configuration: Configuration) -> Iterator[HostFindin
             yield ok("forwarding", f"{name} is on")
 
 
-def _reversePath(host: Host) -> Iterator[HostFinding]:
+def _reversePath(host: Host) -> Iterator[Examined]:
     folder = f"{_IPV4}/conf"
 
     def value(name: str) -> int:
@@ -274,7 +226,7 @@ def _reversePath(host: Host) -> Iterator[HostFinding]:
         yield ok("rp_filter", "it is in nobody's way")
 
 
-def _clocks(host: Host) -> Iterator[HostFinding]:
+def _clocks(host: Host) -> Iterator[Examined]:
     if not host.isMonotonic():
         advice = "use a kernel with CLOCK_MONOTONIC"
         yield fault("clock", "there is no clock that never goes back", advice)
@@ -285,9 +237,10 @@ def _clocks(host: Host) -> Iterator[HostFinding]:
         yield ok("clock", "it is monotonic, and nothing says that the time is wrong")
 
 
-def _certificates(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
+def _certificates(host: Host, configuration: Configuration) -> Iterator[Examined]:
     eap = configuration.eap
-    paths = [eap.certificate, eap.ca]
+    ipsec = configuration.ipsec
+    paths = [eap.certificate, eap.ca, ipsec.certificate, ipsec.ca]
     for server in configuration.radius.server:
         if server.transport == "tls":
             paths += [server.tlsCertificate, server.tlsAuthority]
@@ -305,7 +258,7 @@ def _certificates(host: Host, configuration: Configuration) -> Iterator[HostFind
         yield _expiry(path, min(one.not_valid_after_utc for one in found))
 
 
-def _expiry(path: str, end: datetime) -> HostFinding:
+def _expiry(path: str, end: datetime) -> Examined:
     left = (end - datetime.now(UTC)).days
     if left < 0:
         return fault("certificate", f"{path} expired on {end:%Y-%m-%d}", "issue another one")
@@ -326,8 +279,10 @@ def _tlsEndpoints(configuration: Configuration) -> Iterator[tuple[str, str]]:
             yield key, words.named.get("certKey", key)
 
 
-def _keys(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
-    paths = [configuration.eap.key, *(key for key, _ in _tlsEndpoints(configuration))]
+def _keys(host: Host, configuration: Configuration) -> Iterator[Examined]:
+    ipsec = configuration.ipsec
+    paths = [configuration.eap.key, ipsec.privateKey, ipsec.secretFile]
+    paths += [key for key, _ in _tlsEndpoints(configuration)]
     for server in configuration.radius.server:
         paths += [server.secretFile, server.tlsKey]
     paths += [client.secretFile for client in configuration.radius.client]
@@ -347,7 +302,7 @@ def _keys(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
             yield fault("secrets", f"{path} can't be found", "look at its path and its owner")
 
 
-def _disks(host: Host, configuration: Configuration) -> Iterator[HostFinding]:
+def _disks(host: Host, configuration: Configuration) -> Iterator[Examined]:
     audit, radius = configuration.audit, configuration.radius
     paths = [radius.spool, audit.spool, audit.file, configuration.management.history]
     stores = [audit.store]

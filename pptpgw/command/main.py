@@ -95,6 +95,10 @@ commands = Group(
             f"{_FOLDER}.doctor:doctor",
             "Examine this machine and what the gateway needs.",
         ),
+        "ipsec": (
+            f"{_FOLDER}.ipsec:group",
+            "IPsec beneath L2TP, which is strongSwan's: print, check.",
+        ),
         "completion": (
             f"{_FOLDER}.completion:completion",
             "Print the script that completes this command in a shell.",

@@ -2,10 +2,10 @@
 The configuration as one typed, frozen value, L{Configuration}, made of a TOML file and of the
 defaults of all keys that the file leaves out.
 
-The keys are the attributes of the dataclasses in L{pptpgw.config.section} and, for RADIUS, in
-L{pptpgw.radius.section}. A plugin has a section of its name, and an EAP method has C{[eap.NAME]}. A
-plugin that makes network protocols of declarations has the key of its name in C{[network]}. The
-dataclasses of these belong to the plugins.
+The keys are the attributes of the dataclasses in L{pptpgw.config.section} and, for RADIUS and
+IPsec, in L{pptpgw.radius.section} and L{pptpgw.ipsec.section}. A plugin has a section of its name,
+and an EAP method has C{[eap.NAME]}. A plugin that makes network protocols of declarations has the
+key of its name in C{[network]}. The dataclasses of these belong to the plugins.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pptpgw.config.section import (
 from pptpgw.config.table import keysOf, known, sectionOf
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IEAPMethod, INetworkDeclarer
+from pptpgw.ipsec.section import IPsecSection
 from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import SECRET
 
@@ -67,6 +68,7 @@ class Configuration:
     management: ManagementSection = field(default_factory=ManagementSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     radius: RADIUSSection = field(default_factory=RADIUSSection)
+    ipsec: IPsecSection = field(default_factory=IPsecSection)
     sections: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -143,6 +145,7 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HooksSection,
     "limits": LimitsSection,
     "radius": RADIUSSection,
+    "ipsec": IPsecSection,
     "management": ManagementSection,
 }
 """

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pptpgw.command.hostchecks import HostFinding, Level, examine
+from pptpgw.command.findings import Examined, Level
+from pptpgw.command.hostchecks import examine
 from pptpgw.config.configuration import parse
 from pptpgw.datapath import engine
 from pptpgw.ports.host import Host
@@ -91,7 +92,7 @@ def bad(host: FakeHost, text: str = "", runs: bool = False) -> list[tuple[str, s
     ]
 
 
-def only(host: FakeHost, text: str = "", runs: bool = False) -> HostFinding:
+def only(host: FakeHost, text: str = "", runs: bool = False) -> Examined:
     """
     The one thing that isn't well. It says what to do.
     """
