@@ -6,7 +6,9 @@ L{tests.tunnels.pptp.test_native} doesn't see.
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -181,6 +183,28 @@ class TestEngine:
             thread.watch((), 0)
         with pytest.raises(TypeError):
             thread.tun(("0",), False, 0)  # type: ignore[arg-type]
+
+    def test_precedence(self) -> None:
+        """
+        The threads are nicer than Python's own.
+        """
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        before = set(os.listdir("/proc/self/task"))
+        made = Engine(2)
+        made.open()
+        made.start()
+        try:
+            added = [int(one) for one in set(os.listdir("/proc/self/task")) - before]
+
+            def nicer() -> list[int]:
+                return [os.getpriority(os.PRIO_PROCESS, one) - own for one in added]
+
+            deadline = time.monotonic() + 30
+            while nicer() != [5, 5] and time.monotonic() < deadline:
+                time.sleep(0.001)
+            assert nicer() == [5, 5] and os.getpriority(os.PRIO_PROCESS, 0) == own
+        finally:
+            made.close()
 
     @pytest.mark.parametrize("name", ["several", "single", "taken"])
     def test_queues(self, name: str) -> None:

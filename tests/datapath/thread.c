@@ -7,9 +7,12 @@
  */
 
 #define _GNU_SOURCE
+#include <linux/sockios.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +21,7 @@
 #include "gre.h"
 
 #define CALLS 6
-#define ROUNDS 4000
+#define ROUNDS 2500
 #define LARGE 200
 #define MOST 4
 
@@ -201,6 +204,18 @@ connect_to(unsigned i)
     CHECK(engine_watch(engines[i], engine_gre[i], 1, engine_gre_left) == (int)port);
 }
 
+/* Let a thread run until it has read what was sent to it, unless that takes long. */
+static void
+let_read(int sent)
+{
+    int queued = 1;
+
+    for (unsigned i = 0; i < 1000 && queued; i++) {
+        CHECK(ioctl(sent, SIOCOUTQ, &queued) == 0);
+        sched_yield();
+    }
+}
+
 static void
 round_of(unsigned call)
 {
@@ -211,6 +226,10 @@ round_of(unsigned call)
         send_gre(any(10) ? call : any(CALLS));
     for (unsigned i = any(most); i > 0; i--)
         send_device(any(3) ? call : any(CALLS));
+    for (unsigned i = 0; i < threads && any(4); i++) {
+        let_read(gre[i]);
+        let_read(device[i]);
+    }
     switch (any(8)) {
     case 0:
         end(call);

@@ -48,6 +48,8 @@ carry_out(Engine *engine, const Command *command)
         break;
     case ADD:
         table_set(&engine->sessions, (Key){0, session->key, session->port}, session);
+        if (engine->sessions.used > 1 && session->receiver == engine->number)
+            receive_share(engine);
         break;
     case REMOVE:
         table_remove(&engine->sessions, (Key){0, session->key, session->port});

@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "message.h"
+#include "precedence.h"
 
 #define MILLISECOND 1000000u
 
@@ -164,6 +165,7 @@ run(void *given)
     uint64_t woken;
     int waiting = 0;
 
+    precedence_low();
     while (!engine->stopping) {
         engine->now = engine_now(engine);
         run_timers(engine);
@@ -202,6 +204,9 @@ engine_start(Engine *engine)
     sigset_t all, before;
 
     engine->stopping = 0;
+    /* Where packets are more than the processor can carry, a call that is set up would otherwise wait
+     * again for each of its control frames. */
+    precedence_prompt();
     /* Signals are for Python's threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -167,6 +167,9 @@ void receive_free(Receiving *receiving);
  * wait. Return 0 if there was nothing to read. */
 int receive_read(Engine *engine, unsigned port);
 
+/* Have the packets of several sessions wait in lanes for a while. */
+void receive_share(Engine *engine);
+
 /* Handle a batch of packets that wait. Return whether some still do. */
 int receive_turn(Engine *engine);
 

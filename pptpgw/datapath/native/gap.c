@@ -2,11 +2,11 @@
 
 #include "packet.h"
 
-/* The most key changes for one gap, those for all gaps of a session a second, and those at once. Python
- * has more of them: see recovery.py. */
-#define CHANGES 256
-#define CHANGES_A_SECOND (1u << 14)
-#define CHANGES_AT_ONCE (1u << 12)
+/* The most key changes for one gap, those for all gaps of a session a second, and those at once, as in
+ * recovery.py. */
+#define CHANGES 4096
+#define CHANGES_A_SECOND (1u << 17)
+#define CHANGES_AT_ONCE (1u << 14)
 #define SECOND 1000000000u
 
 /* Return whether so many keys may be changed for a gap. */

@@ -76,6 +76,12 @@ leave_stray(Engine *engine, const Slot *packet)
         engine_dropped(engine, NULL);
 }
 
+void
+receive_share(Engine *engine)
+{
+    engine->receiving->shared = engine->now;
+}
+
 /* Handle the packets of a session. */
 static void
 turn(Engine *engine, Session *session)
@@ -120,7 +126,7 @@ handle(Engine *engine, int count)
         session->last = i;
     }
     if (sessions != NULL && (strays || sessions->following != NULL))
-        all->shared = engine->now;
+        receive_share(engine);
     all->preparing = 0;
     for (Session *session = sessions; session != NULL; session = session->following)
         inward_prepare(engine, session);

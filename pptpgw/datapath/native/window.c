@@ -88,14 +88,16 @@ int
 window_repeated(Session *session, uint32_t sequence)
 {
     Window *window = &session->window;
-    int late = 0;
 
+    for (unsigned i = 0; i < GAPS_KNOWN; i++)
+        if (sequence - window->gaps[i].first < window->gaps[i].length) {
+            session_count(session, LATE, 1);
+            return 1;
+        }
     if (window->repeated + 1 >= REPETITIONS)
         return 0;
     window->repeated++;
-    for (unsigned i = 0; i < GAPS_KNOWN; i++)
-        late |= sequence - window->gaps[i].first < window->gaps[i].length;
-    session_count(session, late ? LATE : DUPLICATE, 1);
+    session_count(session, DUPLICATE, 1);
     return 1;
 }
 

@@ -78,8 +78,8 @@ The time in seconds between two requests to the peer.
 
 REPETITIONS = 3
 """
-The number of packets with old numbers, while none comes in order, that can't be duplicates made by
-the network.
+The number of packets with old numbers that aren't late, while none comes in order, that can't be
+duplicates made by the network.
 """
 
 ACKNOWLEDGE_TIME = 0.5
@@ -248,7 +248,8 @@ class Window:
         else:
             late = any((sequence - first) & _MASK < length for first, length in self._gaps)
             self._drop(LATE if late else DUPLICATE)
-            self._countRepetition()
+            if not late:
+                self._countRepetition()
 
     def acknowledging(self) -> int | None:
         """
@@ -468,7 +469,7 @@ class Window:
 
     def _countRepetition(self) -> None:
         """
-        Count a packet with an old number. A single one may be a duplicate, or late.
+        Count a packet with an old number that isn't late. A single one may be a duplicate.
         """
         number, count = self._repeated
         count = count + 1 if number == self.expected else 1

@@ -815,6 +815,28 @@ class TestOwnership:
                 "duplicate": 2,
             }
 
+    def test_aLongGap(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The thread passes a gap of as many packets as Python would with one frame, and counts those
+        that come after it without a doubt.
+        """
+        with both(mode="stateless") as made:
+            made.peer([GOOD])
+            made.settle()
+            native = made.ends[0]
+            taken = self.taken(monkeypatch)
+            made.peer([LOST] * 4000)
+            made.peer([GOOD] * 65)
+            made.settle()
+            assert native.channel.counters.packetsReceived == 66
+            made.again((70, 5))
+            made.settle()
+            assert not taken and native.channel._given and not native.owner.told
+            assert native.channel.counters.discards == {
+                "lost before it reached us": 4000,
+                "late: its gap was given up": 5,
+            }
+
     def test_repetitions(self) -> None:
         """
         The thread counts packets with old numbers, and leaves the third one in a row to Python,

@@ -206,6 +206,18 @@ class TestOrder:
         assert path.delivered == [0, 3]
         assert path.counters.discards == {LOST: 2, LATE: 1, DUPLICATE: 1}
 
+    def test_manyAreLate(self, path: Fixture) -> None:
+        """
+        Packets that are late cause no doubt, however many they are.
+        """
+        path.arrive(0)
+        path.arrive(2 * REPETITIONS)
+        path.clock.advance(HELD_TIME)
+        for sequence in range(1, 2 * REPETITIONS):
+            path.arrive(sequence)
+        assert path.asked == 0
+        assert path.counters.discards == {LOST: 2 * REPETITIONS - 1, LATE: 2 * REPETITIONS - 1}
+
     def test_heldNoLongerThanItsTime(self, path: Fixture) -> None:
         path.arrive(0)
         path.arrive(2)
