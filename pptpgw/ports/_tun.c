@@ -144,32 +144,23 @@ write_frame(PyObject *self, PyObject *packet)
     return write_one(self, packet, 1);
 }
 
-/* Where frames are written, and how many packets were refused. */
-typedef struct {
-    int descriptor;
-    long refused;
-} Output;
-
-static void
-write_vectors(void *context, const struct iovec *frame, int vectors, int packets)
+static ssize_t
+write_vectors(void *context, const struct iovec *frame, int vectors)
 {
-    Output *output = context;
-
-    if (writev(output->descriptor, frame, vectors) < 0)
-        output->refused += packets;
+    return writev(*(const int *)context, frame, vectors);
 }
 
 static PyObject *
 write_all(PyObject *self, PyObject *given, int offload)
 {
-    Output output = {(int)PyLong_AsLong(self), 0};
-    Coalescing coalescing;
+    /* It is used only while the GIL is held, and knows what the kernel has refused before. */
+    static Coalescing coalescing;
+    int descriptor = (int)PyLong_AsLong(self);
     PyObject *packets = PySequence_Tuple(given);
 
     if (packets == NULL)
         return NULL;
-    if (offload)
-        coalesce_begin(&coalescing, write_vectors, &output);
+    coalesce_begin(&coalescing, write_vectors, &descriptor, 0);
     Py_ssize_t count = PyTuple_Size(packets);
     for (Py_ssize_t i = 0; i < count; i++) {
         char *octets;
@@ -178,13 +169,12 @@ write_all(PyObject *self, PyObject *given, int offload)
             break;
         if (offload)
             coalesce_add(&coalescing, (const uint8_t *)octets, (size_t)size);
-        else if (write(output.descriptor, octets, (size_t)size) < 0)
-            output.refused++;
+        else if (write(descriptor, octets, (size_t)size) < 0)
+            coalescing.refused++;
     }
-    if (offload)
-        coalesce_end(&coalescing);
+    coalesce_end(&coalescing);
     Py_DECREF(packets);
-    return PyErr_Occurred() ? NULL : PyLong_FromLong(output.refused);
+    return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLong(coalescing.refused);
 }
 
 static PyObject *

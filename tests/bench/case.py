@@ -46,6 +46,7 @@ STATION = "10.78.0.10"
 STATION_ADDRESS = "02:00:00:00:00:0a"
 SUBSCRIBER6 = "2001:db8:1::10"
 BEYOND6 = "2001:db8:2::2"
+JOINABLE = "IPv4 with checksums"
 LARGEST = 1450
 """
 The most octets that a packet has.
@@ -162,7 +163,7 @@ class IPv4Case(Case):
     """
 
     name = "IPv4"
-    modes = ("in", "out")
+    modes: tuple[str, ...] = ("in", "out")
     address = SUBSCRIBER
 
     def open(self, server: Server) -> None:
@@ -173,13 +174,27 @@ class IPv4Case(Case):
         return 0x0021, datagram(SUBSCRIBER, BEYOND, size)
 
 
+class JoinableCase(IPv4Case):
+    """
+    IPv4 with datagrams that have checksums, so that they may be joined on their way to the kernel.
+    """
+
+    name = JOINABLE
+    modes = ("in",)
+
+    def packet(self, size: int) -> tuple[int, bytes]:
+        protocol, plain = super().packet(size)
+        pseudo = plain[12:20] + struct.pack("!HH", 17, size - 20)
+        return protocol, plain[:26] + checksum(pseudo + plain[20:]).to_bytes(2, "big") + plain[28:]
+
+
 class IPv6Case(Case):
     """
     IPv6, which the kernel routes.
     """
 
     name = "IPv6"
-    modes = ("in", "out")
+    modes: tuple[str, ...] = ("in", "out")
     address = SUBSCRIBER6
     headers = 48
 
@@ -203,7 +218,7 @@ class EthernetCase(Case):
     """
 
     name = "Ethernet"
-    modes = ("in", "out")
+    modes: tuple[str, ...] = ("in", "out")
     address = STATION
     headers = wire.HEADER_OCTETS + wire.FRAME_HEADER + 28
 
@@ -304,5 +319,13 @@ class HubCase(Case):
 
 CASES = {
     case.name: case
-    for case in (IPv4Case(), IPv6Case(), EthernetCase(), MPLSCase(), IPXCase(), HubCase())
+    for case in (
+        IPv4Case(),
+        JoinableCase(),
+        IPv6Case(),
+        EthernetCase(),
+        MPLSCase(),
+        IPXCase(),
+        HubCase(),
+    )
 }

@@ -4,12 +4,15 @@
  * and returns 1 after the line number of a check that failed.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "coalesce.h"
 #include "mppe.h"
+#include "packet.h"
 #include "sha1.h"
 
 #define LARGEST 1600
@@ -242,6 +245,67 @@ runs(void)
     }
 }
 
+/* ---- joined datagrams ---- */
+
+#define DATAGRAMS 5
+#define DATAGRAM 100
+
+typedef struct {
+    const uint8_t *packets;
+    unsigned refused, written;
+} Kernel;
+
+/* A kernel that doesn't know joined datagrams. */
+static ssize_t
+write_to(void *context, const struct iovec *frame, int vectors)
+{
+    Kernel *kernel = context;
+    VNet vnet;
+
+    memcpy(&vnet, frame[0].iov_base, VNET_SIZE);
+    if (vnet.kind == VNET_UDP) {
+        kernel->refused++;
+        errno = EINVAL;
+        return -1;
+    }
+    CHECK(vectors == 2 && vnet.kind == VNET_WHOLE && frame[1].iov_len == DATAGRAM);
+    CHECK(memcmp(frame[1].iov_base, kernel->packets + DATAGRAM * kernel->written++, DATAGRAM) == 0);
+    return DATAGRAM;
+}
+
+/* Datagrams are written one by one where the kernel refuses joined ones, which is tried once. */
+static void
+apart(void)
+{
+    static const uint8_t HEADER[IPV4_HEADER] = {0x45, 0, 0, DATAGRAM, 0, 0, 0x40, 0, 64, 17};
+    const uint16_t length = DATAGRAM - IPV4_HEADER;
+    uint8_t *packets = made(DATAGRAMS * DATAGRAM);
+    Coalescing *coalescing = calloc(1, sizeof *coalescing);
+
+    CHECK(coalescing != NULL);
+    for (unsigned i = 0; i < DATAGRAMS; i++) {
+        uint8_t *packet = packets + DATAGRAM * i, *udp = packet + IPV4_HEADER;
+        memcpy(packet, HEADER, IPV4_HEADER);
+        packet_seal(packet, IPV4_HEADER);
+        memset(udp, 0, UDP_HEADER);
+        packet_put_word(udp + UDP_LENGTH, length);
+        uint64_t sum = (uint64_t)packet_network(UDP_PROTOCOL) + packet_network(length);
+        uint16_t word = (uint16_t)~checksum_fold(checksum_add(sum, udp, length));
+        memcpy(udp + VNET_UDP_OFFSET, &word, 2);
+    }
+    for (unsigned turn = 0; turn < 2; turn++) {
+        Kernel kernel = {packets, 0, 0};
+        coalesce_begin(coalescing, write_to, &kernel, 0);
+        for (unsigned i = 0; i < DATAGRAMS; i++)
+            coalesce_add(coalescing, packets + DATAGRAM * i, DATAGRAM);
+        coalesce_end(coalescing);
+        CHECK(kernel.refused == (turn == 0) && kernel.written == DATAGRAMS);
+        CHECK(coalescing->refused == 0);
+    }
+    free(coalescing);
+    free(packets);
+}
+
 int
 main(int count, char **arguments)
 {
@@ -260,5 +324,6 @@ main(int count, char **arguments)
     rc4();
     vectors();
     runs();
+    apart();
     return 0;
 }

@@ -349,6 +349,25 @@ class Flow:
         return bytes(ip / tcp / Raw(os.urandom(octets)))
 
 
+class Datagrams(Flow):
+    """
+    A sender of UDP datagrams.
+    """
+
+    def segment(self, octets: int, **fields: Any) -> bytes:
+        """
+        The next datagram.
+        """
+        ip = self.ip.copy()
+        for name in [name for name in fields if name.startswith("ip_")]:
+            ip.setfieldval(name[3:], fields.pop(name))
+        if self.version == 4 and ip.id == 1:
+            ip.id = self.identification & 0xFFFF
+        self.identification += 1
+        udp = UDP(sport=self.port, dport=443, **fields)
+        return bytes(ip / udp / Raw(os.urandom(octets)))
+
+
 def flowOf(packet: bytes) -> bytes:
     """
     What tells flows apart: addresses and, where they are, ports.
@@ -395,8 +414,7 @@ CHANGES: list[dict[str, Any]] = [
     {"options": [("Timestamp", (1, 2))]},
     {"options": [("NOP", None)] * 4},
 ]
-CHANGES4: list[dict[str, Any]] = [
-    *CHANGES,
+CHANGES_IP4: list[dict[str, Any]] = [
     {"ip_tos": 4},
     {"ip_ttl": 5},
     {"ip_id": 9},
@@ -406,7 +424,9 @@ CHANGES4: list[dict[str, Any]] = [
     {"ip_len": 41},
     {"ip_options": [b"\1\1\1\0"]},
 ]
-CHANGES6: list[dict[str, Any]] = [*CHANGES, {"ip_tc": 9}, {"ip_fl": 9}, {"ip_hlim": 9}]
+CHANGES_IP6: list[dict[str, Any]] = [{"ip_tc": 9}, {"ip_fl": 9}, {"ip_hlim": 9}]
+CHANGES4, CHANGES6 = [*CHANGES, *CHANGES_IP4], [*CHANGES, *CHANGES_IP6]
+CHANGES_UDP: list[dict[str, Any]] = [{"chksum": 5}, {"chksum": 0}, {"len": 9}]
 OTHERS = [
     bytes(IP(src="10.77.0.10", dst="10.1.1.1") / UDP() / Raw(b"datagram")),
     bytes(IPv6(src="2001:db8::10", dst="2001:db8:1::1") / ICMPv6EchoRequest()),
@@ -454,14 +474,22 @@ class TestJoining:
         order, and so do those of no flow.
         """
         flows = [Flow(4, 1), Flow(4, 2, fragmentable=True), Flow(6, 3)]
+        flows += [Datagrams(4, 4), Datagrams(4, 5, fragmentable=True), Datagrams(6, 6)]
         packets: list[bytes] = []
         for _ in range(data.draw(st.integers(0, 24))):
-            number = data.draw(st.integers(0, 8))
-            if number == 8:
+            number = data.draw(st.integers(0, 12))
+            if number == 12:
                 packets.append(data.draw(st.sampled_from(OTHERS)))
                 continue
-            flow = flows[number % 3]
+            flow = flows[number % 6]
             changes = CHANGES6 if flow.version == 6 else CHANGES4
+            if isinstance(flow, Datagrams):
+                changes = [
+                    {},
+                    {},
+                    *CHANGES_UDP,
+                    *(CHANGES_IP6 if flow.version == 6 else CHANGES_IP4),
+                ]
             packets.append(flow.segment(data.draw(SIZES), **data.draw(st.sampled_from(changes))))
         written = [packet for packet in packets if packet]
         found, frames = joinedAndSplit(written)
@@ -485,12 +513,52 @@ class TestJoining:
         assert byFlow(found) == byFlow(packets)
         assert frames == (2 if change == {"flags": "PA"} else 3)
 
+    @pytest.mark.parametrize("version", [4, 6])
+    def test_datagrams(self, version: int) -> None:
+        """
+        Datagrams of one flow and one size are one frame, with a shorter one at the end, and the
+        kernel takes its checksum for right.
+        """
+        flow = Datagrams(version, 1000)
+        packets = [flow.segment(size) for size in (1200, 1200, 1200, 700)]
+        device = Device()
+        assert device.writeAll(packets) == 0
+        (one,) = device.frames()
+        device.close()
+        start = transport(packets[0])
+        fields = VNET.unpack_from(one)
+        assert fields == (NEEDS_CHECKSUM, UDP_SEGMENTS, start + 8, 1200, start, 6)
+        packet = one[VNET.size :]
+        assert packet == incomplete(packet, start, 6) and len(packet) == start + 8 + 4300
+        assert int.from_bytes(packet[start + 4 : start + 6], "big") == 8 + 4300
+        assert joinedAndSplit(packets) == (packets, 1)
+
+    @pytest.mark.parametrize(
+        ("version", "change"),
+        [(4, change) for change in CHANGES_UDP + CHANGES_IP4 if change != {"ip_id": 9}]
+        + [(6, change) for change in CHANGES_UDP + CHANGES_IP6],
+    )
+    def test_whichDatagramsArentJoined(self, version: int, change: dict[str, Any]) -> None:
+        """
+        A datagram that differs from those before it is a frame of its own, and one without a
+        checksum keeps none.
+        """
+        flow = Datagrams(version, 1000)
+        packets = [flow.segment(100), flow.segment(100, **change), flow.segment(100)]
+        found, frames = joinedAndSplit(packets)
+        assert byFlow(found) == byFlow(packets) and frames == 3
+        sizes = [flow.segment(size) for size in (0, 0, 8, 9)]
+        assert joinedAndSplit(sizes) == (sizes, 4)
+
     def test_identification(self) -> None:
         """
         The identification of a packet that may be fragmented must be the next one (RFC 6864).
         """
         for fragmentable, frames in ((True, 2), (False, 1)):
             flow = Flow(4, 1000, fragmentable)
+            packets = [flow.segment(100), flow.segment(100, ip_id=9)]
+            assert joinedAndSplit(packets)[1] == frames
+            flow = Datagrams(4, 1000, fragmentable)
             packets = [flow.segment(100), flow.segment(100, ip_id=9)]
             assert joinedAndSplit(packets)[1] == frames
 

@@ -173,9 +173,14 @@ run(void *given)
         wait = sooner_timer(engine, &engine->looking, wait);
         polled[0] = (struct pollfd){engine->wake, POLLIN, 0};
         wait = poll_port(engine, &engine->tun, &polled[1], wait);
-        for (unsigned i = 0; i < PORTS; i++)
+        /* The kernel looks at each that is polled, so those after the last one that is used aren't. */
+        unsigned ports = 0;
+        for (unsigned i = 0; i < PORTS; i++) {
             wait = poll_port(engine, &engine->ports[i], &polled[2 + i], wait);
-        if (poll(polled, 2 + PORTS, wait) < 0)
+            if (engine->ports[i].used)
+                ports = i + 1;
+        }
+        if (poll(polled, 2 + ports, wait) < 0)
             continue;
         engine->now = engine_now(engine);
         if (polled[0].revents) {
@@ -186,7 +191,7 @@ run(void *given)
             continue;
         }
         /* An error that reading doesn't report would be found again and again. */
-        for (unsigned i = 0; i < PORTS; i++)
+        for (unsigned i = 0; i < ports; i++)
             if (polled[2 + i].revents && !receive_read(engine, i)
                 && polled[2 + i].revents & ~POLLIN)
                 engine_failed(engine, &engine->ports[i], GRE_NOT_READ, EIO);

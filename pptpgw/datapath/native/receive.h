@@ -34,9 +34,7 @@ struct Receiving {
     /* The next packet of the same session; -1 if there is none. */
     int next[BATCH];
     Left left;
-    /* The device, and how many packets it refused. */
     Engine *engine;
-    unsigned refused;
     Coalescing coalescing;
     /* What is decrypted before the first session of the batch has its turn, and for how many sessions. */
     Streams streams;

@@ -20,6 +20,8 @@
 typedef struct {
     GREFrame frame;
     uint64_t time;
+    /* Room for a VNet header. */
+    uint8_t room[16];
     uint8_t octets[];
 } Held;
 
