@@ -1,5 +1,5 @@
 # make run     the gateway in the foreground, on defaults, after one call to itself
-# make demo    every network protocol over two calls to itself, in a network of its own
+# make demo    every network protocol, and every tunnel, in calls to itself in a network of its own
 # make test    every test: the native ones here, those with real clients in the lab kernel
 # make lab     the lab tests alone; LAB= names files or pytest options
 # make check   ruff, mypy, the import rule, the news fragments and the API reference

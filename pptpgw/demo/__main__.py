@@ -1,8 +1,9 @@
 """
 C{python -m pptpgw.demo}: in a network namespace of its own it starts a gateway, places two calls to
-it, carries every kind of network protocol over them at once and prints the results in a table.
+it, carries every kind of network protocol over them at once, then calls by each tunnel, and prints
+the results in two tables.
 
-The exit status is 0 if every protocol carried packets both ways.
+The exit status is 0 if every protocol carried packets both ways, by every tunnel.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from twisted.logger import (
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import parse
+from pptpgw.demo import tunnels
 from pptpgw.demo.probe import PROBES, TIMEOUT, NetworkProbe
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
@@ -33,9 +35,8 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.sessions.observer import SessionObserver
 
-CONFIGURATION = """
-[listen]
-addresses = ["127.0.0.1"]
+CONFIGURATION = f"""
+{tunnels.TUNNELS}
 
 [link]
 # Whole Ethernet frames need as much.
@@ -45,7 +46,7 @@ mru = 1520
 protocols = ["ipv4", "ipv6", "bridge", "mpls", "ipx", "appletalk"]
 
 [ipv4]
-pool = ["10.77.0.10-10.77.0.11"]
+pool = ["10.77.0.10-10.77.0.20"]
 
 [mpls]
 routes = ["100 as 200 via 10.77.0.11", "101 as 201 via 10.77.0.10"]
@@ -88,6 +89,13 @@ class Openings(SessionObserver):
             self.all.callback(None)
 
 
+def settingsFor(user: bytes) -> LinkSettings:
+    """
+    Return the settings of a link by which C{user} calls.
+    """
+    return LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)), mru=1520)
+
+
 async def call(
     service: GatewayService, user: bytes, protocols: Sequence[INetworkProtocol]
 ) -> ClientCall:
@@ -96,7 +104,7 @@ async def call(
 
     @raise pptpgw.error.CallError: the call failed.
     """
-    settings = LinkSettings(identity=Identity(user, USERS[user], (MSCHAPV2,)), mru=1520)
+    settings = settingsFor(user)
     connection = await service.clientEndpoint("127.0.0.1", settings).control.connect()
     placed: ClientCall = await connection.placeCall(settings, protocols)
     return placed
@@ -174,10 +182,20 @@ async def demonstrate(reactor: Any) -> int:
         )
         print(table([COLUMNS, *map(row, probes)]))
         failed = [probe.title for probe in probes if probe.fault]
+        for placed in calls:
+            placed.hangUp()
+            await placed.ended
+        settings = settingsFor(next(iter(USERS)))
+        trials = [trial(reactor, service, settings) for trial in tunnels.TRIALS]
+        for trial in trials:
+            await trial.run()
+        failed += [trial.name for trial in trials if trial.fault]
+        print("\nThe same user's call by each tunnel, with pings to the gateway:\n")
+        print(table([tunnels.COLUMNS, *map(tunnels.row, trials)]))
         print(
             f"\nNot carried: {', '.join(failed)}."
             if failed
-            else "\nEvery protocol was carried both ways."
+            else "\nEvery protocol was carried both ways, by every tunnel."
         )
         return 1 if failed else 0
     finally:

@@ -106,12 +106,14 @@ async def callOurselves(clock: IReactorTime, endpoint: PPTPClientEndpoint) -> Re
         await ping.lost
 
 
-def echoRequest(source: str, destination: str) -> bytes:
+def echoRequest(source: str, destination: str, payload: bytes = b"") -> bytes:
     """
     Return an IPv4 packet with an ICMP echo request (RFC 791, RFC 792).
+
+    @param payload: what the answer repeats; an even number of octets.
     """
-    message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, 0, _IDENTIFIER, 1)
-    message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, checksum(message), _IDENTIFIER, 1)
+    message = struct.pack(">BBHHH", _ECHO_REQUEST, 0, 0, _IDENTIFIER, 1) + payload
+    message = message[:2] + struct.pack(">H", checksum(message)) + message[4:]
     fields = (
         0x45,
         0,

@@ -14,10 +14,13 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.task import Clock
 
+from pptpgw.config import discovery
+from pptpgw.config.configuration import parse
 from pptpgw.demo.__main__ import carry, row, table
 from pptpgw.demo.probe import PROBES, ROUNDS, TIMEOUT, MPLSProbe
+from pptpgw.demo.tunnels import TRIALS, TUNNELS
 from pptpgw.error import CallError
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import INetworkProtocol, ITunnelFactory
 from pptpgw.ports import privileges
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
@@ -106,6 +109,15 @@ def test_table() -> None:
     assert table([("a", "bb"), ("cccc", "d")]) == "a     bb\ncccc  d"
 
 
+def test_theTunnelsOfTheTable() -> None:
+    """
+    Each row is of a tunnel that the gateway of the demo serves.
+    """
+    names = [one.name for one in TRIALS]
+    assert set(names) <= set(discovery.installed(ITunnelFactory))
+    assert list(parse(TUNNELS, "the demo").listen.tunnels) == names
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace of its own")
 def test_theWholeDemo() -> None:
     """
@@ -128,5 +140,14 @@ def test_theWholeDemo() -> None:
         (line,) = re.findall(rf"(?m)^{probe.title} .*$", done.stdout)
         assert f" {probe.control} " in line and " Opened " in line
         assert re.search(rf" Opened +{ROUNDS} +\d+ +{ROUNDS} +\d+ +\d+\.\d\d ms ", line)
-    assert done.stdout.endswith("Every protocol was carried both ways.\n")
+    for trial in TRIALS:
+        (line,) = re.findall(rf"(?m)^{trial.name} .*$", done.stdout)
+        found = re.fullmatch(
+            rf"{trial.name} +\d+ ms +\d+\.\d\d ms +(\d+)\.\d  +mschapv2, (.+), 10\.77\.0\.\d+, "
+            r"MRU 1520",
+            line,
+        )
+        # More than PPP's own header, and less than another packet.
+        assert found is not None and 2 < int(found[1]) < 200, line
+    assert done.stdout.endswith("Every protocol was carried both ways, by every tunnel.\n")
     assert done.stderr == ""
