@@ -9,6 +9,7 @@ kernel has no buffer for packets that arrive out of order: it drops those that a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
@@ -208,6 +209,9 @@ class ChosenDataPath(NativeDataPath):
         interface = environment.configuration.network.interface
         self._clamp = Clamp(environment.reactor, interface, GROUP)
         self._seen = Seen()
+        # Whose privileges the process had then.
+        self._user = os.geteuid()
+        # Why calls pass through this process, as far as the log has it.
         self._said: set[str] = set()
         # Which calls are kept in this process.
         self._wanted: list[Callable[[ICall], bool]] = []
@@ -233,6 +237,8 @@ class ChosenDataPath(NativeDataPath):
         See L{pptpgw.interfaces.IDataPath.path}.
         """
         why = self._hindrance()
+        if why and self._strict:
+            return f"{KERNEL}, which refuses calls: {why}"
         return instead(self._environment.configuration, why) if why else KERNEL
 
     def start(self) -> None:
@@ -241,12 +247,14 @@ class ChosenDataPath(NativeDataPath):
 
         @raise ConfigurationError: the kernel can't carry calls, and nothing else may.
         """
-        self._seen = Seen(self._machine.lackingPPP())
+        self._look()
         if self._strict and self._seen.ppp:
             raise ConfigurationError(_refusal(self._seen.ppp))
         super().start()
         self._kernel.start()
         self._follow()
+        # L{path} is in the first line of the log.
+        self._said = {self._hindrance()}
 
     def stop(self) -> Deferred[None] | None:
         """
@@ -266,8 +274,8 @@ class ChosenDataPath(NativeDataPath):
         """
         super().reload(settings)
         self._kernel.mru = self._environment.mru
-        self._said.clear()
         self._follow()
+        self._said &= {self._hindrance()}
 
     def _follow(self) -> None:
         """
@@ -315,7 +323,21 @@ class ChosenDataPath(NativeDataPath):
         """
         See L{hindrance}.
         """
-        return hindrance(self._environment.configuration, self._seen)
+        changed = os.geteuid() != self._user
+        if changed:
+            # C{twistd --uid} has given up the privileges with which the ports were opened.
+            self._look()
+        why = hindrance(self._environment.configuration, self._seen)
+        if changed:
+            self._said.add(why)
+        return why
+
+    def _look(self) -> None:
+        """
+        Try with the present privileges whether the kernel can carry calls.
+        """
+        self._user = os.geteuid()
+        self._seen = self._seen._replace(ppp=self._machine.lackingPPP())
 
     def _wantsThreads(self) -> bool:
         """

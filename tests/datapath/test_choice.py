@@ -4,6 +4,7 @@ Tests for L{pptpgw.datapath.choice}, with fakes of both paths.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -231,8 +232,37 @@ def test_theMachineLacksSomething(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(lacking="no module pptp")
     world.start(monkeypatch)
     assert world.path.path == instead(world.environment.configuration, "no module pptp")
-    assert world.open().path == "python: no module pptp"
+    with loggedLines() as lines:
+        assert world.open().path == "python: no module pptp"
+        # The gateway's first line has it.
+        assert not lines
+        world.follow("[[network.generic]]\n" + DECLARED)
+        for _ in range(2):
+            assert world.open().path.startswith("python: [[network.generic]]")
+        assert len(lines) == 1
     assert world.path.filesPerSession == 0 and not world.clamp.isOn
+    assert world.kernel.opened == []
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_privilegesAreGivenUp(strict: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What was possible for root may not be for the user that the process runs as later.
+    """
+    world = World(strict=strict)
+    world.start(monkeypatch)
+    assert world.path.path == "kernel"
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    world.path._machine = Machine("/dev/ppp: Permission denied")
+    if strict:
+        assert world.path.path == "kernel, which refuses calls: /dev/ppp: Permission denied"
+        with pytest.raises(Unavailable, match="Permission denied"):
+            world.open()
+    else:
+        assert world.path.path.endswith(": /dev/ppp: Permission denied")
+        with loggedLines() as lines:
+            assert world.open().path == "python: /dev/ppp: Permission denied"
+            assert not lines
     assert world.kernel.opened == []
 
 
