@@ -59,7 +59,7 @@ session_dealloc(SessionObject *self)
 
 /* ---- owning ---- */
 
-/* The numbers of a session in the order in which Python knows them: see Window.suspend(). */
+/* The numbers of a session in the order in which Python knows them: see suspend() in handover.py. */
 #define NUMBERS (6 + 2 * GAPS_KNOWN)
 
 static void

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
 from pptpgw.datapath.checks import OpenProtocol
@@ -84,6 +84,11 @@ class GREChannel(Channel):
 
     __slots__ = ("_direct", "_ends", "_gre", "_peerCallID", "_send", "_sendAll", "_window")
 
+    makeWindow: ClassVar[type[Window]] = Window
+    """
+    The type of the window.
+    """
+
     def __init__(self, host: IChannelHost, owner: IChannelOwner, ends: Ends, gre: GRE) -> None:
         """
         @raise ValueError: another call has the same call id with this peer.
@@ -92,7 +97,7 @@ class GREChannel(Channel):
         self._gre = gre
         self._peerCallID = ends.peerCallID
         super().__init__(host, owner)
-        self._window = Window(
+        self._window = self.makeWindow(
             self._clock,
             self.counters,
             self._frame,

@@ -22,6 +22,7 @@ from pptpgw.datapath.engine import LARGEST, NATIVE, SOURCES, LiveCounters
 from pptpgw.datapath.threaded import NativeDataPath
 from pptpgw.interfaces import Attachment, IChannelOwner, IGate
 from pptpgw.tunnels.pptp.channel import GRE, GREChannel
+from pptpgw.tunnels.pptp.handover import SharedWindow
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.port.gre import Reader
 
@@ -69,6 +70,8 @@ class NativeChannel(GREChannel):
     __slots__ = ("_changed", "_gate", "_given", "_reason", "_uses", "_why", "session")
 
     makeCounters = LiveCounters
+    makeWindow = SharedWindow
+    _window: SharedWindow
 
     def __init__(
         self, host: NativeDataPath, owner: IChannelOwner, ends: Ends, gre: SharedGRE
