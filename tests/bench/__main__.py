@@ -28,6 +28,7 @@ from tests.bench import (
     setups,
     spool,
     tcp,
+    threads,
 )
 from tests.bench.report import Report, machine, table, today, write
 from tests.bench.row import Quotient, Trial, measure
@@ -50,6 +51,7 @@ def nothing() -> Iterator[Quotient]:
 
 KINDS: tuple[tuple[Trials, Callable[[], Iterator[Quotient]]], ...] = (
     (packets.trials, packets.quotients),
+    (threads.trials, nothing),
     (tcp.trials, nothing),
     (prototype.trials, prototype.quotients),
     (fairness.trials, nothing),

@@ -31,13 +31,21 @@ Seconds of load before the measurement, and those until the load begins.
 
 
 def serve(
-    path: str, name: str, mode: str, encrypted: bool, size: int, sessions: int, seconds: float
+    path: str,
+    name: str,
+    mode: str,
+    encrypted: bool,
+    size: int,
+    sessions: int,
+    seconds: float,
+    threads: int = 1,
 ) -> None:
     """
     Run the server process.
 
     @param sessions: the sessions that have packets, of IPv4 with MPPE in; 0 for the one or two of
         C{name}.
+    @param threads: the threads of the native data path.
     """
     from twisted.internet.epollreactor import EPollReactor
     from twisted.internet.protocol import Factory
@@ -45,7 +53,7 @@ def serve(
 
     from pptpgw.config.configuration import Configuration
     from pptpgw.config.environment import Environment
-    from pptpgw.config.section import LinkSection, NetworkSection
+    from pptpgw.config.section import DataPathSection, LinkSection, NetworkSection
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.plugin import PortDataPath
     from pptpgw.datapath.threaded import NativeDataPath
@@ -77,9 +85,10 @@ def serve(
     counters = Counters()
     port = GREPort(reactor, "", counters)
     sections = LinkSection(mru=LARGEST), NetworkSection(interface=TUN)
-    environment = Environment(
-        reactor, Configuration(link=sections[0], network=sections[1]), counters
+    configuration = Configuration(
+        link=sections[0], network=sections[1], datapath=DataPathSection(threads=threads)
     )
+    environment = Environment(reactor, configuration, counters)
     dataPath = (NativeDataPath if path == paths.NATIVE else PortDataPath)(environment)
     makeChannel: Any = NativeChannel if path == paths.NATIVE else GREChannel
     port.startListening()
@@ -191,6 +200,7 @@ def serve(
 if __name__ == "__main__":
     # The load shares this processor, so that there is always a queue of packets.
     settle(server=True)
-    path, name_, mode_, encrypted_, size_, sessions_, seconds_ = sys.argv[1:]
+    path, name_, mode_, encrypted_, size_, sessions_, seconds_, threads_ = [*sys.argv[1:], "1"][:8]
     paths.choose(path)
-    serve(path, name_, mode_, encrypted_ == "1", int(size_), int(sessions_), float(seconds_))
+    numbers = int(size_), int(sessions_), float(seconds_), int(threads_)
+    serve(path, name_, mode_, encrypted_ == "1", *numbers)

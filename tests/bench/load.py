@@ -34,6 +34,7 @@ Where the addresses of the sessions after the first one begin, each with the nex
 AHEAD = 1024
 BURST = 256
 PAUSE, STALL = 0.0005, 0.2
+PRIORITY = -10
 
 
 def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
@@ -185,6 +186,8 @@ def sendUDP(address: str, octets: int) -> None:
 
 if __name__ == "__main__":
     settle(server=sys.argv[-1] != "apart")
+    # It goes first on their processor, or a server with several threads would be faster, and wait.
+    os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     match sys.argv[1:]:
         case ["gre", encrypted_, protocol_, packet_]:
             sendGRE(encrypted_ == "1", int(protocol_), bytes.fromhex(packet_))

@@ -43,7 +43,9 @@ The least part of the packets that must get beyond the server. What is joined ha
 Key = tuple[str, bool, int]
 
 
-def cost(path: str, name: str, key: Key, seconds: float, sessions: int = 0) -> float:
+def cost(
+    path: str, name: str, key: Key, seconds: float, sessions: int = 0, threads: int = 1
+) -> float:
     """
     Run once.
 
@@ -64,7 +66,7 @@ def cost(path: str, name: str, key: Key, seconds: float, sessions: int = 0) -> f
             words = ("server", int(encrypted), mode, size, seconds)
             server = start(made.gateway, "prototype", *words)
         else:
-            each = (path, name, mode, int(encrypted), size, sessions, seconds)
+            each = (path, name, mode, int(encrypted), size, sessions, seconds, threads)
             server = start(made.gateway, "channels", *each)
         assert server.stdout is not None
         load = None
