@@ -41,6 +41,10 @@ class Remedy(Enum):
         "Something connected and said nothing: a monitor or a port scan. If it is a caller, "
         "something between it and the gateway holds its data back."
     )
+    SECRET = (
+        "Compare the secret of the tunnel at both ends, and the name by which the peer introduces "
+        "itself."
+    )
     NO_CALL = "The client connected and asked for no call. If it is a caller, its own log says why."
 
     # The carrier and LCP.

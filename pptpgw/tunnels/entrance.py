@@ -202,6 +202,12 @@ class Entrance(Generic[C]):
 
     # Listening
 
+    def begin(self) -> None:
+        """
+        Let callers in, where the tunnel opens its ports itself.
+        """
+        self._stopping = False
+
     def start(
         self,
         factory: IProtocolFactory,
@@ -216,7 +222,7 @@ class Entrance(Generic[C]):
         @param advice: the end of an error's text: what to do if a port can't be opened.
         @raise ConfigurationError: an endpoint can't be listened on; the text says why.
         """
-        self._stopping = False
+        self.begin()
         for place, endpoint in endpoints:
             if why := self._listening.open(endpoint, factory):
                 raise ConfigurationError(f"{place}: {why}{advice}")

@@ -200,6 +200,20 @@ def decode(octets: bytes, secret: bytes = b"") -> ControlMessage:
     return ControlMessage(kind, values, mustKnow, tuple(unknown))
 
 
+def hostName(octets: bytes) -> bytes:
+    """
+    Return the Host Name in a message, which is never hidden; empty if it has none, or is malformed.
+    By it the secret is found by which the other AVPs may be hidden.
+    """
+    try:
+        for _, vendor, attribute, value in _avps(octets):
+            if (vendor, attribute) == (0, AVP.HOST_NAME):
+                return value
+    except Malformed:
+        pass
+    return b""
+
+
 def _avp(attribute: int, mandatory: bool, value: bytes, flags: int = 0) -> bytes:
     length = HEADER.size + len(value)
     if length > LENGTH:

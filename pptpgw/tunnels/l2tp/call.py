@@ -1,0 +1,489 @@
+"""
+The calls of a control connection (RFC 2661 sections 5.2, 5.6 and 7.4), which the RFC calls
+sessions.
+
+Who asks for an incoming call is its LAC, who asks for an outgoing call is its LNS: see
+L{CallKind}. The gateway answers both kinds, as every call is one that the peer begins, and PPP is
+the same at both ends. L{pptpgw.tunnels.l2tp.statetable.CALL_RULES} says which message is legal in
+which state.
+
+A call ends by a CDN from either end, with its control connection, or by L{L2TPCall.hangUp}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from pptpgw.counting.counters import Counters
+from pptpgw.datapath.framed import FramedChannel
+from pptpgw.error import CallError
+from pptpgw.interfaces import (
+    Grant,
+    ICallOwner,
+    IChannel,
+    IChannelHost,
+    IChannelOwner,
+    IStagedCall,
+    Refusal,
+    TunnelKind,
+)
+from pptpgw.log import Logger, readable
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.l2tp.sender import DataSender
+from pptpgw.tunnels.l2tp.settings import ControlSettings
+from pptpgw.tunnels.l2tp.statetable import CALL_ACTIONS, CallKind, CallPhase
+from pptpgw.tunnels.l2tp.wire.avp import ResultCode, SendReceiveACCM
+from pptpgw.tunnels.l2tp.wire.code import AVP, CallResult, GeneralError, MessageType, describe
+from pptpgw.tunnels.l2tp.wire.message import ControlMessage, nameOf
+
+L2TP = TunnelKind("l2tp", "L2TP", type=3, medium=1)
+
+Address = tuple[str, int]
+"""
+An IPv4 address, dotted, and a UDP port.
+"""
+
+SYNCHRONOUS, ASYNCHRONOUS = 1, 2
+"""
+The bits of framing types (RFC 2661 section 4.4.3).
+"""
+
+REFUSALS = {
+    Refusal.BUSY: ResultCode(CallResult.NO_FACILITIES_NOW),
+    Refusal.FORBIDDEN: ResultCode(CallResult.ADMINISTRATIVE_REASONS),
+    Refusal.STOPPING: ResultCode(CallResult.GENERAL_ERROR, GeneralError.TRY_ANOTHER),
+}
+"""
+The result codes of a CDN by the reason for which a call is refused.
+"""
+
+_ENDINGS = {
+    Termination.LOST_CARRIER: CallResult.LOSS_OF_CARRIER,
+    Termination.SERVICE_UNAVAILABLE: CallResult.NO_FACILITIES_NOW,
+}
+_TEXT = 128
+
+_log = Logger()
+
+
+def tell(function: Callable[..., object], *args: object) -> None:
+    """
+    Call a method of an owner. An exception that it raises is logged and goes no further, so that
+    other owners are still told.
+    """
+    try:
+        function(*args)
+    except Exception:
+        _log.failure("the owner of a call or control connection failed")
+
+
+def reason(text: str) -> bytes:
+    """
+    Return a text for people, as a Result Code has it.
+    """
+    return text.encode("utf-8", "replace")[:_TEXT]
+
+
+def told(codes: type[IntEnum], message: ControlMessage) -> str:
+    """
+    Return in words what the peer says why it ends something.
+
+    @param codes: the result codes of the message.
+    """
+    result: ResultCode = message.get(AVP.RESULT_CODE)
+    text = describe(codes, result.result)
+    if result.error:
+        text += f", {describe(GeneralError, result.error)}"
+    if result.text:
+        text += f": {readable(result.text)}"
+    return text
+
+
+class DataPort(TypingProtocol):
+    """
+    The port by which the data messages of calls come and go.
+    """
+
+    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
+        """
+        Give C{sender} the frames that come from C{peer} with these ids, which we assigned to
+        connection and call.
+
+        @raise ValueError: another call has these ids.
+        """
+
+    def unregister(self, ids: tuple[int, int]) -> None:
+        """
+        Undo L{register}. Calling this again does nothing.
+        """
+
+    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
+        """
+        Return a function that sends a datagram from C{localAddress} to C{peer}; it raises OSError.
+        """
+
+
+class CallConnection(TypingProtocol):
+    """
+    The parts of a control connection that calls use.
+    L{pptpgw.tunnels.l2tp.connection.L2TPConnection} implements them.
+    """
+
+    accepted: float | None
+    clock: IReactorTime
+    counters: Counters
+    isProven: bool
+    localAddress: str
+    localID: int
+    peer: Address
+    port: DataPort | None
+    settings: ControlSettings
+
+    @property
+    def peerID(self) -> int: ...
+    def send(self, message: ControlMessage, sessionID: int = 0) -> None: ...
+    def callFinished(self, call: L2TPCall) -> None: ...
+
+
+@implementer(IStagedCall)
+class L2TPCall:
+    """
+    See L{IStagedCall}.
+
+    @ivar kind: which end we are, and who asked for the call.
+    @ivar connection: the control connection of the call.
+    @ivar localID: the session id that we assigned, which is in the messages that we receive.
+    @ivar peerID: the session id that the peer assigned; 0 while it is unknown.
+    @ivar owner: the L{ICallOwner}; None before the peer's call is accepted, and after the end.
+    @ivar cause: why the call ended.
+    """
+
+    tunnel = L2TP
+    headStart = 0.0
+    carrier = "L2TP data"
+    encrypted = False
+    accm = None
+
+    def __init__(
+        self,
+        connection: CallConnection,
+        kind: CallKind,
+        localID: int,
+        serial: int,
+        peerID: int = 0,
+        owner: ICallOwner | None = None,
+    ) -> None:
+        self.connection = connection
+        self.kind = kind
+        self.localID = localID
+        self.peerID = peerID
+        self.serial = serial
+        self.owner = owner
+        self.cause = ""
+        self.phase = CallPhase.WAIT_REPLY if kind.isOurs else CallPhase.WAIT_ANSWER
+        self._channel: IChannel | None = None
+        self._sender: DataSender | None = None
+        self._timer: IDelayedCall | None = None
+        self._framing = SYNCHRONOUS
+        self._numbered = kind is CallKind.LAC_INCOMING and connection.settings.numbered
+
+    def __repr__(self) -> str:
+        return (
+            f"<L2TPCall {self.localID} of {self.connection.peer[0]} (session id there "
+            f"{self.peerID}), {self.kind.value}, {self.phase.value}>"
+        )
+
+    @property
+    def caller(self) -> str:
+        """
+        The IPv4 address of the end that asked for the call, dotted.
+        """
+        connection = self.connection
+        return connection.localAddress if self.kind.isOurs else connection.peer[0]
+
+    @property
+    def called(self) -> str:
+        """
+        The IPv4 address of the other end, dotted.
+        """
+        connection = self.connection
+        return connection.peer[0] if self.kind.isOurs else connection.localAddress
+
+    @property
+    def steps(self) -> Sequence[tuple[str, float]]:
+        """
+        See L{IStagedCall}. Only the first call of a control connection is why it was opened.
+        """
+        accepted = self.connection.accepted
+        return () if accepted is None else (("L2TP", accepted),)
+
+    @property
+    def silence(self) -> str:
+        """
+        See L{ICall}.
+        """
+        return (
+            f"no PPP frame from {self.connection.peer[0]} since the call was set up: has its PPP "
+            "begun, and do data messages pass, which are as large as packets?"
+        )
+
+    @property
+    def framesReceived(self) -> int:
+        """
+        How many frames came by the call's channel.
+        """
+        return self._channel.counters.framesReceived if self._channel is not None else 0
+
+    # ICall
+
+    def accept(self, owner: ICallOwner) -> None:
+        """
+        See L{pptpgw.interfaces.ICall.accept}.
+
+        @raise CallError: the call is one that we placed, or it has been accepted before.
+        """
+        if self.kind.isOurs or self.owner is not None:
+            raise CallError(f"{self!r} can't be accepted")
+        if self.phase is CallPhase.ENDED:
+            tell(owner.callEnded, self, self.cause)
+            return
+        self.owner = owner
+        if self.kind is CallKind.LNS_INCOMING:
+            self.phase = CallPhase.WAIT_CONNECT
+            self._wait("the peer didn't send an ICCN")
+            self._send(MessageType.ICRP, {AVP.ASSIGNED_SESSION_ID: self.localID})
+        else:
+            self._send(MessageType.OCRP, {AVP.ASSIGNED_SESSION_ID: self.localID})
+            self._send(MessageType.OCCN, self._connected())
+            self._establish()
+
+    def refuse(self, reason: Refusal) -> None:
+        """
+        See L{pptpgw.interfaces.ICall.refuse}.
+
+        @raise CallError: the call is one that we placed, or it has been accepted.
+        """
+        if self.phase is CallPhase.ENDED:
+            return
+        if self.kind.isOurs or self.owner is not None:
+            raise CallError(f"{self!r} can't be refused")
+        self._disconnect(REFUSALS[reason])
+        self.finish(f"refused: {reason.value}")
+
+    def hangUp(self, cause: str) -> None:
+        """
+        See L{pptpgw.interfaces.ICall.hangUp}.
+        """
+        if self.phase is CallPhase.ENDED:
+            return
+        if self.owner is None and not self.kind.isOurs:
+            self.refuse(Refusal.STOPPING)
+            return
+        result = _ENDINGS.get(codeOf(cause), CallResult.ADMINISTRATIVE_REASONS)
+        self._disconnect(ResultCode(result, GeneralError.NONE, reason(cause)))
+        self.finish(cause)
+
+    def authenticated(self, grant: Grant) -> None:
+        """
+        See L{pptpgw.interfaces.ICall.authenticated}. From now on the control connection isn't
+        closed to make room.
+        """
+        self.connection.isProven = True
+
+    def openChannel(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        See L{pptpgw.interfaces.ICall.openChannel}.
+        """
+        connection, port = self.connection, self.connection.port
+        if port is None:
+            raise CallError(f"{self!r} has no UDP port")
+        ids = connection.localID, self.localID
+        sender = DataSender(
+            (connection.peerID, self.peerID),
+            port.writer(connection.localAddress, connection.peer),
+            lambda: port.unregister(ids),
+            connection.counters.discard,
+            self._linkInfo,
+            follows=self.kind in (CallKind.LAC_INCOMING, CallKind.LAC_OUTGOING),
+        )
+        channel = FramedChannel(dataPath, owner, sender)
+        port.register(ids, connection.peer, sender)
+        sender.receive = channel.received
+        if self._numbered:
+            sender.numbered()
+        self._sender, self._channel = sender, channel
+        return channel
+
+    # Methods for the control connection
+
+    def requested(self) -> None:
+        """
+        Limit the time for an answer. This is called after the owner of the connection was told of
+        the call.
+        """
+        if self.phase is CallPhase.WAIT_ANSWER:
+            self._wait("the gateway didn't answer")
+
+    def placed(self) -> None:
+        """
+        Ask the peer for the call.
+        """
+        values: dict[int, Any] = {
+            AVP.ASSIGNED_SESSION_ID: self.localID,
+            AVP.CALL_SERIAL_NUMBER: self.serial,
+        }
+        speed = self.connection.settings.linkSpeed
+        if self.kind is CallKind.LAC_INCOMING:
+            self._wait("the peer didn't answer the ICRQ")
+            self._send(MessageType.ICRQ, values)
+        else:
+            self._wait("the peer didn't answer the OCRQ")
+            more: dict[int, Any] = {
+                AVP.MINIMUM_BPS: 0,
+                AVP.MAXIMUM_BPS: speed,
+                AVP.BEARER_TYPE: 0,
+                AVP.FRAMING_TYPE: SYNCHRONOUS,
+                AVP.CALLED_NUMBER: b"",
+            }
+            self._send(MessageType.OCRQ, values | more)
+
+    def received(self, message: ControlMessage) -> None:
+        """
+        Handle a message that belongs to this call.
+        """
+        action = CALL_ACTIONS[self.kind, self.phase, MessageType(message.type)]
+        if action == "take":
+            getattr(self, f"l2tp_{MessageType(message.type).name}")(message)
+            return
+        self.connection.counters.discard("control message out of place")
+        if action == "end":
+            self.fail(GeneralError.VENDOR_SPECIFIC, f"{nameOf(message.type)} out of place")
+
+    def fail(self, error: GeneralError, text: str) -> None:
+        """
+        End the call because of an error of the peer.
+        """
+        self._disconnect(ResultCode(CallResult.GENERAL_ERROR, error, reason(text)))
+        self.finish(Cause(text, Termination.USER_ERROR))
+
+    def finish(self, cause: str) -> None:
+        """
+        End the call without sending anything, and tell the owner. Calling this again does nothing.
+        """
+        if self.phase is CallPhase.ENDED:
+            return
+        self._timer = cancelled(self._timer)
+        self.phase = CallPhase.ENDED
+        self.cause = cause
+        self._channel = self._sender = None
+        self.connection.callFinished(self)
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            tell(owner.callEnded, self, cause)
+
+    # The messages of the peer
+
+    def l2tp_ICRP(self, message: ControlMessage) -> None:
+        """
+        Answer an ICRP by an ICCN: the call is established.
+        """
+        self.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
+        self._send(MessageType.ICCN, self._connected())
+        self._establish()
+
+    def l2tp_ICCN(self, message: ControlMessage) -> None:
+        """
+        Note that the LAC has connected the call.
+        """
+        self._framing = message.get(AVP.FRAMING_TYPE)
+        if message.get(AVP.SEQUENCING_REQUIRED):
+            self._numbered = True
+            if self._sender is not None:
+                self._sender.numbered()
+        self._establish()
+
+    l2tp_OCCN = l2tp_ICCN
+
+    def l2tp_OCRP(self, message: ControlMessage) -> None:
+        """
+        Note that the LAC places the call. It says by an OCCN when it is connected.
+        """
+        self.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
+        self.phase = CallPhase.WAIT_CONNECT
+        self._wait("the peer didn't send an OCCN")
+
+    def l2tp_CDN(self, message: ControlMessage) -> None:
+        """
+        End the call at the peer's CDN, whatever its codes are.
+        """
+        result: ResultCode = message.get(AVP.RESULT_CODE)
+        text = f"the peer disconnected the call: {told(CallResult, message)}"
+        lost = result.result == CallResult.LOSS_OF_CARRIER
+        self.finish(Cause(text, Termination.LOST_CARRIER if lost else Termination.USER_REQUEST))
+
+    def l2tp_WEN(self, message: ControlMessage) -> None:
+        """
+        Count that the LAC has had errors on its line.
+        """
+        self.connection.counters.discard("L2TP line errors told by a LAC")
+
+    def l2tp_SLI(self, message: ControlMessage) -> None:
+        """
+        Take the ACCMs that the LNS has negotiated, which have no meaning without a line.
+        """
+
+    def _connected(self) -> dict[int, Any]:
+        """
+        Return the values of an ICCN or OCCN.
+        """
+        values: dict[int, Any] = {
+            AVP.TX_CONNECT_SPEED: self.connection.settings.linkSpeed,
+            AVP.FRAMING_TYPE: SYNCHRONOUS,
+        }
+        if self._numbered:
+            values[AVP.SEQUENCING_REQUIRED] = True
+        return values
+
+    def _establish(self) -> None:
+        self._timer = cancelled(self._timer)
+        # A peer in the same process may have ended the call already.
+        if self.phase is not CallPhase.ENDED:
+            self.phase = CallPhase.ESTABLISHED
+            if self.owner is not None:
+                tell(self.owner.callEstablished, self)
+
+    def _wait(self, late: str) -> None:
+        self._timer = cancelled(self._timer)
+        clock = self.connection.clock
+        self._timer = clock.callLater(self.connection.settings.answerTimeout, self._late, late)
+
+    def _late(self, text: str) -> None:
+        self._timer = None
+        if self.phase is CallPhase.WAIT_ANSWER:
+            self.refuse(Refusal.BUSY)
+        else:
+            self.hangUp(Cause(text, Termination.LOST_CARRIER))
+
+    def _disconnect(self, result: ResultCode) -> None:
+        self._send(
+            MessageType.CDN, {AVP.RESULT_CODE: result, AVP.ASSIGNED_SESSION_ID: self.localID}
+        )
+
+    def _linkInfo(self, send: int, receive: int) -> None:
+        """
+        Tell a LAC with an asynchronous line which characters are to be escaped on it.
+        """
+        lns = self.kind in (CallKind.LNS_INCOMING, CallKind.LNS_OUTGOING)
+        if lns and self._framing == ASYNCHRONOUS and (send, receive) != (DEFAULT_ACCM,) * 2:
+            self._send(MessageType.SLI, {AVP.ACCM: SendReceiveACCM(send, receive)})
+
+    def _send(self, kind: MessageType, values: dict[int, Any]) -> None:
+        self.connection.send(ControlMessage(kind, values), self.peerID)

@@ -1,0 +1,21 @@
+"""
+The ids that we assign to control connections and calls.
+
+Somebody who doesn't see the packets of a connection must guess both ids to send something that
+belongs to it, so they are drawn at random.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Container
+
+
+def unused(taken: Container[int]) -> int:
+    """
+    Return a random id that isn't among C{taken}, which must have fewer than half of all ids.
+    """
+    while True:
+        drawn = 1 + secrets.randbelow(0xFFFF)
+        if drawn not in taken:
+            return drawn

@@ -1,0 +1,372 @@
+"""
+UDP ports, by which all messages of L2TP come and go.
+
+One port serves all control connections and calls at a local address. Datagrams wait in a lane for
+each call and each connection (L{pptpgw.datapath.fair}), since in the socket all share one queue.
+Control messages of strangers wait apart from these, and few of them are handled in one turn of the
+reactor.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.counting.counters import Counters
+from pptpgw.datapath.fair import BATCH, FULL, READ, Fair
+from pptpgw.error import Malformed
+from pptpgw.interfaces import IHealth
+from pptpgw.log import Logger
+from pptpgw.ports.buffers import enlarge
+from pptpgw.ports.poll import serveFirst
+from pptpgw.ports.upkeep import Upkeep
+from pptpgw.timing.slices import SECONDS
+from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.l2tp.call import Address
+from pptpgw.tunnels.l2tp.connections import MALFORMED, STRAY
+from pptpgw.tunnels.l2tp.sender import DataSender
+from pptpgw.tunnels.l2tp.wire.header import decodeData
+
+BUFFER = 4 << 20
+"""
+The number of octets that the kernel may queue in each direction, since bursts from many peers meet
+in one socket.
+"""
+
+RECEIVE_SIZE = 8192
+"""
+The largest datagram in octets that can be read. A larger one is cut off, and malformed.
+"""
+
+STRANGERS, STRANGERS_AT_ONCE = 512, 16
+"""
+The most control messages of no connection that wait, and that are handled in one turn.
+"""
+
+# Linux's socket option that the module socket doesn't have.
+IP_PKTINFO = 8
+
+# The flags of data messages without optional fields, and the length of their header.
+_PLAIN, _PLAIN_OCTETS = 0x02, 6
+# The most datagrams of one lane between two looks at the clock.
+_FEW = 8
+# The ids of a call, in a data message without and with a length field.
+_FIRST, _LATER = Struct("!2xI"), Struct("!4xI")
+_CONTROL, _SHORT = 1 << 32, -1
+_ANY_ADDRESS = ("", "0.0.0.0")
+
+
+def _pktinfo(localAddress: str) -> list[tuple[int, int, bytes]]:
+    """
+    Return the ancillary data that give a datagram its source address. On a socket for all addresses
+    the kernel would choose it by its routes, which change.
+    """
+    if localAddress in _ANY_ADDRESS:
+        return []
+    source = socket.inet_aton(localAddress)
+    return [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + source + bytes(4))]
+
+
+class Connections(Protocol):
+    """
+    The control connections of a port: see
+    L{pptpgw.tunnels.l2tp.connections.ControlConnections}.
+    """
+
+    def knows(self, tunnelID: int, peer: Address) -> bool:
+        """
+        Return whether there is a connection with this id, which we assigned, and this peer.
+        """
+
+    def continued(self, tunnelID: int, octets: bytes) -> None:
+        """
+        Handle a datagram with a control message of such a connection.
+        """
+
+    def received(self, octets: bytes, peer: Address, localAddress: str) -> None:
+        """
+        Handle a datagram with any other control message.
+        """
+
+
+@implementer(IReadDescriptor, IHealth)
+class L2TPPort:
+    """
+    A UDP port for L2TP, bound to one local address or to all of them.
+
+    Datagrams that belong to no call, and those that can't be sent, are counted and silently
+    discarded.
+
+    @ivar address: the local address, dotted; empty for every address.
+    @ivar connections: handles control messages; set before the port is opened.
+    """
+
+    _log = Logger()
+
+    connections: Connections
+
+    def __init__(self, reactor: Any, address: str, number: int, counters: Counters) -> None:
+        """
+        @param number: the port's number; 0 for one that the system chooses.
+        @param counters: counts stray datagrams and errors.
+        """
+        self.address = "" if address in _ANY_ADDRESS else address
+        self._reactor = reactor
+        self._number = number
+        self._counters = counters
+        self._socket: socket.socket | None = None
+        self._calls: dict[int, tuple[Address, DataSender]] = {}
+        self._lanes: Fair[int] = Fair()
+        self._strangers: deque[tuple[bytes, Address, str]] = deque()
+        self._next: IDelayedCall | None = None
+        what = f"the socket for L2TP at {address or 'every address'}"
+        self._upkeep = Upkeep(reactor, lambda: what, self._restore)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return self._upkeep.fault
+
+    @property
+    def number(self) -> int:
+        """
+        The number of the port.
+        """
+        return self._number
+
+    def startListening(self) -> None:
+        """
+        Open the port.
+
+        @raise OSError: the address isn't one of this machine, or another program has the port.
+        """
+        self._socket = self._open()
+        self._number = self._socket.getsockname()[1]
+        self._reactor.addReader(self)
+        serveFirst(self._reactor, self)
+
+    def stopListening(self) -> None:
+        """
+        Close the port, after all calls have ended. Calling this again does nothing.
+        """
+        self._upkeep.stop()
+        self._next = cancelled(self._next)
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+
+    # pptpgw.tunnels.l2tp.connections.ControlPort
+
+    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.call.DataPort.register}.
+        """
+        key = ids[0] << 16 | ids[1]
+        if key in self._calls:
+            raise ValueError(f"the ids {ids} are in use")
+        self._calls[key] = peer, sender
+
+    def unregister(self, ids: tuple[int, int]) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.call.DataPort.unregister}.
+        """
+        self._calls.pop(ids[0] << 16 | ids[1], None)
+
+    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
+        """
+        See L{pptpgw.tunnels.l2tp.call.DataPort.writer}.
+        """
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the UDP port isn't open")
+        if self.address:
+            sendto = self._socket.sendto
+            return lambda octets: sendto(octets, peer)
+        sendmsg, ancillary = self._socket.sendmsg, _pktinfo(localAddress)
+        return lambda octets: sendmsg((octets,), ancillary, 0, peer)
+
+    def send(self, localAddress: str, peer: Address, octets: bytes) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connections.ControlPort.send}.
+        """
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendmsg((octets,), _pktinfo("" if self.address else localAddress), 0, peer)
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            self._counters.discard(f"L2TP not sent: {name}")
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        """
+        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
+        """
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
+        """
+        return "L2TP"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Note that the reactor has given up the descriptor, or is stopping. The socket stays open
+        until it is replaced or L{stopListening} is called, since calls still send by its number.
+        """
+        self._reactor.removeReader(self)
+        self._upkeep.lost("it failed")
+
+    def doRead(self) -> None:
+        """
+        Read what has arrived, and pass on the datagrams whose turn it is, unless earlier ones do so
+        in this turn of the reactor.
+        """
+        if self._next is None:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._next = None
+        if self._socket is None:
+            return
+        self._read(self._socket)
+        self._give()
+        if self._socket is not None and (self._lanes.waiting or self._strangers):
+            self._next = self._reactor.callLater(0, self._turn)
+
+    def _read(self, opened: socket.socket) -> None:
+        """
+        Read datagrams into their lanes, so that those of one call don't keep others out of the
+        socket.
+        """
+        lanes, calls = self._lanes, self._calls
+        lanes.dropped = {}
+        for _ in range(READ):
+            try:
+                octets, ancillary, _, peer = opened.recvmsg(RECEIVE_SIZE, 64)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                name = errno.errorcode.get(error.errno or 0, "unknown")
+                self._counters.discard(f"L2TP not read: {name}")
+                if error.errno == errno.ECONNABORTED:
+                    # Other code has closed the descriptor.
+                    self._upkeep.lost("it was closed by somebody else")
+                break
+            key = _key(octets)
+            if key < 0:
+                self._counters.discard(MALFORMED)
+            elif key >= _CONTROL:
+                if self.connections.knows(key & 0xFFFF, peer):
+                    lanes.add(key, (octets,))
+                elif len(self._strangers) < STRANGERS:
+                    local = self.address or _localOf(ancillary)
+                    self._strangers.append((octets, peer, local))
+                else:
+                    self._counters.discard(FULL)
+            elif key in calls and calls[key][0] == peer:
+                lanes.add(key, (octets,))
+            else:
+                self._counters.discard(STRAY)
+        for count in lanes.dropped.values():
+            self._counters.discard(FULL, count)
+
+    def _give(self) -> None:
+        """
+        Pass on as many datagrams as fit in one slice, and some of strangers.
+        """
+        lanes, seconds = self._lanes, self._reactor.seconds
+        end = seconds() + SECONDS
+        left = BATCH
+        while left and lanes.waiting and seconds() < end:
+            key, datagrams = lanes.take(min(left, _FEW))
+            left -= len(datagrams)
+            try:
+                if key >= _CONTROL:
+                    for datagram in datagrams:
+                        self.connections.continued(key & 0xFFFF, datagram)
+                else:
+                    self._data(key, datagrams)
+            except Exception:
+                self._log.failure("A call failed on a message")
+        for _ in range(min(STRANGERS_AT_ONCE, len(self._strangers))):
+            try:
+                self.connections.received(*self._strangers.popleft())
+            except Exception:
+                self._log.failure("A connection failed on a message")
+
+    def _data(self, key: int, datagrams: list[bytes]) -> None:
+        for datagram in datagrams:
+            found = self._calls.get(key)
+            if found is None:
+                self._counters.discard(STRAY)
+            elif datagram[1] == _PLAIN and not datagram[0]:
+                found[1].received(datagram[_PLAIN_OCTETS:])
+            else:
+                try:
+                    message = decodeData(datagram)
+                except Malformed:
+                    self._counters.discard(MALFORMED)
+                else:
+                    found[1].received(message.frame, message.sequence)
+
+    def _open(self) -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            opened.setblocking(False)
+            enlarge(opened, BUFFER)
+            if not self.address:
+                opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            opened.bind((self.address, self._number))
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
+    def _restore(self) -> None:
+        """
+        Replace the socket by a new one with the same number, by which calls send.
+        """
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            opened = self._open()
+            os.dup2(opened.fileno(), self._socket.fileno(), inheritable=False)
+            opened.close()
+            self._reactor.addReader(self)
+
+
+def _localOf(ancillary: list[tuple[int, int, bytes]]) -> str:
+    """
+    Return the local address that a datagram was sent to, dotted.
+    """
+    for _, kind, value in ancillary:
+        if kind == IP_PKTINFO:
+            return socket.inet_ntoa(value[4:8])
+    return ""
+
+
+def _key(octets: bytes) -> int:
+    """
+    Return the number by which the call, or the connection, of a datagram is found; L{_SHORT} if it
+    is too short for one.
+    """
+    if len(octets) < _PLAIN_OCTETS + 2 * (octets[:1] >= b"\x40"):
+        return _SHORT
+    first = octets[0]
+    if first >= 0x80:
+        return _CONTROL | octets[4] << 8 | octets[5]
+    found: int = (_LATER if first & 0x40 else _FIRST).unpack_from(octets)[0]
+    return found

@@ -1,0 +1,124 @@
+"""
+The data messages of one call: PPP frames with L2TP's header (RFC 2661 sections 3.1 and 5.4).
+
+Sequence numbers are sent if the LAC has asked for them, or if we are the LAC and the LNS sends
+some. Of those that arrive, frames that are late are discarded, since the frames after them have
+been passed on; what is missing isn't waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from pptpgw.interfaces import IFrameSender
+from pptpgw.tunnels.l2tp.wire.header import dataPrefix, numberedPrefix
+
+LATE = "L2TP data message late"
+
+_NUMBERS = 0x10000
+
+
+@implementer(IFrameSender)
+class DataSender:
+    """
+    See L{IFrameSender}.
+
+    @ivar receive: called with each frame that arrives; None if there is no channel.
+    """
+
+    __slots__ = (
+        "_discard",
+        "_expected",
+        "_follows",
+        "_linkInfo",
+        "_number",
+        "_peer",
+        "_prefix",
+        "_unregister",
+        "_write",
+        "receive",
+    )
+
+    full = False
+
+    def __init__(
+        self,
+        peer: tuple[int, int],
+        write: Callable[[bytes], object],
+        unregister: Callable[[], None],
+        discard: Callable[[str], None],
+        linkInfo: Callable[[int, int], None],
+        follows: bool,
+    ) -> None:
+        """
+        @param peer: the ids that the peer assigned to connection and call.
+        @param write: sends a datagram; it raises OSError.
+        @param unregister: called when no frames are taken any more.
+        @param discard: called with the reason for each frame that is discarded.
+        @param linkInfo: called with the ACCMs, of what is sent and received.
+        @param follows: whether we send sequence numbers once the peer does.
+        """
+        self.receive: Callable[[bytes], None] | None = None
+        self._peer = peer
+        self._prefix = dataPrefix(*peer)
+        self._write = write
+        self._unregister = unregister
+        self._discard = discard
+        self._linkInfo = linkInfo
+        self._follows = follows
+        # Our next sequence number; -1 while none are sent.
+        self._number = -1
+        self._expected = -1
+
+    def numbered(self) -> None:
+        """
+        Send sequence numbers from now on.
+        """
+        if self._number < 0:
+            self._number = 0
+
+    def received(self, frame: bytes, sequence: int = -1) -> None:
+        """
+        Take a frame of the peer.
+
+        @param sequence: its sequence number; -1 for none.
+        """
+        if self.receive is None:
+            return
+        if sequence >= 0:
+            if self._follows:
+                self.numbered()
+            behind = (self._expected - sequence) % _NUMBERS
+            if self._expected >= 0 and 0 < behind < _NUMBERS // 2:
+                self._discard(LATE)
+                return
+            self._expected = (sequence + 1) % _NUMBERS
+        self.receive(frame)
+
+    # IFrameSender
+
+    def send(self, frame: bytes) -> None:
+        """
+        See L{IFrameSender.send}.
+        """
+        if self._number < 0:
+            self._write(self._prefix + frame)
+        else:
+            self._write(numberedPrefix(*self._peer, self._number) + frame)
+            self._number = (self._number + 1) % _NUMBERS
+
+    def setACCM(self, send: int, receive: int) -> None:
+        """
+        See L{IFrameSender.setACCM}. Nothing is escaped here, but a LAC may have a line where it
+        matters.
+        """
+        self._linkInfo(send, receive)
+
+    def disconnected(self) -> None:
+        """
+        See L{IFrameSender.disconnected}.
+        """
+        self.receive = None
+        self._unregister()

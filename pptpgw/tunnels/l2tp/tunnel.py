@@ -1,0 +1,307 @@
+"""
+The plugin of the L2TP tunnel, an LNS (RFC 2661 section 1.2) that LACs and clients call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from pptpgw.config.kind import BOOLEAN, FILE, NAME, NEW, key, restart, seconds, whole
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    IHealth,
+    IPreparable,
+    IReloadable,
+    ITunnel,
+    ITunnelEnvironment,
+    ITunnelFactory,
+)
+from pptpgw.log import Logger
+from pptpgw.ports.machine import lackingAddress
+from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
+from pptpgw.tunnels.entrance import Entrance
+from pptpgw.tunnels.l2tp.call import L2TP, L2TPCall
+from pptpgw.tunnels.l2tp.connection import L2TPConnection
+from pptpgw.tunnels.l2tp.connections import ControlConnections
+from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.secrets import TunnelSecrets, nobody
+from pptpgw.tunnels.l2tp.settings import ControlSettings
+from pptpgw.tunnels.l2tp.wire.header import PORT
+
+NOUN = "control connection"
+EVERY_ADDRESS = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class L2TPSettings:
+    """
+    C{[l2tp]}.
+
+    @ivar port: the UDP port at each of C{[listen] addresses}.
+    @ivar name: our Host Name.
+    @ivar secrets: the file of the peers' secrets; empty if nobody needs one.
+    @ivar permissive: whether errors of peers are overlooked.
+    @ivar maxCallsPerConnection: calls at a time on one control connection.
+    @ivar handshakeTimeout: seconds until a control connection is established.
+    @ivar idleTimeout: seconds that a control connection is kept without a call.
+    @ivar helloInterval: seconds of silence before a HELLO.
+    """
+
+    port: int = key(whole(1, 65535), PORT, restart("the port is open"))
+    name: str = key(NAME, "pptpgw", NEW)
+    secrets: str = key(FILE, "", NEW)
+    permissive: bool = key(BOOLEAN, False, NEW)
+    maxCallsPerConnection: int = key(whole(1, 16384), 64, NEW)
+    handshakeTimeout: float = key(seconds(1, 300), 10.0, NEW)
+    idleTimeout: float = key(seconds(1, 86400), 10.0, NEW)
+    helloInterval: float = key(seconds(1, 3600), 60.0, NEW)
+
+    def ofConnections(self) -> ControlSettings:
+        """
+        Return the settings of control connections.
+
+        @raise ConfigurationError: the file of secrets can't be used; the text says why.
+        """
+        trust = nobody
+        if self.secrets:
+            try:
+                trust = TunnelSecrets(self.secrets).trust
+            except ConfigurationError as error:
+                raise ConfigurationError(f"[l2tp] secrets: {error}") from error
+        return ControlSettings(
+            name=self.name.encode(),
+            trust=trust,
+            permissive=self.permissive,
+            maximumCalls=self.maxCallsPerConnection,
+            handshakeTimeout=self.handshakeTimeout,
+            idleTimeout=self.idleTimeout,
+            helloInterval=self.helloInterval,
+        )
+
+
+class Incoming:
+    """
+    A control connection that a peer opened, as the entrance sees it: a
+    L{pptpgw.tunnels.entrance.IncomingConnection}.
+    """
+
+    def __init__(self, connection: L2TPConnection) -> None:
+        self._connection = connection
+
+    @property
+    def isProven(self) -> bool:
+        """
+        Whether a caller on the connection is or was authenticated.
+        """
+        return self._connection.isProven
+
+    def displace(self) -> None:
+        """
+        Close the connection at once, to make room for a newer one.
+        """
+        self._connection.end(DISPLACED)
+
+    def stop(self) -> None:
+        """
+        End the calls on the connection and close it, since the gateway stops.
+        """
+        self._connection.stop(SHUT_DOWN)
+
+
+class Answering:
+    """
+    The owner of the control connections that peers open, which offers their calls to the gateway: a
+    L{pptpgw.tunnels.l2tp.connections.Answerer}.
+
+    @ivar entrance: the entrance of the tunnel, which lets peers in.
+    @ivar accepts: whether new connections are accepted.
+    """
+
+    _log = Logger()
+
+    def __init__(self, environment: ITunnelEnvironment) -> None:
+        self.entrance: Entrance[Incoming] = Entrance(environment, L2TP, NOUN)
+        self.accepts = False
+        self._environment = environment
+        self._incoming: dict[L2TPConnection, Incoming] = {}
+
+    def admits(self, host: str) -> bool:
+        """
+        See L{pptpgw.tunnels.l2tp.connections.Answerer.admits}.
+        """
+        return self.accepts and self.entrance.admits(host)
+
+    def connectionBegun(self, connection: L2TPConnection) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connections.Answerer.connectionBegun}. Until it is established the
+        connection counts as silent.
+        """
+        self._incoming[connection] = incoming = Incoming(connection)
+        self.entrance.opened(incoming, connection.peer[0])
+
+    def connectionOpened(self, connection: L2TPConnection) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionOpened}.
+        """
+        self.entrance.heard(self._incoming[connection])
+        host, port = connection.peer
+        if self._environment.quota.allows("control connections", host):
+            self._log.info(
+                "{peer}, port {port}: L2TP control connection from {host!r}",
+                peer=host,
+                port=port,
+                host=connection.peerName,
+            )
+
+    def callRequested(self, call: L2TPCall) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.callRequested}.
+        """
+        self._environment.calls.callRequested(call)
+
+    def connectionClosed(self, connection: L2TPConnection, reason: str) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionClosed}.
+        """
+        self.entrance.closed(self._incoming.pop(connection))
+        host = connection.peer[0]
+        if not connection.hadCall:
+            attempts = self._environment.attempts
+            attempts.turnedAway(host, L2TP, NOUN, reason, isRefused=False)
+        if self._environment.quota.allows("control connections", host):
+            self._log.info(
+                "{peer}: L2TP control connection closed: {reason}", peer=host, reason=reason
+            )
+
+
+@implementer(ITunnel, IPreparable, IReloadable, IHealth)
+class L2TPTunnel:
+    """
+    The L2TP tunnel.
+
+    @ivar entrance: the entrance of the tunnel.
+    @ivar ports: the UDP ports.
+    """
+
+    def __init__(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> None:
+        self._settings = settings
+        self._answering = Answering(environment)
+        self.entrance = self._answering.entrance
+        # The settings of connections: those in force, and those that the next reload applies.
+        self._own = self._judged = own = settings.ofConnections()
+        addresses = [str(one) for one in environment.listen.addresses] or [EVERY_ADDRESS]
+        self._addresses = addresses
+        self.ports: list[L2TPPort] = []
+        self._connections: list[ControlConnections] = []
+        for address in addresses:
+            port = L2TPPort(environment.reactor, address, settings.port, environment.counters)
+            port.connections = connections = ControlConnections(
+                environment.reactor, own, environment.counters, port, self._answering
+            )
+            self.ports.append(port)
+            self._connections.append(connections)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """
+        See L{ITunnel}.
+        """
+        every = self._addresses == [EVERY_ADDRESS]
+        where = "every address" if every else ", ".join(self._addresses)
+        return (f"{where}, UDP port {self._settings.port}",)
+
+    @property
+    def fault(self) -> str:
+        """
+        See L{IHealth}.
+        """
+        return next(filter(None, (port.fault for port in self.ports)), "")
+
+    def lacking(self) -> Iterator[str]:
+        """
+        See L{IPreparable.lacking}.
+        """
+        for port in self.ports:
+            if fault := lackingAddress(port.address):
+                yield f"[listen] addresses: {fault}"
+
+    def start(self) -> None:
+        """
+        Open the ports.
+
+        @raise ConfigurationError: a port can't be opened; the text says why and what to do.
+        """
+        for port in self.ports:
+            try:
+                port.startListening()
+            except OSError as error:
+                place = f"{port.address or 'every address'}, UDP port {port.number}"
+                raise ConfigurationError(
+                    f"can't listen on {place}: {error.strerror}. Is another L2TP server running "
+                    f"(ss -lunp sport = {port.number} shows it)? [listen] addresses and "
+                    "[l2tp] port choose others"
+                ) from error
+        self.entrance.begin()
+        self._answering.accepts = True
+
+    def judge(self, settings: L2TPSettings) -> dict[str, str]:
+        """
+        See L{IReloadable.judge}: the file of secrets must be readable, and is read.
+        """
+        self._judged = settings.ofConnections()
+        return {}
+
+    def reload(self, settings: L2TPSettings) -> None:
+        """
+        See L{IReloadable.reload}: apply other settings to control connections to come. Calling this
+        again goes back to those before.
+        """
+        self._settings = settings
+        self._own, self._judged = self._judged, self._own
+        for connections in self._connections:
+            connections.settings = self._own
+
+    def stopListening(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stopListening}. The ports stay open for the calls that remain.
+        """
+        self._answering.accepts = False
+        return succeed(None)
+
+    def stop(self) -> Deferred[Any]:
+        """
+        See L{ITunnel.stop}.
+        """
+        self._answering.accepts = False
+        return self.entrance.stop().addBoth(self._close)
+
+    def _close(self, result: Any) -> Any:
+        for port in self.ports:
+            port.stopListening()
+        return result
+
+
+@implementer(IPlugin, ITunnelFactory)
+class L2TPTunnelFactory:
+    """
+    See L{ITunnelFactory}.
+    """
+
+    name = L2TP.name
+    description = "L2TP (RFC 2661): control messages and packets over UDP."
+    settings = L2TPSettings
+
+    def makeTunnel(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> L2TPTunnel:
+        """
+        See L{ITunnelFactory.makeTunnel}.
+        """
+        return L2TPTunnel(settings, environment)
+
+
+factory = L2TPTunnelFactory()
