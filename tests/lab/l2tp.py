@@ -78,6 +78,13 @@ class XL2TPD(Caller):
         """
         return super().text + self.pppd.read_text(errors="replace")
 
+    def up(self, timeout: float = 20.0) -> XL2TPD:
+        """
+        Wait until IPCP is open, and return this call.
+        """
+        super().up(timeout)
+        return self
+
     def disconnect(self) -> None:
         """
         Hang up in order. xl2tpd stays, and says nothing when it is ended by a signal.

@@ -78,8 +78,7 @@ class L2TPConnection:
     @ivar localID: the id that we assigned, which is in the messages that we receive.
     @ivar peer: the address from which the peer sends, and its port.
     @ivar port: carries the frames of calls; None if there is no such port.
-    @ivar tieBreaker: the value that we sent to tell which of two connections remains; empty if we
-        sent none.
+    @ivar tieBreaker: the value that we sent to tell which of two connections remains.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class L2TPConnection:
         self._forget = forget
         self._handshake = Handshake(settings, localID, isInitiator)
         self._serial = 0
-        self._life = Life(clock.seconds, self._frames)
+        self._life = Life(clock.seconds)
         # Fires when nothing came for as long as the state allows: see _silent.
         self._timer: IDelayedCall | None = None
         self._stopped: list[Deferred[None]] = []
@@ -230,10 +229,7 @@ class L2TPConnection:
         """
         See L{pptpgw.tunnels.l2tp.delivery.DeliveryOwner.undelivered}.
         """
-        if (
-            self.state is ControlState.ESTABLISHED
-            and self._life.silence <= self.settings.helloInterval
-        ):
+        if self.state is ControlState.ESTABLISHED and self._untilHello >= 0:
             return True
         text = "control messages aren't acknowledged"
         if self.state is ControlState.WAIT_CTL_REPLY:
@@ -253,8 +249,7 @@ class L2TPConnection:
         """
         Ask the peer for a call. C{owner} is told what becomes of it.
 
-        @param outgoing: whether to ask for an outgoing call, as LNS; otherwise for an incoming one,
-            as LAC.
+        @param outgoing: whether to ask for an outgoing call, as LNS; otherwise as LAC.
         @raise CallError: the connection isn't established.
         @raise Exhausted: the connection has as many calls as are allowed.
         """
@@ -271,10 +266,9 @@ class L2TPConnection:
 
     def stop(self, cause: str = "shut down", result: ResultCode | None = None) -> Deferred[None]:
         """
-        End every call and send a StopCCN. The connection closes when it is acknowledged, or after
-        C{stopTimeout}.
+        End every call and send a StopCCN.
 
-        @return: fires when the connection is closed.
+        @return: fires when the StopCCN is acknowledged, or after C{stopTimeout}.
         """
         if self.state is ControlState.CLOSED:
             return succeed(None)
@@ -467,8 +461,10 @@ class L2TPConnection:
 
     # Timers
 
-    def _frames(self) -> int:
-        return sum(call.framesReceived for call in self.calls.values())
+    @property
+    def _untilHello(self) -> float:
+        frames = sum(call.framesReceived for call in self.calls.values())
+        return self.settings.helloInterval - self._life.silence(frames)
 
     def _rest(self) -> None:
         """
@@ -488,7 +484,7 @@ class L2TPConnection:
                 text = f"no call for {settings.idleTimeout:g} s"
                 self.stop(Cause(text, remedy=Remedy.NO_CALL), ResultCode(StopResult.CLEARED))
                 return
-            left = settings.helloInterval - self._life.silence
+            left = self._untilHello
             if left <= 0:
                 left = settings.helloInterval
                 if self.delivery.isEmpty:

@@ -13,14 +13,12 @@ class Life:
     somebody asks.
     """
 
-    def __init__(self, seconds: Callable[[], float], frames: Callable[[], int]) -> None:
+    def __init__(self, seconds: Callable[[], float]) -> None:
         """
         @param seconds: returns the monotonic time, in seconds.
-        @param frames: returns how many frames came by the calls that there are.
         """
         self._seconds = seconds
-        self._frames = frames
-        self._counted = 0
+        self._frames = 0
         self._since = seconds()
 
     def heard(self) -> None:
@@ -29,13 +27,13 @@ class Life:
         """
         self._since = self._seconds()
 
-    @property
-    def silence(self) -> float:
+    def silence(self, frames: int) -> float:
         """
-        The seconds without a sign of life, as far as is known: frames are only noticed here.
+        Return the seconds without a sign of life, as far as is known: frames are only noticed here.
+
+        @param frames: how many frames came by the calls that there are.
         """
-        frames = self._frames()
-        if frames != self._counted:
-            self._counted = frames
+        if frames != self._frames:
+            self._frames = frames
             self.heard()
         return self._seconds() - self._since

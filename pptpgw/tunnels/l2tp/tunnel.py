@@ -13,6 +13,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from pptpgw.config.kind import BOOLEAN, FILE, NAME, NEW, key, restart, seconds, whole
+from pptpgw.config.section import TunnelSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IHealth,
@@ -39,7 +40,7 @@ EVERY_ADDRESS = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True)
-class L2TPSettings:
+class L2TPSettings(TunnelSection):
     """
     C{[l2tp]}.
 

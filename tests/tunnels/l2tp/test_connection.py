@@ -252,9 +252,10 @@ class TestBothEnds:
             wire.run(50, step=1)
             frames["count"] += 1
             Channel.counters.framesReceived = frames["count"]
-        assert answered.phase is CallPhase.ESTABLISHED
+        assert answered.connection is wire.lns.opened[0]
+        assert not wire.lns.closed
         wire.run(120, step=1)
-        assert answered.phase is CallPhase.ENDED
+        assert wire.lns.closed == ["control messages aren't acknowledged"]
 
     def test_anIdleConnectionIsClosed(self) -> None:
         wire = Wire(lns=ControlSettings(idleTimeout=20))
