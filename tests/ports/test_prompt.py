@@ -126,6 +126,18 @@ def test_closing(connected: Connected) -> None:
     assert not connected.reactor.writers
 
 
+def test_lastWords(connected: Connected) -> None:
+    """
+    What is written after the connection was told to close is sent by the reactor, which closes it.
+    """
+    transport: Any = connected.transport
+    transport.loseConnection()
+    transport.write(b"last")
+    assert connected.reactor.writers == {transport}
+    assert transport.doWrite() is not None
+    assert connected.peer.recv(100) == b"last"
+
+
 def test_ports() -> None:
     """
     A TCP port makes such connections; other ports stay as they are.
