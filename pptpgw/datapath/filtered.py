@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pptpgw.datapath.checks import OpenIPv4, OpenIPv6, OpenProtocol, isLocal
+from pptpgw.datapath.checks import OpenProtocol
+from pptpgw.datapath.openipv4 import OpenIPv4
+from pptpgw.datapath.openipv6 import OpenIPv6, isLocal
 from pptpgw.networks.wire.ip import IPV6_HEADER
 
 FILTERED = "filtered"

@@ -14,17 +14,12 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.checks import (
-    ERROR_LIMIT,
-    FAILURE_LIMIT,
-    Carrier,
-    OpenIPv4,
-    OpenIPv6,
-    OpenProtocol,
-)
+from pptpgw.datapath.checks import FAILURE_LIMIT, Carrier, OpenProtocol
 from pptpgw.datapath.fair import BATCH, Fair
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
 from pptpgw.datapath.interface import TUN, DeliverAll, DeliverPacket, Peer
+from pptpgw.datapath.openipv4 import OpenIPv4
+from pptpgw.datapath.openipv6 import ERROR_LIMIT, OpenIPv6
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (

@@ -13,8 +13,10 @@ from scapy.layers.inet6 import ICMPv6ND_RS, IPv6
 from twisted.internet.task import Clock
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath import checks as network
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.filtered import FILTERED, FilteredIPv4, FilteredIPv6
+from pptpgw.datapath.openipv4 import OpenIPv4
+from pptpgw.datapath.openipv6 import OpenIPv6
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Attachment
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -41,7 +43,7 @@ class Fixture:
         )
         self.network = self.path.networkOpened(self, protocol, self.attachment)
 
-    def transmit(self, network: network.OpenProtocol, packets: Sequence[bytes]) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         self.sent += packets
 
 
@@ -96,7 +98,7 @@ def test_unfilteredIsAsEver() -> None:
     """
     A session without a gate is handled by the unfiltered code.
     """
-    assert type(Fixture(IPV4, None).network) is network.OpenIPv4
-    assert type(Fixture(IPV6, None).network) is network.OpenIPv6
+    assert type(Fixture(IPV4, None).network) is OpenIPv4
+    assert type(Fixture(IPV6, None).network) is OpenIPv6
     assert type(Fixture(IPV4, Gate(None)).network) is FilteredIPv4
     assert type(Fixture(IPV6, Gate(None)).network) is FilteredIPv6

@@ -1,5 +1,5 @@
 /*
- * What becomes of packets of networks that a peer sends, as checks.py decides it.
+ * What becomes of packets of networks that a peer sends, as openipv4.py and openipv6.py decide it.
  */
 
 #ifndef PPTPGW_JUDGE_H

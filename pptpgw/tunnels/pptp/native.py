@@ -17,8 +17,10 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from pptpgw.datapath.channel import Channel
-from pptpgw.datapath.checks import OpenIPv4, OpenIPv6, OpenProtocol
+from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.engine import LARGEST, NATIVE, SOURCES, LiveCounters
+from pptpgw.datapath.openipv4 import OpenIPv4
+from pptpgw.datapath.openipv6 import OpenIPv6
 from pptpgw.datapath.threaded import NativeDataPath
 from pptpgw.interfaces import Attachment, IChannelOwner, IGate
 from pptpgw.tunnels.pptp.channel import GRE, GREChannel

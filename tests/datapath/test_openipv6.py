@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.datapath.checks} with IPv6, in memory. L{test_python} tests IPv4.
+Tests for L{pptpgw.datapath.openipv6}, in memory. L{test_python} tests IPv4.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath import checks as module
-from pptpgw.datapath.checks import ERROR_LIMIT, NOT_DELIVERED, SPOOFED, TOO_BIG
+from pptpgw.datapath.checks import (
+    FAILURE_LIMIT,
+    NOT_DELIVERED,
+    SPOOFED,
+    TOO_BIG,
+    OpenProtocol,
+)
+from pptpgw.datapath.openipv6 import ERROR_LIMIT, OpenIPv6
 from pptpgw.interfaces import Attachment
 
 PREFIX = IPv6Network("fc00:0:1:7::/64")
@@ -45,19 +51,19 @@ class Fixture:
         self.sent: list[bytes] = []
         self.delivered: list[bytes] = []
         self.local: list[bytes] = []
-        self.network = module.OpenIPv6(
+        self.network = OpenIPv6(
             0x57,
             Attachment(addresses, 1400, receive, self.local.append if local else None),
             self,
             receive or self.delivered.append,
             None,
-            Bucket(self.clock.seconds, module.FAILURE_LIMIT),
+            Bucket(self.clock.seconds, FAILURE_LIMIT),
             None,
             clamp,
             Bucket(self.clock.seconds, (ERROR_LIMIT, ERROR_LIMIT)),
         )
 
-    def transmit(self, network: module.OpenProtocol, packets: Sequence[bytes]) -> None:
+    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         self.sent += packets
 
     def arrive(self, *packets: Any) -> None:
