@@ -1,6 +1,6 @@
 """
-The network phase: the network control protocols and the encryption under them (RFC 1661 section
-3.7, RFC 1962, RFC 3078).
+The network phase: the network control protocols, over the encryption of the link (RFC 1661 section
+3.7; L{pptpgw.ppp.encryption}).
 
 The rules:
 
@@ -8,8 +8,7 @@ The rules:
    are held back: packets for them are kept, and none is answered or sent. Once MPPE opens they
    begin, and are given the packets that were kept.
  - The account of the peer may decide whether encryption is required (L{LinkSettings.forProfile}).
- - If encryption was on and ends, the link ends too, so that nothing is sent in clear text that was
-   encrypted before. Encryption stays required after the peer has negotiated LCP anew.
+ - Once encryption was on, it stays required after the peer has negotiated LCP anew.
  - A packet of an unknown protocol is answered with a Protocol-Reject (RFC 1661 section 5.7).
  - Of two network protocols with the same number only the first one is used.
  - A network control protocol that finishes is removed, and the others go on; the link ends with the
@@ -21,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from pptpgw.error import NotCarried
@@ -38,53 +37,39 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
-from pptpgw.ppp.ccp import CCP, CCPSettings
-from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.encryption import Encryption
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
-from pptpgw.sessions.cause import Cause, Termination, asCause, reworded
-from pptpgw.sessions.remedy import Remedy
-from pptpgw.timing.timer import cancelled
+from pptpgw.sessions.cause import reworded
 
 # The number of packets that are kept until their protocol can handle them.
 KEPT_PACKETS = 16
-# Seconds after which packets are sent in clear if encryption is preferred, not required, and not
-# yet decided.
-PREFERENCE_SECONDS = 5.0
-# Seconds that we wait for the peer's first CCP packet if several key lengths are allowed.
-LISTEN_SECONDS = 0.5
 
 
 @implementer(INetworkLink)
 class NetworkPhase:
     """
-    The network control protocols and CCP of a link, from the time that LCP opens until it leaves
-    Opened.
+    The network control protocols of a link, from the time that LCP opens until it leaves Opened.
 
     @ivar begun: whether authentication is done, so that negotiation is allowed.
-    @ivar encrypted: whether encryption was on at any time of the link.
     """
 
     __slots__ = (
-        "_ccp",
         "_channel",
         "_close",
+        "_encryption",
         "_held",
         "_kept",
-        "_keys",
         "_lcp",
-        "_listening",
         "_networks",
         "_opened",
         "_owner",
-        "_preference",
         "_sentFor",
         "_settings",
         "_unheard",
         "_watcher",
         "begun",
         "clock",
-        "encrypted",
     )
 
     _log = Logger()
@@ -112,7 +97,6 @@ class NetworkPhase:
         """
         self.clock = clock
         self.begun = False
-        self.encrypted = encrypted
         self._settings = settings
         self._lcp = lcp
         self._channel = channel
@@ -124,25 +108,26 @@ class NetworkPhase:
         # after that.
         self._sentFor: set[int] | None = set()
         self._close = close
-        self._ccp: CCP | None = None
-        self._keys: IKeys | None = None
         self._networks: dict[int, INetworkProtocol] = {}
         self._held = True
         self._kept: list[tuple[int, bytes]] = []
-        self._preference: IDelayedCall | None = None
-        self._listening: IDelayedCall | None = None
+        self._encryption = Encryption(
+            clock, settings, lcp, channel, watcher, self.send, self._release, close, encrypted
+        )
 
     @property
     def encryption(self) -> str:
         """
         How the link is encrypted, in words.
         """
-        ccp = self._ccp
-        if self._settings.encrypted:
-            return "encrypted by the tunnel"
-        if ccp is None or not ccp.opened or not ccp.receiveBits:
-            return "not encrypted"
-        return f"MPPE {ccp.receiveBits} bit {'stateful' if ccp.receiveStateful else 'stateless'}"
+        return self._encryption.words
+
+    @property
+    def encrypted(self) -> bool:
+        """
+        Whether encryption was on at any time of the link.
+        """
+        return self._encryption.wasOn
 
     # Methods for the link
 
@@ -150,7 +135,7 @@ class NetworkPhase:
         """
         Iterate over what CCP and the network protocols have agreed on, as far as they are open.
         """
-        protocols = (self._ccp, *self._networks.values())
+        protocols = (self._encryption.ccp, *self._networks.values())
         for one in map(INegotiated, filter(INegotiated.providedBy, protocols)):
             if one.agreement is not None:
                 yield one.agreement
@@ -186,31 +171,10 @@ class NetworkPhase:
 
         @param keys: the MPPE keys that authentication earned, or None.
         """
-        settings = self._settings
         self.begun = True
-        bits: tuple[int, ...] = ()
-        if settings.encrypted:
-            keys = None
-        if keys is not None and settings.encryption != "off":
-            bits = tuple(one for one in settings.bits if one in keys.bits)
-        if settings.encryption == "require" and not settings.encrypted:
-            self._channel.requireMPPE()
-            if not bits:
-                cause = Cause("this authentication earns no keys for it", remedy=Remedy.NO_KEYS)
-                if not settings.bits:
-                    text = "the account allows no key length of ours"
-                    cause = Cause(text, remedy=Remedy.NO_BITS)
-                if self._watcher is not None:
-                    self._watcher.begins("CCP")
-                    self._watcher.failed("CCP", cause)
-                self._failEncryption(cause)
-                return
-        if bits:
-            self._keys = keys
-            self._openCCP(bits)
+        self._encryption.begin(self._settings, keys)
+        if self._encryption.ccp is not None:
             self._deliver()
-        else:
-            self._release()
 
     def received(self, protocol: int, packet: bytes) -> None:
         """
@@ -219,8 +183,8 @@ class NetworkPhase:
         self._sentFor = None
         if not self.begun:
             self._keep(protocol, packet)
-        elif self._ccp is not None and protocol == self._ccp.protocol:
-            self._ccpReceived(self._ccp, packet)
+        elif self._encryption.handles(protocol):
+            self._encryption.received(packet)
         elif protocol in self._networks:
             if self._held:
                 self._keep(protocol, packet)
@@ -235,8 +199,9 @@ class NetworkPhase:
         """
         Handle a Protocol-Reject from the peer, which names C{protocol}.
         """
-        if self._ccp is not None and protocol == self._ccp.protocol:
-            self._ccp.rejected()
+        ccp = self._encryption.ccp
+        if ccp is not None and protocol == ccp.protocol:
+            ccp.rejected()
         elif protocol in self._networks:
             self._tell(self._networks[protocol], lambda one: one.rejected())
 
@@ -244,15 +209,12 @@ class NetworkPhase:
         """
         See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
         """
-        if self._ccp is not None:
-            self._ccp.sendResetRequest()
+        self._encryption.resyncNeeded()
 
     def end(self) -> None:
         """
         Take all protocols down, since LCP left Opened.
         """
-        self._preference = cancelled(self._preference)
-        self._listening = cancelled(self._listening)
         self._kept = []
         for network in tuple(self._networks.values()):
             self._tell(network, lambda one: one.lowerDown())
@@ -260,10 +222,7 @@ class NetworkPhase:
             if network.control in self._networks:
                 self._detach(network)
         self._networks = {}
-        ccp, self._ccp = self._ccp, None
-        if ccp is not None:
-            ccp.lowerDown()
-            ccp.detach()
+        self._encryption.end()
 
     # INetworkLink
 
@@ -326,48 +285,6 @@ class NetworkPhase:
             text = f"no network protocol is left: {protocol.name}: {reason}"
             self._close(reworded(reason, text))
 
-    # pptpgw.ppp.control.Layer, for CCP
-
-    def layerUp(self, protocol: ControlProtocol) -> None:
-        """
-        Encrypt from now on, and let the network control protocols begin.
-        """
-        ccp, keys = self._ccp, self._keys
-        assert ccp is not None and keys is not None
-        if not ccp.receiveBits or not ccp.sendBits:
-            self.layerFinished(ccp, "the peer agreed to no key length")
-            return
-        if self._watcher is not None:
-            self._watcher.passed("CCP")
-        self.encrypted = True
-        self._channel.requireMPPE()
-        self._channel.setReceiveMPPE(keys.receive(ccp.receiveBits, ccp.receiveStateful))
-        self._channel.setSendMPPE(keys.send(ccp.sendBits, ccp.sendStateful))
-        if self._held:
-            self._release()
-
-    def layerDown(self, protocol: ControlProtocol) -> None:
-        """
-        Stop encryption, since CCP negotiates anew or ends. No network packet passes meanwhile.
-        """
-        self._channel.setSendMPPE(None)
-        self._channel.setReceiveMPPE(None)
-
-    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
-        """
-        Go on without encryption, or end the link if it may not: CCP gave up, was rejected or
-        terminated.
-        """
-        ccp, self._ccp = self._ccp, None
-        if ccp is not None:
-            ccp.detach()
-            if self._watcher is not None:
-                self._watcher.failed("CCP", reason)
-        if self.encrypted or self._settings.encryption == "require":
-            self._failEncryption(reason)
-        elif self._held:
-            self._release()
-
     # Internal methods
 
     def _carries(self, protocol: INetworkProtocol, attachments: Attachments) -> bool:
@@ -388,13 +305,6 @@ class NetworkPhase:
     def _closeNetwork(self, protocol: INetworkProtocol, reason: str) -> None:
         if self._networks.get(protocol.control) is protocol:
             protocol.close(reason)
-
-    def _failEncryption(self, reason: str) -> None:
-        """
-        End the link, because it may not continue without encryption.
-        """
-        what = "encryption ended" if self.encrypted else "encryption is required"
-        self._close(Cause(f"{what}: {reason}", Termination.USER_ERROR, asCause(reason).remedy))
 
     def _tell(self, network: INetworkProtocol, call: Callable[[INetworkProtocol], object]) -> None:
         """
@@ -432,52 +342,13 @@ class NetworkPhase:
         self.networkClosed(network)
         self.networkFinished(network, "it failed, see the log")
 
-    def _openCCP(self, bits: tuple[int, ...]) -> None:
-        if self._watcher is not None:
-            self._watcher.begins("CCP")
-        settings = self._settings
-        self._ccp = ccp = CCP(
-            self.clock,
-            self.send,
-            self,
-            CCPSettings(
-                bits=bits,
-                stateful=settings.stateful,
-                require=settings.encryption == "require",
-            ),
-        )
-        ccp.offered = self._offerMPPE
-        ccp.resetRequested = self._channel.resetSendMPPE
-        ccp.peerMRU = self._lcp.peerMRU
-        if settings.encryption == "prefer":
-            self._preference = self.clock.callLater(PREFERENCE_SECONDS, self._release)
-        ccp.open()
-        if len(bits) > 1:
-            self._listening = self.clock.callLater(LISTEN_SECONDS, ccp.lowerUp)
-        else:
-            ccp.lowerUp()
-
-    def _offerMPPE(self, bits: int, stateful: bool, send: bool) -> None:
-        """
-        Prepare the channel for the keys of one direction, which may be used after the next
-        Configure-Ack.
-        """
-        assert self._keys is not None
-        make = self._keys.send if send else self._keys.receive
-        self._channel.offerMPPE(make(bits, stateful), send)
-
-    def _ccpReceived(self, ccp: CCP, packet: bytes) -> None:
-        if self._listening is not None and self._listening.active():
-            self._listening = cancelled(self._listening)
-            ccp.foresee(packet)
-            ccp.lowerUp()
-        ccp.received(packet)
-
     def _release(self) -> None:
         """
-        Let the network protocols negotiate, and give them the packets that were kept.
+        Let the network protocols negotiate, unless they do so already, and give them the packets
+        that were kept.
         """
-        self._preference = cancelled(self._preference)
+        if not self._held:
+            return
         self._held = False
         if self._watcher is not None:
             self._watcher.begins(next((one.name for one in self._networks.values()), ""))

@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.ppp.link} and L{pptpgw.ppp.networkphase}, with the links of a gateway and a
-client joined.
+Tests for L{pptpgw.ppp.link}, L{pptpgw.ppp.networkphase} and L{pptpgw.ppp.encryption}, with the
+links of a gateway and a client joined.
 """
 
 from __future__ import annotations
