@@ -144,13 +144,6 @@ class L2TPConnection:
         """
         return self._handshake.peerName
 
-    @property
-    def isTrusted(self) -> bool:
-        """
-        Whether the peer has proved that it knows a secret of its own.
-        """
-        return self._handshake.isTrusted
-
     # Methods for the transport
 
     def open(self) -> None:

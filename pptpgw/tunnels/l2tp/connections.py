@@ -125,10 +125,11 @@ class ControlConnections:
 
     def knows(self, tunnelID: int, peer: Address) -> bool:
         """
-        Return whether there is a connection with this id, which we assigned, and this peer.
+        Return whether there is a connection with this id, which we assigned, and this peer, and it
+        has a local address.
         """
-        connection = self._connections.get(tunnelID)
-        return connection is not None and connection.peer == peer
+        found = self._connections.get(tunnelID)
+        return found is not None and found.peer == peer and bool(found.localAddress)
 
     def continued(self, tunnelID: int, octets: bytes) -> None:
         """
@@ -155,6 +156,7 @@ class ControlConnections:
         if connection is None:
             self._late(header, body, peer, localAddress)
         elif connection.peer == peer or self._moves(connection, peer):
+            connection.localAddress = connection.localAddress or localAddress
             connection.received(header, body)
         else:
             self._counters.discard(STRAY)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pptpgw.log import readable
 from pptpgw.tunnels.l2tp.delivery import PEER_WINDOW, WINDOW
-from pptpgw.tunnels.l2tp.secrets import Trust
+from pptpgw.tunnels.l2tp.secrets import PeerTrust
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.avp import ResultCode
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType, StopResult
@@ -45,7 +45,6 @@ class Handshake:
 
     @ivar peerName: the peer's Host Name, printable.
     @ivar peerWindow: the peer's receive window in messages.
-    @ivar isTrusted: whether the peer has proved that it knows a secret of its own.
     """
 
     def __init__(self, settings: ControlSettings, localID: int, isInitiator: bool) -> None:
@@ -56,10 +55,9 @@ class Handshake:
         """
         self.peerName = ""
         self.peerWindow = PEER_WINDOW
-        self.isTrusted = False
         self._settings = settings
         self._localID = localID
-        self._trust = settings.trust(b"") if isInitiator else Trust()
+        self._trust = settings.trust(b"") if isInitiator else PeerTrust()
         # What we have challenged the peer with; empty if nothing is to be proved.
         self._challenge = b""
 
@@ -132,4 +130,3 @@ class Handshake:
             claimed = message.get(AVP.CHALLENGE_RESPONSE, b"")
             if not isResponse(claimed, message.type, self.secret, self._challenge):
                 raise _unauthorized("the peer doesn't know the secret")
-            self.isTrusted = self._trust.named

@@ -18,35 +18,33 @@ The name in a file of secrets that stands for every peer that isn't named.
 """
 
 
-class Trust(NamedTuple):
+class PeerTrust(NamedTuple):
     """
     What is agreed on with a peer.
 
     @ivar permitted: whether it may open control connections.
     @ivar secret: the secret that it has to know; empty for none.
-    @ivar named: whether the secret is the peer's own.
     """
 
     permitted: bool = True
     secret: bytes = b""
-    named: bool = False
 
     def __repr__(self) -> str:
-        return f"Trust(permitted={self.permitted}, named={self.named})"
+        return f"PeerTrust(permitted={self.permitted})"
 
 
-def nobody(name: bytes) -> Trust:
+def nobody(name: bytes) -> PeerTrust:
     """
     Return what is agreed on with a peer where there are no secrets: none is needed.
     """
-    return Trust()
+    return PeerTrust()
 
 
-def trusting(secret: bytes) -> Callable[[bytes], Trust]:
+def trusting(secret: bytes) -> Callable[[bytes], PeerTrust]:
     """
     Return a function like L{nobody} for an end that has one secret with every peer; empty for none.
     """
-    return lambda name: Trust(True, secret)
+    return lambda name: PeerTrust(True, secret)
 
 
 class TunnelSecrets:
@@ -68,15 +66,14 @@ class TunnelSecrets:
             raise ConfigurationError(f"{path}: {error.strerror}") from error
         self._secrets = dict(_rows(path, text.decode("utf-8", "surrogateescape")))
 
-    def trust(self, name: bytes) -> Trust:
+    def trust(self, name: bytes) -> PeerTrust:
         """
         Return what is agreed on with the peer of this name.
         """
         secret = self._secrets.get(name)
-        if secret is not None and name != EVERYBODY:
-            return Trust(True, secret, bool(secret))
-        secret = self._secrets.get(EVERYBODY)
-        return Trust(False) if secret is None else Trust(True, secret)
+        if secret is None:
+            secret = self._secrets.get(EVERYBODY)
+        return PeerTrust(False) if secret is None else PeerTrust(True, secret)
 
 
 def _rows(path: str, text: str) -> Iterator[tuple[bytes, bytes]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pptpgw.tunnels.l2tp.secrets import Trust, nobody
+from pptpgw.tunnels.l2tp.secrets import PeerTrust, nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,6 @@ class ControlSettings:
     @ivar trust: returns what is agreed on with a peer, by its Host Name.
     @ivar permissive: whether errors of the peer are overlooked: the bit M of AVPs and messages that
         we don't know, and the tunnel id 0 in its messages.
-    @ivar proxy: whether to believe what a LAC, which has proved that it knows a secret of its own,
-        says of the LCP and the authentication of a call.
     @ivar numbered: whether a LAC that we are asks for sequence numbers in data messages.
     @ivar maximumCalls: the largest number of calls on one control connection.
     @ivar linkSpeed: the speed of calls that we announce, in bits per second.
@@ -32,9 +30,8 @@ class ControlSettings:
     """
 
     name: bytes = b"pptpgw"
-    trust: Callable[[bytes], Trust] = field(default=nobody, compare=False)
+    trust: Callable[[bytes], PeerTrust] = field(default=nobody, compare=False)
     permissive: bool = False
-    proxy: bool = False
     numbered: bool = False
     maximumCalls: int = 1024
     linkSpeed: int = 100_000_000

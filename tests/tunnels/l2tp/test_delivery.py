@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
@@ -215,6 +215,7 @@ def test_nothingComesAfterTheEnd() -> None:
     assert side.hear(0) == [] and side.got == [] and not clock.getDelayedCalls()
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 12),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.utils import wrpcap
@@ -206,6 +206,7 @@ def test_tsharkReadsEveryAttribute(tmp_path: Path) -> None:
 REST = st.fixed_dictionaries({}, optional=dict(VALUES))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(MessageType), st.booleans(), REST, st.data())
 def test_whatIsEncodedIsDecoded(
     kind: MessageType, mustKnow: bool, rest: dict[int, Any], data: st.DataObject
