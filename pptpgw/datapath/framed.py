@@ -18,7 +18,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, decodeFrame
 
-FULL = "not sent: the transport is full"
+FULL = "not sent: the transport takes none"
 
 
 def _discard(sequence: int, protocol: int, frames: list[bytes]) -> None:

@@ -4,16 +4,18 @@ Tests that sessions after a reload get what the sections of networks and tunnels
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pptpgw.config.configuration import parse
-from pptpgw.error import CallError
+from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import Effect
 from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, makeProtocol, resultOf
+from pptpgw.tunnels.sstp.certificate import make
 from tests.reload.world import World, shows
 
 
@@ -117,3 +119,27 @@ def test_lines() -> None:
     assert accm() == 0
     world.reload(text + "accm = 0xa0000\n")
     assert accm() == 0xA0000
+
+
+@shows(*(f"[sstp] {key}" for key in ("certificate", "key", "otherwise", "opening-timeout")))
+def test_SSTP(tmp_path: Path) -> None:
+    """
+    Connections to come have another certificate, time and answer.
+    """
+    made = [tmp_path / name for name in ("old.pem", "new.pem")]
+    for path in made:
+        make(str(path), "vpn.example.org")
+    text = '[listen]\ntunnels = ["sstp"]\n[sstp]\n'
+    world = World(f'{text}certificate = "{made[0]}"\n')
+    tunnel: Any = world.service.tunnels["sstp"]
+    factory = tunnel.factory
+    old = factory.buildProtocol(None)
+    world.reload(
+        f'{text}certificate = "{made[1]}"\nkey = "{made[1]}"\nopening-timeout = 5\n'
+        'otherwise = "https://www.example.org/"\n'
+    )
+    new = factory.buildProtocol(None)
+    assert old.certificate.der != new.certificate.der
+    assert (factory.openingTimeout, b"www.example.org" in factory.otherwise.answer) == (5, True)
+    with pytest.raises(ConfigurationError, match=r"\[sstp\] key"):
+        world.reload(f'{text}certificate = "{made[0]}"\nkey = "{made[1]}"\n')

@@ -98,8 +98,9 @@ class ServerMachine(Machine):
             self._nonce = self._random(NONCE_OCTETS)
             request = CryptoBindingRequest(HASHES, self._nonce).encode()
             self._negotiating(State.CONNECTED_PENDING)
-            self._owner.linkUp()
             self._owner.send(Message(Kind.CALL_CONNECT_ACK, (request,)).encode())
+            if self.state is State.CONNECTED_PENDING:
+                self._owner.linkUp()
         elif self._naks < NAKS:
             self._naks += 1
             self._negotiating(State.REQUEST_PENDING)
