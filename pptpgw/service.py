@@ -152,8 +152,8 @@ class GatewayService(Stages):
         """
         if lacking := mschap.selfTest():
             raise ConfigurationError(
-                f"this installation lacks {', '.join(lacking)}, which PPTP's authentication and "
-                "encryption need: reinstall cryptography"
+                f"this installation lacks {', '.join(lacking)}, which MS-CHAP and MPPE need: "
+                "reinstall cryptography"
             )
         super().privilegedStartService()
         # How many are needed depends on what the parts have found.

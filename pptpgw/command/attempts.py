@@ -69,7 +69,7 @@ COLUMNS: tuple[Column[Attempt], ...] = (
     ),
     Column("user", lambda one: one["user"]),
     Column("caller", lambda one: one["caller"]),
-    Column("tunnel", lambda one: one["tunnel"], usual=False),
+    Column("tunnel", lambda one: one["tunnel"]),
     Column(
         "outcome",
         lambda one: one["outcome"],

@@ -23,7 +23,7 @@ _FOLDER = "pptpgw.command"
 
 commands = Group(
     "pptpgw",
-    "Run a PPTP gateway, manage its accounts, and run PPP on a line.",
+    "Run an access gateway, manage its accounts, and run PPP on a line.",
     {
         "user": (
             f"{_FOLDER}.user:group",
@@ -109,7 +109,7 @@ commands = Group(
         ),
     },
     help=(
-        "Run a PPTP gateway, manage its accounts, and run PPP on a line. pptpgw COMMAND --help "
+        "Run an access gateway, manage its accounts, and run PPP on a line. pptpgw COMMAND --help "
         "describes a command."
     ),
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -121,14 +121,13 @@ def outcome(attempt: IAttempt, now: float) -> Finding:
 
     @param now: the time of day, in seconds since 1970.
     """
-    began = f"{_ago(now - attempt.since)} from {attempt.source}"
+    caller = f"from {attempt.source} by {attempt.tunnel.name}"
+    began = f"{_ago(now - attempt.since)} {caller}"
     if attempt.outcome is Outcome.UP:
-        return Finding(
-            f"is up since {_duration(attempt.duration)}, from {attempt.source}", "", False
-        )
+        return Finding(f"is up since {_duration(attempt.duration)}, {caller}", "", False)
     if attempt.outcome is Outcome.SETTING_UP:
         stage = attempt.going or "the network protocols"
-        return Finding(f"is being set up, from {attempt.source}: it has got to {stage}", "", False)
+        return Finding(f"is being set up, {caller}: it has got to {stage}", "", False)
     reason, advice = reasonOf(attempt), adviceOn(attempt)
     if attempt.outcome is Outcome.ENDED:
         text = f", {began}, was up for {_duration(attempt.duration)} and ended: {reason}"

@@ -59,7 +59,7 @@ class Remedy(Enum):
     )
     ONE_WAY = (
         "Frames of the caller arrive, but it doesn't answer ours: do they reach it? Something "
-        "between may let GRE pass in one direction only."
+        "between may let packets (of GRE, with PPTP) pass in one direction only."
     )
     METHOD = (
         "Let the client authenticate by a method of [link] authentication (MS-CHAPv2 by default), "
@@ -96,7 +96,7 @@ class Remedy(Enum):
     )
     NO_ANSWER = (
         "The client doesn't answer: has it a name and a password, or for EAP the method and its "
-        "certificate? GRE may be lost on the way."
+        "certificate? Its packets may be lost on the way (those of GRE, with PPTP)."
     )
     EAP = (
         "Compare the client's EAP method and certificates with [eap]; [eap] ca must have the "

@@ -84,8 +84,8 @@ def test_aWrongPassword() -> None:
     gateway.call(b"wrong")
     (finding,) = gateway.explain(state=AccountState(ACCOUNT))
     assert finding.text == (
-        "The last call of 'carol' that is over, 1 min ago from 192.0.2.7, got to authentication: "
-        "no such user or wrong password."
+        "The last call of 'carol' that is over, 1 min ago from 192.0.2.7 by pptp, got to "
+        "authentication: no such user or wrong password."
     )
     assert finding.advice.startswith("Check the name and the password that the client sends")
     assert finding.isProblem
@@ -272,7 +272,7 @@ def test_GREIsBlocked() -> None:
     nothing, finding = gateway.explain()
     assert nothing.text == "No call of 'carol' is remembered."
     assert finding.text.startswith(
-        "A call that gave no name, 1 min ago from 192.0.2.7, got to GRE: "
+        "A call that gave no name, 1 min ago from 192.0.2.7 by pptp, got to GRE: "
     )
     assert finding.advice.startswith("Let IP protocol 47 (GRE) pass in both directions")
 
@@ -297,9 +297,9 @@ def test_noAddressIsLeft() -> None:
     gateway.call()
     gateway.call(source="192.0.2.8")
     up, last = gateway.explain()
-    assert up.text == "A call of 'carol' is up since 2 min, from 192.0.2.7."
+    assert up.text == "A call of 'carol' is up since 2 min, from 192.0.2.7 by pptp."
     assert not up.isProblem and not up.advice
-    assert "from 192.0.2.8, got to addresses: the address pool is used up." in last.text
+    assert "from 192.0.2.8 by pptp, got to addresses: the address pool is used up." in last.text
     assert last.advice.startswith("No address is left: enlarge the pool")
 
 
@@ -359,7 +359,10 @@ def test_aCallThatIsBeingSetUp() -> None:
     gateway.placeCall(gateway.connect(), b"carol", PASSWORD).addErrback(lambda failure: None)
     gateway.run(2)
     (finding,) = gateway.explain()
-    assert finding.text == "A call of 'carol' is being set up, from 192.0.2.7: it has got to CCP."
+    assert (
+        finding.text
+        == "A call of 'carol' is being set up, from 192.0.2.7 by pptp: it has got to CCP."
+    )
     assert adviceOn(next(iter(gateway.gateway.attempts))) == ""
     assert not finding.isProblem
 
