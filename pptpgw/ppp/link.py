@@ -10,7 +10,6 @@ The rules:
    Configure-Request that a quick peer sends at once after it isn't lost.
  - Packets of an authentication protocol that wasn't negotiated are silently discarded, and so are
    all packets but LCP's before LCP is open.
- - Any frame from the peer is a sign of life. Echo-Requests are sent only if none comes.
  - A link whose network protocols open more than C{OPENINGS} times a minute is ended.
 
 The link is the same for both roles. L{LinkSettings} says what it demands of the peer, and how it
@@ -40,6 +39,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.keepalive import Keepalive
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import LCPSettings
 from pptpgw.ppp.networkphase import NetworkPhase
@@ -85,7 +85,6 @@ class Link:
         "_encrypted",
         "_ended",
         "_exchanges",
-        "_framesSeen",
         "_keepalive",
         "_keys",
         "_network",
@@ -120,8 +119,7 @@ class Link:
         self._probe: Probe | None = None
         self._keys: IKeys | None = None
         self._setup: IDelayedCall | None = None
-        self._keepalive: IDelayedCall | None = None
-        self._framesSeen = 0
+        self._keepalive: Keepalive | None = None
         # The start of the minute in which openings are counted, and their number.
         self._openings = (0.0, 0)
         self._cause = ""
@@ -325,7 +323,7 @@ class Link:
         for _, exchange in exchanges:
             exchange.stop()
         self._keys = None
-        self._keepalive = cancelled(self._keepalive)
+        self._stopKeepalive()
         network, self._network = self._network, None
         if network is not None:
             self._encrypted = network.encrypted
@@ -440,8 +438,9 @@ class Link:
                 return
         self.phase = Phase.NETWORK
         if settings.echoFailures:
-            self._framesSeen = -1
-            self._keepalive = self.clock.callLater(settings.echoInterval, self._keepAlive)
+            assert self._channel is not None
+            counters = self._channel.counters
+            self._keepalive = Keepalive(self.clock, self.lcp, counters, settings, self.lowerDown)
         self._owner.authenticated(self._keys)
         network.begin(self._keys)
 
@@ -458,27 +457,17 @@ class Link:
         if self._authenticator is not None:
             self._authenticator.repeat()
 
-    def _keepAlive(self) -> None:
-        assert self._channel is not None
-        settings = self.settings
-        frames = self._channel.counters.framesReceived
-        self._keepalive = self.clock.callLater(settings.echoInterval, self._keepAlive)
-        if frames != self._framesSeen:
-            self._framesSeen = frames
-            self.lcp.echoesUnanswered = 0
-        elif self.lcp.echoesUnanswered >= settings.echoFailures:
-            text = f"the peer is silent: {settings.echoFailures} Echo-Requests unanswered"
-            self.lowerDown(Cause(text, Termination.LOST_CARRIER, Remedy.VANISHED))
-            return
-        else:
-            self.lcp.sendEcho()
+    def _stopKeepalive(self) -> None:
+        keepalive, self._keepalive = self._keepalive, None
+        if keepalive is not None:
+            keepalive.stop()
 
     def _finish(self, cause: str) -> None:
         if self._ended:
             return
         self._ended = True
         self._setup = cancelled(self._setup)
-        self._keepalive = cancelled(self._keepalive)
+        self._stopKeepalive()
         self.phase = Phase.DEAD
         self._channel = None
         self.watcher = None

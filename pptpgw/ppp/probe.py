@@ -2,9 +2,9 @@
 A probe finds out whether the peer of a link is still there, by LCP Echo-Requests in quick
 succession.
 
-The Echo-Requests that watch a link (L{pptpgw.ppp.link}) take minutes to notice that a peer is gone,
-so that a link survives a short interruption of its line. A probe is for those who can't wait for
-that.
+The Echo-Requests that watch a link (L{pptpgw.ppp.keepalive}) take minutes to notice that a peer is
+gone, so that a link survives a short interruption of its line. A probe is for those who can't wait
+for that.
 """
 
 from __future__ import annotations
