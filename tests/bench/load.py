@@ -33,7 +33,7 @@ Where the addresses of the sessions after the first one begin, each with the nex
 
 AHEAD = 1024
 BURST = 256
-PAUSE, STALL = 0.0005, 0.2
+PAUSE, STALL, PATIENCE = 0.0005, 0.2, 2.0
 PRIORITY = -10
 
 
@@ -51,7 +51,9 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
     length = len(field) + len(packet) + (3 if encrypted else 0)
     sequence, acknowledged = 0, 0
     while True:
-        while sequence - acknowledged > AHEAD - BURST:
+        # The first packets pass through the interpreter, which can't take more of them at once.
+        until = time.monotonic() + PATIENCE
+        while sequence - acknowledged > (AHEAD - BURST if acknowledged else 0):
             # Let the server have the CPU, and don't wake at every acknowledgement.
             time.sleep(PAUSE)
             with suppress(BlockingIOError):
@@ -59,6 +61,9 @@ def sendGRE(encrypted: bool, protocol: int, packet: bytes) -> None:
                     octets = gre.recv(2048)
                     if octets[20] & 0x20 and octets[21] & 0x80:
                         acknowledged = struct.unpack_from("!I", octets, 28)[0]
+            if time.monotonic() > until:
+                # What is missing was lost.
+                acknowledged = sequence
         for _ in range(BURST):
             head = header(0x3001880B, length, CALL, sequence)
             if encrypted:
