@@ -94,23 +94,43 @@ typedef struct {
 typedef struct Session Session;
 
 struct Session {
+    /* What follows is what packets from the peer touch, together, up to the first network. */
     atomic_uint owner;
-    /* What doesn't change: the key in the table of sessions, the peer, our address, the peer's call id
-     * and the place of the GRE socket. */
+    /* The number of the thread that receives, and the place of the GRE socket. */
+    unsigned receiver, port;
+    /* Whether packets are encrypted that are sent, and that are received; and whether packets of
+     * networks may come in clear. */
+    uint8_t encrypts, decrypts, clear;
+    /* The numbers of the tunnel, as in pptpgw/tunnels/pptp/window.py. */
+    uint32_t expected, acknowledged, due, sending;
+    Window window;
+    MPPE receiving_mppe;
+    /* The following is the receiver's own. The first and the last of a batch's frames, and the next
+     * session that has some. */
+    int first, last;
+    Session *following;
+    /* Whether the thread owns the session for the batch, and what was decrypted of it before its turn;
+     * NULL if nothing was. */
+    int owned;
+    /* How many packets from the peer were dropped here since the thread last owned the session. */
+    uint32_t dropped;
+    Prepared *prepared;
+    /* When acknowledgements are due, and when it looks at the frames that are held. */
+    Timer acknowledging, looking;
+    Leaving leaving;
+    /* The following is all threads' again. Whether a figure isn't zero. */
+    atomic_uint counted;
+    atomic_ullong figures[FIGURES];
+    Network networks[NETWORKS];
+    /* What doesn't change: the key in the table of sessions, the peer, our address, and the peer's call
+     * id. */
     uint64_t key;
     struct sockaddr_in peer;
     struct in_addr local;
     uint16_t call;
-    unsigned port;
-    /* The numbers of the tunnel, as in pptpgw/tunnels/pptp/window.py. */
-    uint32_t expected, acknowledged, due, sending;
-    Window window;
-    /* Whether packets are encrypted that are sent, and that are received; and whether packets of
-     * networks may come in clear. */
-    uint8_t encrypts, decrypts, clear;
     /* What begins an encrypted frame. */
     uint8_t prefix[4], prefix_size;
-    MPPE sending_mppe, receiving_mppe;
+    MPPE sending_mppe;
     /* The state before the last packet that followed a gap, and the count of that packet; -1 if there
      * was none. */
     MPPE before;
@@ -120,28 +140,10 @@ struct Session {
     uint64_t changed;
     /* RC4 of both directions, sending first; NULL as long as no state was stateful. */
     RC4 *streams;
-    atomic_ullong figures[FIGURES];
-    /* Whether a figure isn't zero. */
-    atomic_uint counted;
     /* A packet with nothing in it, from which Python learns that it owns the session. */
     uint8_t empty[EMPTY];
-    /* How many threads have the session, and the number of the one that receives. */
+    /* How many threads have the session. */
     atomic_uint threads;
-    unsigned receiver;
-    /* The following is that one's own. When acknowledgements are due, and when it looks at the frames
-     * that are held. */
-    Timer acknowledging, looking;
-    /* How many packets from the peer were dropped here since the thread last owned the session. */
-    uint32_t dropped;
-    /* The first and the last of a batch's frames, and the next session that has some. */
-    int first, last;
-    Session *following;
-    /* Whether the thread owns the session for the batch, and what was decrypted of it before its turn;
-     * NULL if nothing was. */
-    int owned;
-    Prepared *prepared;
-    Leaving leaving;
-    Network networks[NETWORKS];
     /* Each thread's own, by its number. */
     Outward outward[];
 };
