@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -26,6 +26,7 @@ from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.earlylimit import EarlyLimit
 from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType, split
+from pptpgw.datapath.passage import Passage, Passages, PassOn
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
@@ -43,8 +44,18 @@ NOT_ENCRYPTED = "not sent in clear"
 NO_MPPE = "encrypted before MPPE was open"
 NOT_OPEN = "network protocol not open"
 NOT_SENT = "not sent by the system"
+FULL = "not sent: the transport takes none"
 
 NOTHING: dict[int, OpenProtocol] = {}
+
+
+class Receivers(Protocol):
+    """
+    What takes frames in clear, by protocol number: open networks, or passages.
+    """
+
+    def __contains__(self, protocol: object, /) -> bool: ...
+    def get(self, protocol: int, /) -> OpenProtocol | Passage | None: ...
 
 
 @implementer(IChannel)
@@ -69,6 +80,7 @@ class Channel(ABC):
         "_mppePrefix",
         "_networks",
         "_owner",
+        "_passages",
         "_pfc",
         "_recovery",
         "_required",
@@ -110,7 +122,9 @@ class Channel(ABC):
         self._mppePrefix = b""
         self._required = False
         # The networks whose packets may come in clear: all that are open, or none.
-        self._inClear = self._networks
+        self._inClear: Receivers = self._networks
+        # What takes the frames of every protocol, if PPP ends elsewhere.
+        self._passages: Passages | None = None
         self._closed = False
         self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
         self._early: EarlyLimit | None = None
@@ -232,11 +246,18 @@ class Channel(ABC):
 
     # Frames to the peer
 
-    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
+    def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
         """
         Send packets of C{network}, which aren't larger than its MTU.
         """
         raise NotImplementedError
+
+    @property
+    def _isFull(self) -> bool:
+        """
+        Whether the transport has no room, so that packets are discarded.
+        """
+        return False
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
@@ -334,6 +355,31 @@ class Channel(ABC):
             network.close()
             self._host.networkClosed(network)
 
+    def passFrames(self, receive: PassOn) -> None:
+        """
+        See L{IChannel.passFrames}.
+        """
+        if not self._closed:
+            self._passages = Passages(self.counters, receive)
+            self._isProven()
+            self._recompute()
+
+    def sendFrames(self, protocol: int, frames: Sequence[bytes]) -> None:
+        """
+        See L{IChannel.sendFrames}.
+        """
+        passage = None if self._passages is None else self._passages.get(protocol)
+        if passage is None:
+            return
+        if passage.isOfNetwork:
+            self.transmit(passage, frames)
+            return
+        for frame in frames:
+            if self._isFull:
+                self.counters.discard(FULL)
+            else:
+                self.sendFrame(protocol, frame)
+
     def close(self) -> None:
         """
         See L{IChannel.close}.
@@ -341,6 +387,8 @@ class Channel(ABC):
         if self._closed:
             return
         self._closed = True
+        # This breaks a reference cycle.
+        self._passages = None
         self.setReceiveMPPE(None)
         self._disconnect()
         for protocol in list(self._networks):
@@ -373,7 +421,9 @@ class Channel(ABC):
         begin = b"" if self._acfc else ADDRESS_CONTROL
         self._mppePrefix = begin + (b"\xfd" if self._pfc else b"\x00\xfd")
         self._inClear = self._networks
-        if self._required or self._decryptor is not None:
+        if self._passages is not None:
+            self._inClear = self._passages
+        elif self._required or self._decryptor is not None:
             self._inClear = NOTHING
         for network in self._networks.values():
             compressed = self._pfc and network.field[0] == 0

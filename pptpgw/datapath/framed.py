@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
+from pptpgw.datapath.channel import FULL, NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.interface import ReceiveFrames
+from pptpgw.datapath.passage import Passage
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IChannelHost, IChannelOwner, IFrameSender
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, decodeFrame
-
-FULL = "not sent: the transport takes none"
 
 
 def _discard(sequence: int, protocol: int, frames: list[bytes]) -> None:
@@ -61,7 +60,14 @@ class FramedChannel(Channel):
         """
         self._receive = self._framesReceived
 
-    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
+    @property
+    def _isFull(self) -> bool:
+        """
+        See L{Channel._isFull}.
+        """
+        return bool(self._sender.full)
+
+    def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
         """
         See L{Channel.transmit}. If the transport is full a packet is counted and discarded before
         it is encrypted, so that MPPE needn't recover from its loss.

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.mppe import DecryptorType, Packets, decryptOneByOne
+from pptpgw.datapath.passage import Passage
 from pptpgw.datapath.wire.pcapng import RECEIVED, SENT
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
 
@@ -149,7 +150,7 @@ class Recording(Channel):
         self.__class__ = cast(Any, self.plain)
         self.rebind()
 
-    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
+    def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
         """
         See L{Channel.transmit}.
         """

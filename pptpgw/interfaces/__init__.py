@@ -42,6 +42,7 @@ from pptpgw.interfaces.client import IPacketProtocol, IPacketTransport
 from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface, IPathChoice
 from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPeer
 from pptpgw.interfaces.environment import IEnvironment
+from pptpgw.interfaces.forward import Forward, IForwarder, Negotiated
 from pptpgw.interfaces.keys import IKeys, MPPEParameters
 from pptpgw.interfaces.network import (
     Agreement,
@@ -121,6 +122,7 @@ __all__ = [
     "EAPClaim",
     "Effect",
     "Ending",
+    "Forward",
     "Frame",
     "Grant",
     "IAddressPool",
@@ -154,6 +156,7 @@ __all__ = [
     "IEnvironment",
     "IExchange",
     "IFollowing",
+    "IForwarder",
     "IFrameSender",
     "IGate",
     "IGatewayService",
@@ -193,6 +196,7 @@ __all__ = [
     "ITunnelFactory",
     "IVerdicts",
     "MPPEParameters",
+    "Negotiated",
     "Operated",
     "Outcome",
     "PoolFigures",

@@ -4,6 +4,8 @@ The channel of one call, by which the link and the data path exchange frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from zope.interface import Attribute, Interface
 
 from pptpgw.interfaces.keys import MPPEParameters
@@ -128,6 +130,23 @@ class IChannel(Interface):
     def closeNetwork(protocol: int) -> None:
         """
         Stop carrying packets with the protocol number C{protocol}. Do nothing if none are carried.
+        """
+
+    def passFrames(receive: Callable[[int, Sequence[bytes]], object]) -> None:
+        """
+        From now on give every frame to C{receive} as it comes, since PPP ends elsewhere. No network
+        is open, and none is opened any more.
+
+        @param receive: called with the protocol number and the information fields of frames. It is
+            L{sendFrames} of another channel.
+        """
+
+    def sendFrames(protocol: int, frames: Sequence[bytes]) -> None:
+        """
+        Send frames of any protocol as they are, after L{passFrames}. What the transport has no room
+        for is counted and discarded.
+
+        @param frames: the information field of each.
         """
 
     def close() -> None:

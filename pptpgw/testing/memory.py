@@ -9,13 +9,14 @@ the TCP connection between two control connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,
@@ -109,6 +110,7 @@ class MemoryChannel:
         self.required = False
         self.resets = 0
         self.framing = (False, False, 0, 0)
+        self._pass: Callable[[int, Sequence[bytes]], object] | None = None
         self.lose: Callable[[Frame], bool] = lambda frame: False
         self._network = network
         self._owner = owner
@@ -119,6 +121,12 @@ class MemoryChannel:
         Pass a frame from the other end to the open network, or else to the owner.
         """
         self.counters.framesReceived += 1
+        if self._pass is not None:
+            if protocol < BEYOND_NETWORKS:
+                self.counters.packetsReceived += 1
+                self.counters.octetsReceived += len(information)
+            self._pass(protocol, (information,))
+            return
         attachment = self.networks.get(protocol)
         if attachment is None:
             self._owner.frameReceived(protocol, information)
@@ -144,6 +152,19 @@ class MemoryChannel:
         self.counters.packetsSent += 1
         self.counters.octetsSent += len(packet)
         self.sendFrame(protocol, packet)
+
+    def passFrames(self, receive: Callable[[int, Sequence[bytes]], object]) -> None:
+        """
+        See L{IChannel.passFrames}.
+        """
+        self._pass = receive
+
+    def sendFrames(self, protocol: int, frames: Sequence[bytes]) -> None:
+        """
+        See L{IChannel.sendFrames}.
+        """
+        for frame in frames:
+            (self.sendPacket if protocol < BEYOND_NETWORKS else self.sendFrame)(protocol, frame)
 
     def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
@@ -197,6 +218,7 @@ class MemoryChannel:
         """
         See L{IChannel.close}.
         """
+        self._pass = None
         self.networks.clear()
         self._network.leave(self)
 

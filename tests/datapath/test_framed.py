@@ -15,9 +15,9 @@ from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
-from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
+from pptpgw.datapath.channel import FULL, NOT_ENCRYPTED, NOT_SENT
 from pptpgw.datapath.earlylimit import EARLY, LIMIT
-from pptpgw.datapath.framed import FULL, FramedChannel
+from pptpgw.datapath.framed import FramedChannel
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.datapath.recording import startRecording
 from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters

@@ -20,7 +20,7 @@ What restricts never waits for the kernel to be told of it:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from zope.interface import implementer
@@ -32,6 +32,7 @@ from pptpgw.datapath.kernel.figures import Counted
 from pptpgw.datapath.kernel.host import Host
 from pptpgw.datapath.kernel.judging import judging
 from pptpgw.datapath.kernel.passing import passing
+from pptpgw.datapath.passage import Passages, PassOn
 from pptpgw.datapath.resync import Resync
 from pptpgw.error import NotCarried, PPTPGWError
 from pptpgw.interfaces import (
@@ -105,6 +106,7 @@ class KernelChannel:
         "_host",
         "_isSending",
         "_owner",
+        "_passages",
         "_ppp",
         "_required",
         "_resync",
@@ -133,6 +135,7 @@ class KernelChannel:
         self.unit: PPPUnit | None = None
         self._attachments: dict[int, Attachment] = {}
         self._gate: IGate | None = None
+        self._passages: Passages | None = None
         self._required = self._isSending = self._failed = self._closed = False
         self._resync = Resync(host.clock, owner)
         try:
@@ -173,7 +176,10 @@ class KernelChannel:
         if self._closed:
             return
         self.counters.framesReceived += 1
-        if protocol == MPPE:
+        passage = None if self._passages is None else self._passages.get(protocol)
+        if passage is not None:
+            passage.received((information,))
+        elif protocol == MPPE:
             # The kernel couldn't decrypt it, and decrypts nothing before it sees a Reset-Ack.
             if self.unit is not None and self.unit.state & DECOMPRESSION_FATAL:
                 self._owner.channelFailed("the kernel's MPPE has failed")
@@ -373,12 +379,39 @@ class KernelChannel:
             if self.unit is not None:
                 self._host.networkClosed(self.unit, attachment)
 
+    def passFrames(self, receive: PassOn) -> None:
+        """
+        See L{IChannel.passFrames}. Without a device the kernel hands every frame over.
+        """
+        if not self._closed:
+            self._passages = Passages(self.counters, receive)
+
+    def sendFrames(self, protocol: int, frames: Sequence[bytes]) -> None:
+        """
+        See L{IChannel.sendFrames}.
+        """
+        passage = None if self._passages is None else self._passages.get(protocol)
+        if passage is None:
+            return
+        counters = self.counters
+        for frame in frames:
+            try:
+                self._ppp.send(protocol, frame)
+            except OSError:
+                counters.discard(NOT_SENT)
+                continue
+            counters.framesSent += 1
+            if passage.isOfNetwork:
+                counters.packetsSent += 1
+                counters.octetsSent += len(frame)
+
     def close(self) -> None:
         """
         See L{IChannel.close}.
         """
         if self._closed:
             return
+        self._passages = None
         for protocol in tuple(self._attachments):
             self.closeNetwork(protocol)
         self._closed = True

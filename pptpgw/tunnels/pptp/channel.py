@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import ClassVar, Protocol
 
-from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, NOTHING, Channel, Receivers
 from pptpgw.datapath.checks import OpenProtocol
 from pptpgw.datapath.fair import FULL
 from pptpgw.datapath.interface import CountDropped, ReceiveFrames, SendAll, SendPacket
+from pptpgw.datapath.passage import Passage
 from pptpgw.interfaces import IChannelHost, IChannelOwner
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
@@ -210,7 +211,7 @@ class GREChannel(Channel):
 
     # To the peer
 
-    def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
+    def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
         """
         See L{Channel.transmit}.
         """
@@ -312,4 +313,4 @@ class GREChannel(Channel):
         """
         super()._recompute()
         # The networks to which packets in order are given directly.
-        self._direct = self._inClear if self.direct else NOTHING
+        self._direct: Receivers = self._inClear if self.direct else NOTHING

@@ -170,6 +170,8 @@ class NativeChannel(GREChannel):
         """
         if self.recorders:
             return "its frames are recorded"
+        if self._passages is not None:
+            return "its frames pass to another call"
         for protocol, network in self._networks.items():
             if network.attachment.receive is not None or not _families(network):
                 return f"it carries protocol 0x{protocol:04x}"
@@ -284,6 +286,7 @@ class NativeChannel(GREChannel):
     setReceiveMPPE = _owned(Channel.setReceiveMPPE)
     resetSendMPPE = _owned(Channel.resetSendMPPE)
     requireMPPE = _owned(Channel.requireMPPE)
+    passFrames = _owned(Channel.passFrames)
 
 
 def _isOpen(permits: Callable[[bytes], bool]) -> bool:

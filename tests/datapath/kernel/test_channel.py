@@ -433,3 +433,33 @@ def test_otherCalls(world: World) -> None:
     owner: Any = world.owner
     with pytest.raises(ConfigurationError, match="hdlc"):
         world.path.openChannel(call, owner)
+
+
+def test_passage(world: World) -> None:
+    """
+    Where PPP ends elsewhere there is no device: all frames come and go by the call's channel, those
+    of CCP that the kernel must not see too, and count as packets if they are of networks.
+    """
+    passed: list[tuple[int, bytes]] = []
+    world.channel.passFrames(lambda protocol, frames: passed.extend((protocol, f) for f in frames))
+    world.channel.frameReceived(LCP, b"request")
+    world.transport.receive(CCP, b"\x01")
+    world.channel.frameReceived(MPPE, b"packet")
+    world.channel.frameReceived(0, b"")
+    assert passed == [(LCP, b"request"), (CCP, b"\x01"), (MPPE, b"packet")]
+    assert world.owner.frames == []
+    world.channel.sendFrames(LCP, [b"answer"])
+    world.channel.sendFrames(IPV4, [b"one", b"two"])
+    assert [octets for _, octets in world.system.written] == [
+        b"\xc0\x21answer",
+        b"\x00\x21one",
+        b"\x00\x21two",
+    ]
+    assert world.channel.unit is None
+    counters = world.channel.counters
+    assert (counters.framesReceived, counters.packetsReceived, counters.octetsReceived) == (4, 1, 6)
+    assert (counters.framesSent, counters.packetsSent, counters.octetsSent) == (3, 2, 6)
+    world.channel.close()
+    world.channel.frameReceived(LCP, b"late")
+    world.channel.sendFrames(IPV4, [b"late"])
+    assert len(passed) == 3
