@@ -23,6 +23,7 @@ from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IDataPath,
     IDataPathFactory,
+    IForwarder,
     IHealth,
     INetwork,
     INetworkDeclarer,
@@ -157,6 +158,7 @@ def build(
         configuration.limits,
         sessions=environment.sessions,
         filters=makeFilters(configuration),
+        forwarding=configuration.forwarding,
     )
     judging.inUse = lambda: (line.link.settings for line in gateway.lines)
     if configuration.network.masquerade:
@@ -169,6 +171,10 @@ def build(
         gateway.health.append(masquerade)
         reporting.reports.append(Masquerading(masquerade))
     tunnels = makeTunnels(environment, gateway)
+    forwarding = gateway.context.forwarding
+    placing = {name: one for name, one in tunnels.items() if IForwarder.providedBy(one)}
+    forwarding.forwarders = {name: IForwarder(one) for name, one in placing.items()}
+    forwarding.assertPlaced(configuration.forwarding)
     gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
     reservation = Reservation(reactor, lambda: judging.stores, networks.values())

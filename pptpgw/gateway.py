@@ -16,6 +16,7 @@ from twisted.python.versions import Version
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.forwarding import ForwardingSection
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
@@ -36,9 +37,11 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
 from pptpgw.sessions.cause import Cause, Termination, causeOf
+from pptpgw.sessions.context import LineContext
+from pptpgw.sessions.forwarding import Forwarding
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.limits import SessionLimits
-from pptpgw.sessions.line import Line, LineContext
+from pptpgw.sessions.line import Line
 from pptpgw.sessions.lockout import Lockout
 from pptpgw.sessions.networkprotocols import Returns
 from pptpgw.sessions.offers import Offers
@@ -90,6 +93,7 @@ class Gateway:
         now: Callable[[], float] = time,
         sessions: Registry | None = None,
         filters: Filters | None = None,
+        forwarding: ForwardingSection | None = None,
     ) -> None:
         """
         @param clock: measures durations.
@@ -103,7 +107,9 @@ class Gateway:
         @param now: gives the time of day, in seconds since 1970.
         @param sessions: the registry of sessions; None for a new one.
         @param filters: the filters that accounts may name; None for none.
-        @raise pptpgw.error.ConfigurationError: an observer lacks something.
+        @param forwarding: where calls are passed on to; None for nowhere.
+        @raise pptpgw.error.ConfigurationError: an observer lacks something, or a secret of
+            C{forwarding} can't be read.
         """
         limits = LimitsSection() if limits is None else limits
         self._sessionLimits = SessionLimits(clock, limits, now)
@@ -135,6 +141,7 @@ class Gateway:
             seating=Seating(self.lines, self.sessions, now),
             known=known,
             sessions=self.sessions,
+            forwarding=Forwarding(clock, self.quota, forwarding or ForwardingSection()),
             returns=Returns(self._settle),
             counters=self.counters,
             reports=Reports(self.quota),
@@ -162,15 +169,21 @@ class Gateway:
 
     def follow(self, configuration: Configuration) -> ReloadStep:
         """
-        Prepare to follow the limits and filters of C{configuration}.
+        Prepare to follow the limits, filters and destinations of C{configuration}.
+
+        @raise pptpgw.error.ConfigurationError: a destination can't be used.
         """
+        forwarding = self.context.forwarding
+        forwarding.assertPlaced(configuration.forwarding)
+        follow = forwarding.prepare(configuration.forwarding)
         rules = {one.name: one.rules for one in configuration.network.filter}
 
         def apply() -> None:
             self.limit(configuration.limits)
             self.context.filters.change(rules, self.sessions)
+            follow()
 
-        return ReloadStep("[limits] and filters", apply)
+        return ReloadStep("[limits], filters and [forwarding]", apply)
 
     def limit(self, limits: LimitsSection) -> None:
         """

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pptpgw.config import discovery as plugin
+from pptpgw.config.forwarding import ForwardingSection
 from pptpgw.config.kind import NoSettings
 from pptpgw.config.secrecy import assertPrivate
 from pptpgw.config.section import (
@@ -60,6 +61,7 @@ class Configuration:
     eap: EAPSection = field(default_factory=EAPSection)
     accounts: AccountsSection = field(default_factory=AccountsSection)
     network: NetworkSection = field(default_factory=NetworkSection)
+    forwarding: ForwardingSection = field(default_factory=ForwardingSection)
     plugins: PluginsSection = field(default_factory=PluginsSection)
     datapath: DataPathSection = field(default_factory=DataPathSection)
     capture: CaptureSection = field(default_factory=CaptureSection)
@@ -138,6 +140,7 @@ SECTIONS: Mapping[str, type] = {
     "eap": EAPSection,
     "accounts": AccountsSection,
     "network": NetworkSection,
+    "forwarding": ForwardingSection,
     "plugins": PluginsSection,
     "datapath": DataPathSection,
     "capture": CaptureSection,

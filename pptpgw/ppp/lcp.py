@@ -23,7 +23,7 @@ from typing import ClassVar
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import IAuthenticationProtocol
+from pptpgw.interfaces import Claim, IAuthenticationProtocol, Negotiated
 from pptpgw.ppp.automaton import Event, State
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
 from pptpgw.ppp.lcpoption import (
@@ -61,6 +61,7 @@ class LCP(ControlProtocol):
 
     @ivar peerMRU: in state Opened, the MRU that the peer announced.
     @ivar heard: whether a packet has come from the peer since the lower layer came up.
+    @ivar firstRequest: the options of the peer's first Configure-Request since then.
     @ivar echoesUnanswered: the number of Echo-Requests sent since the last valid sign that the peer
         is there.
     @ivar roundTrip: seconds from the latest answered Echo-Request to its reply, or None.
@@ -75,6 +76,7 @@ class LCP(ControlProtocol):
         "_loops",
         "_random",
         "echoesUnanswered",
+        "firstRequest",
         "heard",
         "protocolRejected",
         "roundTrip",
@@ -111,6 +113,7 @@ class LCP(ControlProtocol):
         self.settings = settings
         self._random = random
         self.heard = False
+        self.firstRequest = b""
         self._loops = 0
         self._echoIdentifier = 0
         self._echoSent = 0.0
@@ -176,6 +179,17 @@ class LCP(ControlProtocol):
         """
         value = self.negotiator.granted.get(ACCM)
         return ppp.DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
+
+    def negotiated(self, claim: Claim | None) -> Negotiated:
+        """
+        Return what was negotiated with the peer, for another end to take over.
+
+        @param claim: the peer's claim, if it has made one.
+        """
+        own = self.agreement
+        if own is None:
+            return Negotiated(claim=claim)
+        return Negotiated(self.firstRequest, own.peers, own.ours, claim)
 
     def _magic(self) -> bytes:
         return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")
@@ -258,6 +272,7 @@ class LCP(ControlProtocol):
         Forget what was known of the peer.
         """
         self.heard = False
+        self.firstRequest = b""
         self._loops = 0
         self.peerMRU = DEFAULT_MRU
 
@@ -285,6 +300,13 @@ class LCP(ControlProtocol):
             if not packet.startswith(_REPLIES):
                 self.askAgain()
         super()._receive(packet)
+
+    def packet_CONFIGURE_REQUEST(self, identifier: int, data: bytes) -> None:
+        """
+        Remember the first request, and judge it.
+        """
+        self.firstRequest = self.firstRequest or data
+        super().packet_CONFIGURE_REQUEST(identifier, data)
 
     def packet_PROTOCOL_REJECT(self, identifier: int, data: bytes) -> None:
         """

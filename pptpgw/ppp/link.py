@@ -200,6 +200,20 @@ class Link:
             self.phase = Phase.TERMINATE
             self.lcp.close(cause)
 
+    def handOver(self, method: IAuthenticationProtocol | None) -> None:
+        """
+        Leave the peer to another end, to which the frames of the call pass from now on. The peer
+        isn't told. The link does nothing more, and L{close} ends it at once.
+
+        @param method: the protocol by which the peer has authenticated; None if it hasn't.
+        """
+        self.method = method
+        self.phase = Phase.TERMINATE
+        self.layerDown(self.lcp)
+        self._setup = cancelled(self._setup)
+        self.phase = Phase.DEAD
+        self._channel = None
+
     def probe(self) -> Deferred[bool]:
         """
         Find out whether the peer is still there.

@@ -4,17 +4,16 @@ A line joins a call, whatever tunnel it came by, to a link (L{pptpgw.ppp}) and b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pptpgw.counting.counters import Totals
 from pptpgw.error import Category, Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     AgreedProtocol,
@@ -24,79 +23,27 @@ from pptpgw.interfaces import (
     ICall,
     ICallOwner,
     IChannel,
-    IDataPath,
     IKeys,
     INetwork,
     INetworkProtocol,
     ISubscriber,
 )
 from pptpgw.log import about
-from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.attempt import Attempt
-from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.cause import Cause, Termination, causeOf, codeOf, whyOf
-from pptpgw.sessions.gate import Filters, Gate
-from pptpgw.sessions.lockout import Lockout
-from pptpgw.sessions.networkprotocols import Made, Making, Returns, given
-from pptpgw.sessions.places import Known
-from pptpgw.sessions.refusal import Refusals
-from pptpgw.sessions.registry import Registry
+from pptpgw.sessions.context import LineContext
+from pptpgw.sessions.gate import Gate
+from pptpgw.sessions.networkprotocols import Made, Making, given
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.sessions.report import Reports
-from pptpgw.sessions.seating import Seating
 from pptpgw.sessions.session import Session
-from pptpgw.sessions.tally import Tally
+from pptpgw.sessions.switch import Switch
+from pptpgw.sessions.username import nameOf
 from pptpgw.timing.timer import cancelled
 
 # Seconds after the set-up of a call until it is logged that no frame has come.
 SILENCE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class LineContext:
-    """
-    What the lines of a gateway share.
-
-    @ivar clock: measures durations.
-    @ivar now: gives the time of day, in seconds since 1970.
-    @ivar dataPath: carries the packets.
-    @ivar networks: the networks that callers are offered, by the names of their protocols, in the
-        order of negotiation.
-    @ivar filters: make the gates that the packets of sessions pass.
-    @ivar authenticate: judges claims.
-    @ivar lockout: has claims judged, unless their user or source is locked out.
-    @ivar lines: counts the current lines and their seats.
-    @ivar seating: decides which callers may have a session.
-    @ivar known: the addresses from which somebody has logged in lately.
-    @ivar sessions: the registry of sessions.
-    @ivar returns: the network protocols that networks are taking back.
-    @ivar counters: the L{Totals} of packets, octets and discards.
-    @ivar reports: reports calls and sessions to the log.
-    @ivar refusals: reports callers that are turned away.
-    @ivar attempts: what becomes of each call.
-    @ivar tally: counts what becomes of callers.
-    """
-
-    clock: IReactorTime
-    now: Callable[[], float]
-    dataPath: IDataPath
-    networks: Mapping[str, INetwork]
-    filters: Filters
-    authenticate: Authenticate
-    lockout: Lockout
-    lines: Admission[Line]
-    seating: Seating[Line]
-    known: Known
-    sessions: Registry
-    returns: Returns
-    counters: Totals
-    reports: Reports
-    refusals: Refusals
-    attempts: Attempts
-    tally: Tally
 
 
 @implementer(ICallOwner)
@@ -118,6 +65,7 @@ class Line:
         "_missed",
         "_named",
         "_since",
+        "_switch",
         "attempt",
         "call",
         "caller",
@@ -144,6 +92,8 @@ class Line:
         self._doubted = False
         # Whether the gateway ended it to make room.
         self._displaced = False
+        # The second call, if the frames of this one pass to it.
+        self._switch: Switch | None = None
         self.identity = ""
         self._missed: IDelayedCall | None = None
         self._since = context.clock.seconds()
@@ -163,6 +113,13 @@ class Line:
         """
         method = self.link.method
         return method.name if method is not None else "none"
+
+    @property
+    def age(self) -> float:
+        """
+        The seconds since the call began.
+        """
+        return self._context.clock.seconds() - self._since
 
     def agreed(self) -> list[AgreedProtocol]:
         """
@@ -192,9 +149,11 @@ class Line:
 
     def probe(self) -> Deferred[bool]:
         """
-        Find out whether the peer is still there. See L{Link.probe}.
+        Find out whether the peer is still there. See L{Link.probe}. A caller whose frames pass to
+        another end is: that end finds out if it isn't.
         """
-        return self.link.probe()
+        isPassedOn = self._switch is not None and self._switch.isJoined
+        return succeed(True) if isPassedOn else self.link.probe()
 
     def release(self) -> None:
         """
@@ -203,6 +162,40 @@ class Line:
         made, self._made = self._made, ()
         self._context.returns.give(made)
 
+    def begin(self, grant: Grant, isProven: bool = True) -> None:
+        """
+        Make the session of the user whom C{grant} names, and tell the registry.
+
+        @param isProven: whether the user has authenticated here.
+        """
+        context, caller = self._context, self.caller
+        session = Session(
+            caller.port,
+            caller.session,
+            ISubscriber(grant.subscriber),
+            caller.address,
+            context.now(),
+            self.channel.counters,
+            self.hangUpInTurn,
+            context.sessions.sessionChanged if self._switch is None else self._switch.changed,
+            context.clock.seconds,
+            self._gate,
+            self.agreed,
+        )
+        if isProven:
+            context.known.add(caller.address)
+            self.call.authenticated(grant)
+        session.called = caller.called
+        session.tunnel = caller.tunnel
+        session.authentication = self.authentication
+        session.path = self.channel.path
+        if self._switch is not None:
+            session.path += self._switch.path
+            session.encryption = "passed on"
+        # An observer may end it at once.
+        self.session = session
+        context.sessions.sessionStarted(session)
+
     # ICallOwner
 
     def callEstablished(self, call: ICall) -> None:
@@ -210,7 +203,12 @@ class Line:
         Begin with LCP, since the call can carry frames.
         """
         self._missed = self._context.clock.callLater(SILENCE_SECONDS, self._missFrames)
-        self.link.lowerUp(self.channel, call.headStart)
+        ends = self._context.forwarding.atOnce(call)
+        if ends:
+            self._switch = Switch(self._context, self)
+            self._switch.passAtOnce(ends)
+        else:
+            self.link.lowerUp(self.channel, call.headStart)
 
     def callEnded(self, call: ICall, cause: str) -> None:
         """
@@ -233,6 +231,10 @@ class Line:
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
                 judged = context.lockout.refuse(claim, source)
+            elif self.session is None and (ends := context.forwarding.unjudged(claim)):
+                self._switch = Switch(context, self)
+                passed = self._switch.passUnproven(ends, nameOf(claim.name), claim)
+                return passed.addErrback(self._refused, claim)
             else:
                 # A caller in its session isn't locked out because of others' guesses.
                 excused = self.session is not None and not self._doubted
@@ -255,7 +257,7 @@ class Line:
         if grant is None:
             raise Refused("the peer was not asked who it is", retry=False)
         if self.session is None:
-            self._begin(grant)
+            self.begin(grant)
         else:
             self.session.authentication = self.authentication
         return [protocol for _, protocol in self._made]
@@ -314,6 +316,9 @@ class Line:
         self._missed = cancelled(self._missed)
         if self._silent and context.clock.seconds() - self._since >= SILENCE_SECONDS:
             cause = Cause("; ".join(filter(None, (cause, self.call.silence))), codeOf(cause))
+        switch, self._switch = self._switch, None
+        if switch is not None:
+            switch.end(cause)
         self.channel.close()
         context.lines.leave(self)
         context.counters.retire(self.channel.counters)
@@ -330,34 +335,6 @@ class Line:
             context.reports.ended(session, cause)
             context.sessions.sessionEnded(session, cause, self.identity, self.release)
         self.call.hangUp(cause)
-
-    def _begin(self, grant: Grant) -> None:
-        """
-        Make the session of the user whom C{grant} names, and tell the registry.
-        """
-        context, caller = self._context, self.caller
-        session = Session(
-            caller.port,
-            caller.session,
-            ISubscriber(grant.subscriber),
-            caller.address,
-            context.now(),
-            self.channel.counters,
-            self.hangUpInTurn,
-            context.sessions.sessionChanged,
-            context.clock.seconds,
-            self._gate,
-            self.agreed,
-        )
-        context.known.add(caller.address)
-        self.call.authenticated(grant)
-        session.called = caller.called
-        session.tunnel = caller.tunnel
-        session.authentication = self.authentication
-        session.path = self.channel.path
-        # An observer may end it at once.
-        self.session = session
-        context.sessions.sessionStarted(session)
 
     def _isOwn(self, claim: Claim) -> bool:
         """
@@ -388,13 +365,20 @@ class Line:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
         self._assertCalling()
         admitted = self._context.seating.admit(self, ISubscriber(grant.subscriber).profile)
-        return admitted.addCallback(lambda _: self._make(grant))
+        return admitted.addCallback(lambda _: self._serve(grant, claim))
 
-    def _make(self, grant: Grant) -> Deferred[Grant]:
+    def _serve(self, grant: Grant, claim: Claim) -> Deferred[Grant]:
+        """
+        Have the networks make the user's network protocols, or pass the call on.
+        """
         self._assertCalling()
         self.attempt.named(grant.name, self.identity)
-        self.attempt.passed("limits", "addresses")
         subscriber = ISubscriber(grant.subscriber)
+        ends = self._context.forwarding.judged(claim, subscriber.profile, self.call)
+        if ends:
+            self._switch = Switch(self._context, self)
+            return self._switch.passProven(ends, grant, claim)
+        self.attempt.passed("limits", "addresses")
         permitted = subscriber.profile.protocols
         networks = tuple(
             network
@@ -459,13 +443,6 @@ class Line:
             # The failure itself is in the log.
             failure = Failure(Unavailable(failure.getErrorMessage()))
         return untraced(failure)
-
-    @property
-    def age(self) -> float:
-        """
-        The seconds since the call began.
-        """
-        return self._context.clock.seconds() - self._since
 
     @property
     def _silent(self) -> bool:

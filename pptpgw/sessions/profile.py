@@ -10,7 +10,7 @@ from typing import Literal
 
 from zope.interface import implementer
 
-from pptpgw.interfaces import ISubscriber
+from pptpgw.interfaces import Forward, ISubscriber
 
 
 @implementer(ISubscriber)
@@ -49,6 +49,9 @@ class Profile:
     @ivar receiveRate: bits a second from the user, at most.
     @ivar sendRate: bits a second to the user, at most.
     @ivar filter: the name of the filter that the user's packets must pass.
+    @ivar forward: the name of the destination (C{[[forwarding.destination]]}) that the user's calls
+        are passed on to.
+    @ivar forwards: the ends that they are passed on to, instead.
     @ivar interim: seconds between interim accounting records.
     @ivar accountingClass: values that accounting records repeat unchanged (Class, RFC 2865 section
         5.25).
@@ -78,6 +81,8 @@ class Profile:
     receiveRate: int | None = None
     sendRate: int | None = None
     filter: str = ""
+    forward: str = ""
+    forwards: tuple[Forward, ...] = ()
     interim: float | None = None
     accountingClass: tuple[bytes, ...] = ()
 

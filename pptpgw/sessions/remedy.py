@@ -129,6 +129,18 @@ class Remedy(Enum):
         "The account names a filter that isn't configured: declare it by [[network.filter]], or "
         "change the account."
     )
+    DESTINATION = (
+        "No such end is known, or no tunnel that leads there: see [[forwarding.destination]], "
+        "[listen] tunnels and, for RADIUS, Tunnel-Type."
+    )
+    UNAPPLIED = (
+        "Where PPP ends elsewhere, only that end can filter, shape or demand encryption: remove it "
+        "from the account, or don't pass the account's calls on."
+    )
+    NOT_PASSED = (
+        "The gateway's log says what each end did: is it up, reachable by this tunnel, and the "
+        "secret the same?"
+    )
     PROTOCOLS = "The account's protocols have none of those that [network] protocols serves."
 
     # Encryption and networks.

@@ -53,6 +53,22 @@ class Reports:
             encryption=session.encryption,
         )
 
+    def passedOn(self, session: ISession, seconds: float) -> None:
+        """
+        Report that the frames of C{session} pass to another end.
+
+        @param seconds: the time since the call was requested.
+        """
+        self._log.info(
+            "{user} from {caller}: {path} {seconds:.3f} s after the call, {authentication}",
+            session=session.identifier,
+            user=session.user,
+            caller=session.caller,
+            path=session.path,
+            seconds=seconds,
+            authentication=session.authentication,
+        )
+
     def finished(self, session: ISession, protocol: INetworkProtocol, reason: str) -> None:
         """
         Report that a network protocol of C{session} ended, or never opened.

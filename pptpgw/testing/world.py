@@ -97,6 +97,7 @@ class World:
             now=self.clock.seconds,
             sessions=self.environment.sessions,
             filters=self.makeFilters(),
+            forwarding=self.environment.configuration.forwarding,
         )
         for network in self.networks.values():
             network.start()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,10 +45,14 @@ class Line:
         self.owner = Owner()
         host = PythonDataPath(self.clock, MemoryTUN())
         self.channel = GREChannel(host, self.owner, Ends(LOCAL, PEER, 7, 9), self.gre)
-        self.channel._sendAll = lambda packets: [self.sent.append(one) for one in packets] and []
+        self.channel._sendAll = self._send
         self.channel._send = self.sent.append
         self.leg = End()
         self._next = 0
+
+    def _send(self, packets: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        self.sent += packets
+        return []
 
     def join(self) -> None:
         """

@@ -1,0 +1,279 @@
+"""
+The switch of a line: its frames pass to a second call, and those of that call to the caller.
+
+PPP doesn't end here any more. The limits on the session, its figures and its accounting go on, and
+each of the two calls ends with the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.error import Category, Refused
+from pptpgw.interfaces import (
+    Caller,
+    Claim,
+    Forward,
+    Grant,
+    IAuthenticationProtocol,
+    ICall,
+    ICallOwner,
+    IChannel,
+    IChannelOwner,
+)
+from pptpgw.ppp.link import Link
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.sessions.attempt import Attempt
+from pptpgw.sessions.cause import Cause, Termination, causeOf, reworded
+from pptpgw.sessions.context import LineContext
+from pptpgw.sessions.forwarding import NotPassed, Passed, unapplied
+from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.remedy import Remedy
+from pptpgw.sessions.session import Session
+
+FORWARDING = "forwarding"
+"""
+The stage in which a call is placed to the end that this one passes to.
+"""
+
+NOT_PASSED = "no resources: the end that this call passes to doesn't take it, dial again later"
+"""
+What a caller is told whose call no end has taken.
+"""
+
+
+class SwitchedLine(TypingProtocol):
+    """
+    A line, as its switch sees it. L{pptpgw.sessions.line.Line} is one.
+    """
+
+    attempt: Attempt
+    call: ICall
+    caller: Caller
+    channel: IChannel
+    identity: str
+    link: Link
+    session: Session | None
+
+    @property
+    def age(self) -> float: ...
+    def begin(self, grant: Grant, isProven: bool = True) -> None: ...
+
+
+@implementer(ICallOwner, IChannelOwner)
+class Switch:
+    """
+    The second call of a line, from the attempt to place it to its end.
+    """
+
+    __slots__ = ("_channel", "_context", "_line", "_passed", "_placing")
+
+    def __init__(self, context: LineContext, line: SwitchedLine) -> None:
+        self._context = context
+        # None once the line has ended.
+        self._line: SwitchedLine | None = line
+        self._placing: Deferred[Passed] | None = None
+        self._passed: Passed | None = None
+        self._channel: IChannel | None = None
+
+    @property
+    def isJoined(self) -> bool:
+        """
+        Whether frames pass.
+        """
+        return self._channel is not None
+
+    @property
+    def path(self) -> str:
+        """
+        Where the frames pass to, in words that follow those of the caller's channel.
+        """
+        if self._passed is None:
+            return ""
+        forward, call = self._passed
+        return f"; passed on by {call.tunnel.name} to {forward.endpoint}"
+
+    # What the line calls
+
+    def passAtOnce(self, ends: Sequence[Forward]) -> None:
+        """
+        Pass the call on to one of C{ends}, before anything is known of its caller.
+        """
+        line = self._calling()
+        passed = self.passUnproven(ends, line.caller.address, None)
+        passed.addErrback(self._failedAtOnce)
+
+    def passUnproven(
+        self, ends: Sequence[Forward], name: str, claim: Claim | None
+    ) -> Deferred[Grant]:
+        """
+        Pass the call on to one of C{ends}, without judging who calls.
+
+        @param name: the user whom the session is counted for.
+        @param claim: the caller's claim, which the other end judges; None if there is none.
+        @return: as of L{passProven}.
+        """
+        # By its own name a stranger would take the place of the user's session.
+        line = self._calling()
+        line.identity = line.caller.session
+        profile = Profile(name)
+        line.attempt.named(name, line.identity)
+        admitted = maybeDeferred(self._context.seating.admit, line, profile)
+        grant = Grant(name, b"", None, profile)
+        return admitted.addCallback(lambda _: self._pass(ends, grant, claim, None))
+
+    def passProven(self, ends: Sequence[Forward], grant: Grant, claim: Claim) -> Deferred[Grant]:
+        """
+        Pass the call on to one of C{ends}, whose caller has authenticated and has a seat.
+
+        @return: fires with C{grant} when frames pass. Then the peer must be told nothing more.
+        """
+        return self._pass(ends, grant, claim, claim.method)
+
+    def changed(self, session: Session) -> None:
+        """
+        Tell the observers that the session has another profile, and end it if that can't be obeyed.
+        """
+        self._context.sessions.sessionChanged(session)
+        why = unapplied(session.profile)
+        if why:
+            session.hangUp(Cause(why, Termination.NAS_REQUEST, Remedy.UNAPPLIED))
+
+    def end(self, cause: str) -> None:
+        """
+        End the second call, since that of the caller is over, or give it up.
+        """
+        self._line = None
+        placing, self._placing = self._placing, None
+        if placing is not None:
+            placing.cancel()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+            for reason, count in channel.counters.discards.items():
+                self._context.counters.own.discard(reason, count)
+        passed, self._passed = self._passed, None
+        if passed is not None:
+            passed.call.hangUp(cause)
+
+    # Placing
+
+    def _calling(self) -> SwitchedLine:
+        if self._line is None:
+            raise Refused("the call ended meanwhile", retry=False, category=Category.GONE)
+        return self._line
+
+    def _pass(
+        self,
+        ends: Sequence[Forward],
+        grant: Grant,
+        claim: Claim | None,
+        method: IAuthenticationProtocol | None,
+    ) -> Deferred[Grant]:
+        line = self._calling()
+        line.attempt.passed("limits", FORWARDING)
+        negotiated = line.link.lcp.negotiated(claim)
+        placing = self._context.forwarding.place(ends, negotiated, line.call, self)
+        self._placing = placing
+        return placing.addCallbacks(
+            self._join, self._notPassed, callbackArgs=(line, grant, method), errbackArgs=(line,)
+        )
+
+    def _join(
+        self,
+        passed: Passed,
+        line: SwitchedLine,
+        grant: Grant,
+        method: IAuthenticationProtocol | None,
+    ) -> Grant:
+        """
+        Let frames pass between the two calls, and begin the session.
+        """
+        context, channel = self._context, line.channel
+        self._placing = None
+        self._passed = passed
+        self._channel = other = context.dataPath.openChannel(passed.call, self)
+        # What the caller wants escaped is agreed on with the other end from now on.
+        channel.setFraming(False, False, DEFAULT_ACCM, 0)
+        other.setFraming(False, False, DEFAULT_ACCM, 0)
+        line.link.handOver(method)
+        channel.passFrames(other.sendFrames)
+        other.passFrames(channel.sendFrames)
+        seconds = line.age
+        context.lines.opened(line)
+        context.tally.opened(line.caller.tunnel.name, seconds)
+        context.attempts.opened(line.attempt, FORWARDING)
+        line.begin(grant, isProven=method is not None)
+        if line.session is not None:
+            context.reports.passedOn(line.session, seconds)
+        return grant
+
+    def _notPassed(self, failure: Failure, line: SwitchedLine) -> Failure:
+        """
+        End the call because no end has taken it.
+        """
+        self._placing = None
+        if failure.check(NotPassed) is not None:
+            code, why = Termination.SERVICE_UNAVAILABLE, str(failure.value)
+            if not line.link.authenticating:
+                # There is no claim whose failure the line notes.
+                line.attempt.failed(FORWARDING, why)
+            line.link.close(Cause(NOT_PASSED, code, Remedy.NOT_PASSED, why))
+        return failure
+
+    def _failedAtOnce(self, failure: Failure) -> None:
+        """
+        End a call that was to be passed on at once.
+        """
+        if self._line is not None and failure.check(CancelledError) is None:
+            self._line.link.close(causeOf(failure.value))
+
+    # ICallOwner, of the second call
+
+    def callEstablished(self, call: ICall) -> None:
+        """
+        See L{ICallOwner.callEstablished}. Nothing is done: see L{IForwarder.place}.
+        """
+
+    def callEnded(self, call: ICall, cause: str) -> None:
+        """
+        See L{ICallOwner.callEnded}: end the call of the caller.
+        """
+        self._passed = None
+        if self._line is not None:
+            self._line.link.close(reworded(cause, f"the end that the call passed to: {cause}"))
+
+    # IChannelOwner, of the second call
+
+    def frameReceived(self, protocol: int, information: bytes) -> None:
+        """
+        See L{IChannelOwner.frameReceived}. Frames that pass don't come here.
+        """
+
+    def resyncNeeded(self) -> None:
+        """
+        See L{IChannelOwner.resyncNeeded}. What is encrypted is so for others.
+        """
+
+    def confirmationNeeded(self) -> None:
+        """
+        See L{IChannelOwner.confirmationNeeded}. Only those between whom PPP passes can ask.
+        """
+
+    def confirms(self, protocol: int, information: bytes) -> bool:
+        """
+        See L{IChannelOwner.confirms}.
+        """
+        return False
+
+    def channelFailed(self, reason: str) -> None:
+        """
+        See L{IChannelOwner.channelFailed}: end both calls.
+        """
+        if self._line is not None:
+            self._line.link.close(Cause(reason, Termination.NAS_ERROR))
