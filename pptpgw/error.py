@@ -172,9 +172,11 @@ class Unavailable(PPTPGWError):
     the caller's fault, the caller is told to dial again. The text says why, for the log only.
 
     @ivar category: the L{Category} of the reason.
+    @ivar remedy: what the operator can do about it; None for that of the category.
     """
 
     category = Category.OUTAGE
+    remedy: Remedy | None = None
 
 
 class CallError(PPTPGWError):

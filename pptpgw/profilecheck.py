@@ -40,6 +40,9 @@ def checkProfile(configuration: Configuration, profile: Profile) -> None:
     if profile.filter:
         filters = [one.name for one in configuration.network.filter]
         _known("filter", profile.filter, "[[network.filter]]", filters)
+    if profile.forward:
+        ends = [one.name for one in configuration.forwarding.destination]
+        _known("destination", profile.forward, "[[forwarding.destination]]", ends)
 
 
 def _known(what: str, name: str, table: str, names: Collection[str]) -> None:

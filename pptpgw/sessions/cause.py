@@ -94,6 +94,8 @@ def causeOf(error: BaseException | None) -> Cause:
     text = str(error) or type(error).__name__
     remedy = _REMEDIES.get(categoryOf(error))
     if not isinstance(error, Refused):
+        if isinstance(error, Unavailable):
+            remedy = error.remedy or remedy
         return Cause(text, Termination.SERVICE_UNAVAILABLE, remedy)
     why = error.why if isinstance(error, Unproven) else ""
     return Cause(text, Termination.USER_ERROR, error.remedy or remedy, why)

@@ -70,6 +70,8 @@ class NotPassed(Unavailable):
     No end has taken a call; the text says what each of them did.
     """
 
+    remedy = Remedy.NOT_PASSED
+
 
 class Forwarding:
     """

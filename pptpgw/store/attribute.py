@@ -203,6 +203,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
         _number("receive-rate", "receiveRate", "Rate from the user", _RATE, BITS_A_SECOND),
         _number("send-rate", "sendRate", "Rate to the user", _RATE, BITS_A_SECOND),
         _one("filter", "filter", "Name of a filter", NAME),
+        _one("forward", "forward", "Name of the destination that calls pass to", NAME),
         _number(
             "interim", "interim", "Time between accounting records", seconds(60, 86400), SECONDS
         ),

@@ -453,6 +453,7 @@ def test_theDropInIsCheapToImport() -> None:
         "pptpgw.interfaces.datapath",
         "pptpgw.interfaces.eap",
         "pptpgw.interfaces.environment",
+        "pptpgw.interfaces.forward",
         "pptpgw.interfaces.keys",
         "pptpgw.interfaces.network",
         "pptpgw.interfaces.observer",

@@ -24,7 +24,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.config.section import ListenSection
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import PASSWORD_EXPIRED, Unavailable
-from pptpgw.interfaces import IAttempt, Outcome, TunnelKind
+from pptpgw.interfaces import Forward, IAttempt, Outcome, TunnelKind
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.ppp import ccp
@@ -36,6 +36,7 @@ from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
+from tests.sessions.legs import Forwarder
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
 
 Case = Callable[[], IAttempt]
@@ -473,6 +474,28 @@ def _() -> IAttempt:
 @leadsTo(Remedy.SLOW)
 def _() -> IAttempt:
     return called("[link]\nsetup-timeout = 5", lost=[ppp.IPCP])
+
+
+# Calls that are passed on.
+
+
+@leadsTo(Remedy.DESTINATION)
+def _() -> IAttempt:
+    return called(checker={"profile": Profile("carol", forward="nowhere")})
+
+
+@leadsTo(Remedy.UNAPPLIED)
+def _() -> IAttempt:
+    ends = (Forward("leg", "203.0.113.1"),)
+    return called(checker={"profile": Profile("carol", forwards=ends, sendRate=1)})
+
+
+@leadsTo(Remedy.NOT_PASSED)
+def _() -> IAttempt:
+    gateway = Gateway(checker=Checker(Profile("carol", forwards=(Forward("leg", "203.0.113.1"),))))
+    gateway.gateway.context.forwarding.forwarders = {"leg": Forwarder(gateway.clock)}
+    gateway.call()
+    return over(gateway)
 
 
 # Sessions that have ended.

@@ -20,7 +20,7 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.switch import NOT_PASSED
 from pptpgw.sessions.tally import CallResult
-from pptpgw.testing import SessionRecorder, resultOf
+from pptpgw.testing import resultOf
 from tests.reload.world import Users
 from tests.sessions.legs import PassingWorld
 
@@ -35,10 +35,7 @@ endpoints = ["198.51.100.1"]
 
 
 def makeWorld(*profiles: Profile, text: str = "", **options: Any) -> PassingWorld:
-    recorder = SessionRecorder()
-    world = PassingWorld(text, [Users(profiles or (PASSED,))], [Users()], **options)
-    world.gateway.sessions.addObserver(recorder)
-    return world
+    return PassingWorld(text, [Users(profiles or (PASSED,))], [Users()], **options)
 
 
 def call(world: PassingWorld, name: str = "alice", **options: Any) -> Any:

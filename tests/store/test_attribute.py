@@ -36,6 +36,7 @@ ALLOWED = {
     "receive-rate": ["1000000"],
     "send-rate": ["1000000"],
     "filter": ["guests"],
+    "forward": ["isp"],
     "interim": ["60"],
     "class": ["00ff", "61,62"],
 }
@@ -72,6 +73,7 @@ WRONG = {
     "receive-rate": ["1"],
     "send-rate": ["fast"],
     "filter": ["é"],
+    "forward": ["é"],
     "interim": ["5"],
     "class": ["0", "xx"],
 }
