@@ -19,6 +19,7 @@ KINDS = (
     "authentication",
     "control",
     "decoders",
+    "l2tp",
     "link",
     "management",
     "native",

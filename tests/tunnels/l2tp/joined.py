@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
+from pptpgw.error import Malformed
 from pptpgw.interfaces import ICallOwner, Refusal
 from pptpgw.tunnels.l2tp.call import Address, L2TPCall
 from pptpgw.tunnels.l2tp.connection import L2TPConnection
@@ -95,7 +96,10 @@ class End:
         if isControl(octets):
             self.connections.received(octets, source, self.address[0])
             return
-        message = decodeData(octets)
+        try:
+            message = decodeData(octets)
+        except Malformed:
+            return
         sender = self.senders.get(message[:2])
         if sender is not None:
             sender.received(message.frame, message.sequence)
