@@ -37,9 +37,9 @@ typedef struct {
     Slot slots[FAIR_MOST + LANES_SPARE];
 } Lanes;
 
-/* Return lanes without packets, which free() frees; NULL if there is no memory. The system gives memory
- * for a packet when its slot is used first. */
-Lanes *lanes_new(void);
+/* Begin without packets. The memory of new lanes needn't be touched before: the system gives that of a
+ * packet when its slot is used first. */
+void lanes_begin(Lanes *lanes);
 
 /* Return a slot that is unused. */
 static inline Slot *

@@ -20,12 +20,11 @@ receive_new(void)
 {
     Receiving *all = calloc(1, sizeof *all);
 
-    if (all == NULL || (all->lanes = lanes_new()) == NULL) {
-        free(all);
+    if (all == NULL)
         return NULL;
-    }
+    lanes_begin(&all->lanes);
     for (int i = 0; i < BATCH; i++) {
-        all->read[i] = lanes_slot(all->lanes);
+        all->read[i] = lanes_slot(&all->lanes);
         all->vectors[i] = (struct iovec){all->read[i]->octets, PACKET_SIZE};
         all->messages[i].msg_hdr.msg_iov = &all->vectors[i];
         all->messages[i].msg_hdr.msg_iovlen = 1;
@@ -36,8 +35,6 @@ receive_new(void)
 void
 receive_free(Receiving *all)
 {
-    if (all != NULL)
-        free(all->lanes);
     free(all);
 }
 
@@ -175,9 +172,9 @@ wait_for_turn(Engine *engine, unsigned port, int at)
         lane = LANES_STRAYS;
     else if (kind == GRE_ACKNOWLEDGEMENT)
         return;
-    all->read[at] = lanes_slot(all->lanes);
+    all->read[at] = lanes_slot(&all->lanes);
     all->vectors[at].iov_base = all->read[at]->octets;
-    if (!lanes_add(all->lanes, lane, packet, &loser))
+    if (!lanes_add(&all->lanes, lane, packet, &loser))
         return;
     Session *session = session_of(engine, loser);
     engine_dropped(engine, session);
@@ -189,7 +186,7 @@ int
 receive_read(Engine *engine, unsigned port)
 {
     Receiving *all = engine->receiving;
-    int shares = engine_shares(engine, all->shared), waiting = all->lanes->fair.waiting > 0;
+    int shares = engine_shares(engine, all->shared), waiting = all->lanes.fair.waiting > 0;
 
     if (waiting && !shares)
         return 1;
@@ -218,10 +215,10 @@ receive_turn(Engine *engine)
     uint64_t lane;
     int count = 0;
 
-    while (count < BATCH && (all->packets[count] = lanes_take(all->lanes, &lane)) != NULL)
+    while (count < BATCH && (all->packets[count] = lanes_take(&all->lanes, &lane)) != NULL)
         count++;
     handle(engine, count);
     while (count > 0)
-        lanes_free(all->lanes, all->packets[--count]);
-    return all->lanes->fair.waiting > 0;
+        lanes_free(&all->lanes, all->packets[--count]);
+    return all->lanes.fair.waiting > 0;
 }

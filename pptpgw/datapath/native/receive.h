@@ -19,8 +19,7 @@ struct Receiving {
     Slot *read[BATCH];
     struct iovec vectors[BATCH];
     struct mmsghdr messages[BATCH];
-    /* Those that wait, and when packets of several sessions came together last. */
-    Lanes *lanes;
+    /* When packets of several sessions came together last. */
     uint64_t shared;
     /* How many packets of no session were left to Python lately, and until when that is. */
     unsigned strays;
@@ -41,6 +40,8 @@ struct Receiving {
     Prepared prepared[BATCH];
     unsigned preparing;
     RC4 saved;
+    /* The packets that wait. */
+    Lanes lanes;
 };
 
 /* Own a session until inward() has handled its frames of the batch, if nobody else owns it, and begin to

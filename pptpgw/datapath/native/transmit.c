@@ -36,8 +36,7 @@
 
 struct Transmitting {
     uint8_t frame[FRAME_SIZE];
-    /* Packets that wait, and whether more are probably in the device. */
-    Lanes *lanes;
+    /* Whether more packets are probably in the device. */
     int more;
     /* The lane of the last frame, and when the one before had another. */
     uint64_t last, shared;
@@ -59,6 +58,8 @@ struct Transmitting {
     Streams streams;
     uint8_t leaving[BATCH][PACKET_SIZE];
     Left left;
+    /* The packets that wait. */
+    Lanes lanes;
 };
 
 Transmitting *
@@ -66,18 +67,15 @@ transmit_new(void)
 {
     Transmitting *all = calloc(1, sizeof *all);
 
-    if (all == NULL || (all->lanes = lanes_new()) == NULL) {
-        free(all);
+    if (all == NULL)
         return NULL;
-    }
+    lanes_begin(&all->lanes);
     return all;
 }
 
 void
 transmit_free(Transmitting *all)
 {
-    if (all != NULL)
-        free(all->lanes);
     free(all);
 }
 
@@ -285,7 +283,7 @@ route(const Engine *engine, const Segments *segments, unsigned *family)
 static void
 wait_for_turn(Engine *engine, uint64_t lane, Segments *segments, size_t size)
 {
-    Lanes *lanes = engine->transmitting->lanes;
+    Lanes *lanes = &engine->transmitting->lanes;
     uint64_t loser;
 
     if (skip(engine, segments, size))
@@ -337,7 +335,7 @@ transmit_read(Engine *engine)
 {
     Transmitting *all = engine->transmitting;
     size_t before = engine->offload ? 0 : VNET_SIZE;
-    int shares = engine_shares(engine, all->shared), waiting = all->lanes->fair.waiting > 0;
+    int shares = engine_shares(engine, all->shared), waiting = all->lanes.fair.waiting > 0;
     int waits = waiting || (shares && all->more), found = 1;
     unsigned packets = 0, most = waits ? READ : BATCH;
 
@@ -368,7 +366,7 @@ transmit_turn(Engine *engine)
     uint64_t lane;
     Slot *packet;
 
-    for (unsigned i = 0; i < BATCH && (packet = lanes_take(all->lanes, &lane)) != NULL; i++) {
+    for (unsigned i = 0; i < BATCH && (packet = lanes_take(&all->lanes, &lane)) != NULL; i++) {
         Segments whole;
         unsigned family;
         segment_whole(&whole, packet->octets, packet->waiting.size);
@@ -377,9 +375,9 @@ transmit_turn(Engine *engine)
             engine_event(engine, NO_ROUTE, 0, 1);
         else
             handle(engine, place->value, family, &whole, whole.size);
-        lanes_free(all->lanes, packet);
+        lanes_free(&all->lanes, packet);
     }
     flush(engine);
     left_flush(engine, &all->left);
-    return all->lanes->fair.waiting > 0;
+    return all->lanes.fair.waiting > 0;
 }

@@ -262,11 +262,12 @@ receiver_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywor
     if (self == NULL)
         return NULL;
     self->descriptor = descriptor;
-    self->lanes = lanes_new();
+    self->lanes = malloc(sizeof *self->lanes);
     if (self->lanes == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    lanes_begin(self->lanes);
     for (int i = 0; i < AT_ONCE; i++)
         self->messages[i].msg_hdr = (struct msghdr){.msg_iov = &self->vectors[i], .msg_iovlen = 1};
     return (PyObject *)self;
