@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -34,10 +35,9 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.tunnels.sstp.certificate import make
 
-CONFIGURATION = f"""
-{tunnels.TUNNELS}
-
+CONFIGURATION = """
 [link]
 # Whole Ethernet frames need as much.
 mru = 1520
@@ -52,7 +52,7 @@ pool = ["10.77.0.10-10.77.0.20"]
 routes = ["100 as 200 via 10.77.0.11", "101 as 201 via 10.77.0.10"]
 """
 """
-The configuration of the demo's gateway.
+The configuration of the demo's gateway, without its tunnels.
 """
 
 USERS = {b"alice": b"open sesame", b"bob": b"abracadabra"}
@@ -149,10 +149,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-async def demonstrate(reactor: Any) -> int:
+async def demonstrate(reactor: Any, folder: str) -> int:
     """
     Run the demo and print its results.
 
+    @param folder: where the gateway's certificate is made.
     @return: the exit status.
     @raise PPTPGWError: the gateway can't be started, or a call failed.
     """
@@ -160,7 +161,9 @@ async def demonstrate(reactor: Any) -> int:
         **{user.decode(): password for user, password in USERS.items()}
     )
     openings = Openings(len(USERS) * len(PROBES))
-    service = GatewayService(reactor, parse(CONFIGURATION, "the demo"), [checker], [openings])
+    make(f"{folder}/{tunnels.CERTIFICATE}", "localhost")
+    configuration = parse(CONFIGURATION + tunnels.sections(folder), "the demo")
+    service = GatewayService(reactor, configuration, [checker], [openings])
     service.startService()
     try:
         probes = [probe(reactor) for probe in PROBES]
@@ -213,7 +216,8 @@ def main() -> None:
 
     async def run(reactor: Any) -> None:
         try:
-            raise SystemExit(await demonstrate(reactor))
+            with TemporaryDirectory() as folder:
+                raise SystemExit(await demonstrate(reactor, folder))
         except PPTPGWError as error:
             raise SystemExit(f"pptpgw: {error}") from error
 

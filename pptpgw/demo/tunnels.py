@@ -24,6 +24,8 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.tunnels.hdlc.client import HDLCClientFactory
+from pptpgw.tunnels.l2tp.client import LACClient
+from pptpgw.tunnels.sstp.client import SSTPClient, Trust
 
 ROUNDS = 20
 """
@@ -33,6 +35,11 @@ The number of pings that each call carries, one after the other.
 TIMEOUT = 20.0
 """
 The most seconds that a call may take to be set up, and an answer to come.
+"""
+
+CERTIFICATE = "sstp.pem"
+"""
+The name of the file of the gateway's certificate.
 """
 
 _PAYLOAD = bytes(range(256)) * 2
@@ -167,6 +174,56 @@ class PPTPTrial(TunnelTrial):
         await self._connection.close()
 
 
+class SSTPTrial(TunnelTrial):
+    """
+    A call over TLS.
+    """
+
+    name = "sstp"
+
+    async def call(self, ipv4: IPCP) -> ClientCall:
+        """
+        See L{TunnelTrial.call}. The gateway's certificate is known by its fingerprint.
+        """
+        tunnel: Any = self._service.tunnels["sstp"]
+        trust = Trust(fingerprint=tunnel.factory.certificate.fingerprint)
+        client = SSTPClient(self._reactor, "127.0.0.1", trust=trust, timeout=TIMEOUT)
+        self._connection = await client.connect()
+        placed = self._connection.call(self._settings, [ipv4])
+        await placed.opened.addTimeout(TIMEOUT, self._reactor)
+        return placed
+
+    async def disconnect(self) -> None:
+        """
+        See L{TunnelTrial.disconnect}.
+        """
+        await self._connection.close()
+
+
+class L2TPTrial(TunnelTrial):
+    """
+    A call over UDP, without IPsec below it.
+    """
+
+    name = "l2tp"
+
+    async def call(self, ipv4: IPCP) -> ClientCall:
+        """
+        See L{TunnelTrial.call}.
+        """
+        client = LACClient(self._reactor, "127.0.0.1", timeout=TIMEOUT)
+        self._connection = await client.connect()
+        placed = self._connection.call(self._settings, [ipv4])
+        await placed.opened.addTimeout(TIMEOUT, self._reactor)
+        return placed
+
+    async def disconnect(self) -> None:
+        """
+        See L{TunnelTrial.disconnect}.
+        """
+        await self._connection.close()
+
+
 class CountedLine(ProtocolWrapper):
     """
     A protocol's connection whose octets are counted.
@@ -235,21 +292,29 @@ class HDLCTrial(TunnelTrial):
         return self._line.octets
 
 
-TRIALS: Sequence[type[TunnelTrial]] = (PPTPTrial, HDLCTrial)
+TRIALS: Sequence[type[TunnelTrial]] = (PPTPTrial, SSTPTrial, L2TPTrial, HDLCTrial)
 """
 The trials, in the order of the table.
 """
 
-TUNNELS = f"""
+
+def sections(folder: str) -> str:
+    """
+    Return the part of the configuration of the demo's gateway that is about its tunnels.
+
+    @param folder: where the gateway's certificate is.
+    """
+    return f"""
 [listen]
 addresses = ["127.0.0.1"]
 tunnels = [{", ".join(f'"{one.name}"' for one in TRIALS)}]
 
+[sstp]
+endpoints = ["tcp:443:interface=127.0.0.1"]
+certificate = "{folder}/{CERTIFICATE}"
+
 [hdlc]
 endpoints = ["pty:"]
-"""
-"""
-The part of the configuration of the demo's gateway that is about its tunnels.
 """
 
 
