@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
@@ -60,6 +61,7 @@ from pptpgw.radius.packet import (
 )
 from pptpgw.radius.permission import permitting
 from pptpgw.radius.servers import Server
+from pptpgw.radius.tunnels import forwards
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.username import nameOf
 
@@ -201,6 +203,7 @@ class RADIUSChecker:
             self._earn(reply, credentials)
             profile = applied(reply, Profile(nameIn(reply, nameOf(credentials.username))))
             profile = permitting(reply, profile, credentials.claim.caller)
+            profile = replace(profile, forwards=forwards(reply))
         except Malformed as problem:
             self._log.error(
                 "{server} accepts {name!a}, which can't be obeyed: {why}",

@@ -55,6 +55,11 @@ FRAMED = 2
 The value of Service-Type for PPP and its like (RFC 2865 section 5.6).
 """
 
+LAST_TAG = 0x1F
+"""
+The highest octet that is the tag of a tunnel (RFC 2868 section 3.1).
+"""
+
 Attributes = Sequence[tuple[str, bytes]]
 """
 Attributes: their names, and their values as octets.
@@ -204,6 +209,19 @@ class Reply(RADIUSPacket):
         @raise Malformed: a value isn't encrypted this way.
         """
         return [self._unsalted(name, octets) for octets in self.octets(name)]
+
+    def revealedByTag(self, name: str) -> list[tuple[int, bytes]]:
+        """
+        Return the decrypted values of an attribute that is encrypted with a salt and has a tag (RFC
+        2868 section 3.5), each behind its tag; 0 for one without.
+
+        @raise Malformed: a value isn't encrypted this way.
+        """
+        return [
+            (octets[0] if octets[:1] <= bytes((LAST_TAG,)) else 0, self._unsalted(name, octets[1:]))
+            for octets in self.octets(name)
+            if octets
+        ]
 
     def revealedPlainly(self, name: str) -> list[bytes]:
         """

@@ -17,12 +17,10 @@ from dataclasses import replace
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Caller
-from pptpgw.radius.packet import RADIUSPacket
+from pptpgw.radius.packet import LAST_TAG, RADIUSPacket
 from pptpgw.sessions.profile import Profile
 
 _VLAN = 13
-# The highest octet that is a tag, and not the first one of a text (RFC 2868 section 3.3).
-_LAST_TAG = 0x1F
 
 
 def permitting(reply: RADIUSPacket, profile: Profile, caller: Caller | None) -> Profile:
@@ -50,4 +48,4 @@ def _tagOf(text: bytes) -> int:
     """
     Return the tag of a text; 0 if it has none.
     """
-    return text[0] if text and text[0] <= _LAST_TAG else 0
+    return text[0] if text and text[0] <= LAST_TAG else 0
