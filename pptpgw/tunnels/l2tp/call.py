@@ -37,6 +37,7 @@ from pptpgw.log import Logger, readable
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.sessions.cause import Cause, Termination, codeOf
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CALL_ACTIONS, CallKind, CallPhase
@@ -180,8 +181,10 @@ class L2TPCall:
         serial: int,
         peerID: int = 0,
         owner: ICallOwner | None = None,
+        details: CallDetails = NO_DETAILS,
     ) -> None:
         self.connection = connection
+        self._details = details
         self.kind = kind
         self.localID = localID
         self.peerID = peerID
@@ -343,7 +346,7 @@ class L2TPCall:
         speed = self.connection.settings.linkSpeed
         if self.kind is CallKind.LAC_INCOMING:
             self._wait("the peer didn't answer the ICRQ")
-            self._send(MessageType.ICRQ, values)
+            self._send(MessageType.ICRQ, {**values, **self._details.request})
         else:
             self._wait("the peer didn't answer the OCRQ")
             more: dict[int, Any] = {
@@ -450,6 +453,7 @@ class L2TPCall:
         }
         if self._numbered:
             values[AVP.SEQUENCING_REQUIRED] = True
+        values.update(self._details.connected)
         return values
 
     def _establish(self) -> None:

@@ -28,6 +28,7 @@ from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.call import Address, DataPort, L2TPCall, reason, tell, told
 from pptpgw.tunnels.l2tp.delivery import Delivery
+from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
 from pptpgw.tunnels.l2tp.handshake import Handshake, Unacceptable
 from pptpgw.tunnels.l2tp.ids import unused
 from pptpgw.tunnels.l2tp.life import Life
@@ -238,11 +239,14 @@ class L2TPConnection:
 
     # Methods for the owner
 
-    def placeCall(self, owner: ICallOwner, outgoing: bool = False) -> L2TPCall:
+    def placeCall(
+        self, owner: ICallOwner, outgoing: bool = False, details: CallDetails = NO_DETAILS
+    ) -> L2TPCall:
         """
         Ask the peer for a call. C{owner} is told what becomes of it.
 
         @param outgoing: whether to ask for an outgoing call, as LNS; otherwise as LAC.
+        @param details: what the peer is told of an incoming call.
         @raise CallError: the connection isn't established.
         @raise Exhausted: the connection has as many calls as are allowed.
         """
@@ -252,7 +256,7 @@ class L2TPConnection:
             raise Exhausted(f"{self!r} has as many calls as are allowed")
         self._serial += 1
         kind = CallKind.LNS_OUTGOING if outgoing else CallKind.LAC_INCOMING
-        call = L2TPCall(self, kind, unused(self.calls), self._serial, owner=owner)
+        call = L2TPCall(self, kind, unused(self.calls), self._serial, 0, owner, details)
         self._add(call)
         call.placed()
         return call

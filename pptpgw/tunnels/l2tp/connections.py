@@ -109,16 +109,23 @@ class ControlConnections:
     def __len__(self) -> int:
         return len(self._connections)
 
-    def open(self, owner: L2TPOwner, localAddress: str, peer: Address) -> L2TPConnection:
+    def open(
+        self,
+        owner: L2TPOwner,
+        localAddress: str,
+        peer: Address,
+        settings: ControlSettings | None = None,
+    ) -> L2TPConnection:
         """
         Open a connection to C{peer}.
 
         @param localAddress: the address that datagrams come from; empty to leave it to the system.
+        @param settings: those of this connection, if they differ from the others'.
         @raise Exhausted: there are as many as can be.
         """
         if len(self._connections) >= MOST:
             raise Exhausted(f"there are {MOST} L2TP connections")
-        connection = self._make(owner, localAddress, peer, True)
+        connection = self._make(owner, localAddress, peer, True, settings)
         self._opened.add(connection)
         connection.open()
         return connection
@@ -164,13 +171,18 @@ class ControlConnections:
     # Internal methods
 
     def _make(
-        self, owner: L2TPOwner, localAddress: str, peer: Address, isInitiator: bool
+        self,
+        owner: L2TPOwner,
+        localAddress: str,
+        peer: Address,
+        isInitiator: bool,
+        settings: ControlSettings | None = None,
     ) -> L2TPConnection:
         localID = unused(self._connections)
         self._ended.pop(localID, None)
         connection = L2TPConnection(
             self._clock,
-            self.settings,
+            self.settings if settings is None else settings,
             owner,
             self._transmit,
             self._closed,

@@ -14,21 +14,27 @@ from zope.interface import implementer
 
 from pptpgw.config.kind import BOOLEAN, FILE, NAME, NEW, key, restart, seconds, whole
 from pptpgw.config.section import TunnelSection
-from pptpgw.error import ConfigurationError
+from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
+    Forward,
+    ICall,
+    ICallOwner,
+    IForwarder,
     IHealth,
     IPreparable,
     IReloadable,
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
+    Negotiated,
 )
 from pptpgw.log import Logger
 from pptpgw.ports.machine import lackingAddress
 from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.tunnels.entrance import Entrance
-from pptpgw.tunnels.l2tp.call import L2TP, L2TPCall
-from pptpgw.tunnels.l2tp.connection import L2TPConnection
+from pptpgw.tunnels.l2tp.call import L2TP, Address, L2TPCall
+from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
+from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.port import L2TPPort
 from pptpgw.tunnels.l2tp.secrets import TunnelSecrets, nobody
@@ -181,14 +187,16 @@ class Answering:
             )
 
 
-@implementer(ITunnel, IPreparable, IReloadable, IHealth)
+@implementer(ITunnel, IForwarder, IPreparable, IReloadable, IHealth)
 class L2TPTunnel:
     """
-    The L2TP tunnel.
+    The L2TP tunnel: an LNS and, for calls that are passed on, a LAC.
 
     @ivar entrance: the entrance of the tunnel.
     @ivar ports: the UDP ports.
     """
+
+    kind = L2TP
 
     def __init__(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> None:
         self._settings = settings
@@ -207,6 +215,7 @@ class L2TPTunnel:
             )
             self.ports.append(port)
             self._connections.append(connections)
+        self._concentrator = AccessConcentrator(environment.reactor, own, self._open)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -267,6 +276,29 @@ class L2TPTunnel:
         self._own, self._judged = self._judged, self._own
         for connections in self._connections:
             connections.settings = self._own
+        self._concentrator.settings = self._own
+
+    def place(
+        self, forward: Forward, negotiated: Negotiated, caller: ICall, owner: ICallOwner
+    ) -> Deferred[ICall]:
+        """
+        See L{IForwarder.place}.
+        """
+        return self._concentrator.place(forward, negotiated, caller, owner)
+
+    def _open(
+        self, settings: ControlSettings, owner: L2TPOwner, localAddress: str, peer: Address
+    ) -> L2TPConnection:
+        """
+        Open a control connection to an LNS.
+
+        @raise CallError: we have no port at C{localAddress}.
+        """
+        for address, connections in zip(self._addresses, self._connections, strict=True):
+            if address == EVERY_ADDRESS or localAddress in ("", address):
+                source = localAddress if address == EVERY_ADDRESS else address
+                return connections.open(owner, source, peer, settings)
+        raise CallError(f"[listen] addresses doesn't have {localAddress}")
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -280,7 +312,8 @@ class L2TPTunnel:
         See L{ITunnel.stop}.
         """
         self._answering.accepts = False
-        return self.entrance.stop().addBoth(self._close)
+        stopped = self._concentrator.stop()
+        return stopped.addCallback(lambda _: self.entrance.stop()).addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
         for port in self.ports:
