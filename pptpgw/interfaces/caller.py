@@ -37,6 +37,8 @@ class Caller:
     @ivar port: the number that the session will have, sent as RADIUS's NAS-Port.
     @ivar session: the identifier that the session will have.
     @ivar tunnel: the kind of tunnel that carries the call.
+    @ivar station: the name or number that was called, sent as RADIUS's Called-Station-Id; empty if
+        none is known: then the address is sent.
     """
 
     address: str
@@ -44,3 +46,4 @@ class Caller:
     port: int
     session: str
     tunnel: TunnelKind
+    station: str = ""

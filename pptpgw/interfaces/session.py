@@ -70,6 +70,7 @@ class ISession(Interface):
     )
     caller: str = Attribute("The address that the call came from, in text.")
     called: str = Attribute("The address of ours that was called, in text.")
+    station: str = Attribute("See L{pptpgw.interfaces.Caller.station}.")
     tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel that carries the call.")
     since: float = Attribute(
         "The time when the session began, in seconds since 1970, for people and records. Use "

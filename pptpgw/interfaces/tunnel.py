@@ -170,6 +170,14 @@ class IStagedCall(ICall):
     )
 
 
+class IStationCall(ICall):
+    """
+    A call that says which name or number was called.
+    """
+
+    station: str = Attribute("See L{pptpgw.interfaces.Caller.station}.")
+
+
 class IBoundCall(ICall):
     """
     A call whose tunnel is bound to the authentication within it: keys that only the two ends of the

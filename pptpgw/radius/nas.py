@@ -74,7 +74,7 @@ class NAS(NamedTuple):
             ("NAS-Port", integer(caller.port)),
             ("NAS-Port-Type", integer(tunnel.portType)),
             ("Calling-Station-Id", address),
-            ("Called-Station-Id", called),
+            ("Called-Station-Id", caller.station.encode() or called),
         )
         if not tunnel.type:
             return attributes

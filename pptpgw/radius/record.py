@@ -60,7 +60,12 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
     @param status: L{START}, L{STOP} or L{INTERIM_UPDATE}.
     """
     caller = Caller(
-        session.caller, session.called, session.number, session.identifier, session.tunnel
+        session.caller,
+        session.called,
+        session.number,
+        session.identifier,
+        session.tunnel,
+        session.station,
     )
     return (
         ("Acct-Status-Type", integer(status)),

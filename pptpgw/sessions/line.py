@@ -185,7 +185,7 @@ class Line:
         if isProven:
             context.known.add(caller.address)
             self.call.authenticated(grant)
-        session.called = caller.called
+        session.called, session.station = caller.called, caller.station
         session.tunnel = caller.tunnel
         session.authentication = self.authentication
         session.path = self.channel.path

@@ -38,6 +38,7 @@ from pptpgw.interfaces import (
     IServiceObserver,
     ISessionObserver,
     ISessions,
+    IStationCall,
     Operated,
     ReloadOutcome,
 )
@@ -134,6 +135,7 @@ class Registry:
             self._calls,
             f"{self._run}{self._calls:08x}",
             call.tunnel,
+            IStationCall(call).station if IStationCall.providedBy(call) else "",
         )
 
     def sessionStarted(self, session: Session) -> None:

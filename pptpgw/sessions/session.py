@@ -49,6 +49,7 @@ class Session:
         "path",
         "profile",
         "since",
+        "station",
         "tunnel",
     )
 
@@ -80,7 +81,7 @@ class Session:
         self.counters = counters
         self.gate = gate
         self.agreed = agreed
-        self.called = ""
+        self.called = self.station = ""
         self.tunnel = UNKNOWN
         self.authentication = "none"
         self.encryption = "not encrypted"

@@ -30,6 +30,7 @@ from pptpgw.tunnels.l2tp.wire import header as l2tp
 from pptpgw.tunnels.l2tp.wire import message as l2tpMessage
 from pptpgw.tunnels.pptp.wire import framing, gre
 from pptpgw.tunnels.pptp.wire import message as pptp
+from pptpgw.tunnels.sstp import wire as sstp
 from tests.fuzz.reader import Reader, Target
 from tests.octets import encodeFrame
 
@@ -277,6 +278,22 @@ def _ipv6(octets: bytes) -> None:
         ipv6.decodeMessage(ipv6.decode(answer))
 
 
+def _values(octets: bytes) -> None:
+    """
+    The value of an attribute of SSTP, as each kind that has a form.
+    """
+    for decode in (
+        sstp.decodeStatusInfo,
+        sstp.decodeCryptoBinding,
+        sstp.decodeCryptoBindingRequest,
+    ):
+        try:
+            value: Any = decode(octets)
+        except Malformed:
+            continue
+        assert decode(value.encode().value) == value
+
+
 def _filtered(octets: bytes) -> None:
     """
     A packet of any octets that a filter judges.
@@ -319,6 +336,8 @@ TARGETS: dict[str, Target] = {
     "ppp-packet": decoder(ppp.decodePacket, lambda value: ppp.encodePacket(*value)),
     "pptp": decoder(pptp.decode, pptp.encode),
     "pptp-stream": _stream,
+    "sstp": decoder(sstp.decodeMessage, encoded),
+    "sstp-values": _values,
     "text": _readable,
 }
 """

@@ -26,6 +26,7 @@ KINDS = (
     "networks",
     "radius",
     "settings",
+    "sstp",
     "tunnel",
 )
 """

@@ -170,3 +170,14 @@ def test_whatIsNoTunnelToRADIUS() -> None:
     record = dict(describe(UNNAMED, session, {}, START))
     assert record["NAS-Port-Type"] == bytes(4) and record["Called-Station-Id"] == b"/dev/ttyS0"
     assert not {"Tunnel-Type", "Tunnel-Client-Endpoint", "NAS-IP-Address"} & record.keys()
+
+
+def test_theNameThatWasCalled() -> None:
+    """
+    Where a name or a number was called, it is the Called-Station-Id. The addresses stay.
+    """
+    session = sessionOf()
+    session.station = "vpn.example.org"
+    record = dict(describe(UNNAMED, session, {}, START))
+    assert record["Called-Station-Id"] == b"vpn.example.org"
+    assert record["NAS-IP-Address"] == bytes((192, 0, 2, 5))

@@ -19,6 +19,7 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IKeys,
     IStagedCall,
+    IStationCall,
     Refusal,
     TunnelKind,
 )
@@ -62,10 +63,10 @@ class CallConnection(TypingProtocol):
         """
 
 
-@implementer(IStagedCall, IBoundCall)
+@implementer(IStagedCall, IBoundCall, IStationCall)
 class SSTPCall:
     """
-    See L{IStagedCall} and L{IBoundCall}.
+    See L{IStagedCall}, L{IBoundCall} and L{IStationCall}.
 
     @ivar proven: whether the caller has been authenticated.
     @ivar channel: the channel of the call, or None before there is one.

@@ -284,8 +284,13 @@ class TestBinding:
         async with serving(tmp_path, certificate=str(path)) as world:
             trust = Trust(ca=str(path))
             client = SSTPClient(world.clock, "localhost", world.port, trust)
-            connection = await client.connect()
-            await connection.close()
+            call = world.place(await client.connect())
+            await call.opened
+            # The name by which TLS called the server.
+            (session,) = world.gateway.sessions
+            assert (session.called, session.station) == (HOST, "localhost")
+            call.hangUp()
+            await call.ended
             with pytest.raises(CallError):
                 await world.client(trust).connect()
         with pytest.raises(ConfigurationError, match="nowhere"):
