@@ -47,7 +47,7 @@ class Framer:
     """
     See L{IFrameSender}.
 
-    @ivar full: see L{IFrameSender}; set by L{Framer.paused}.
+    @ivar full: see L{IFrameSender}; set by L{pptpgw.tunnels.hdlc.framer.Framer.paused}.
     @ivar receive: called with each frame that arrives; None if there is no channel.
     """
 
