@@ -26,6 +26,7 @@ from scapy.packet import Raw
 
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports.devicesystem import BATCH, READ_SIZE, RealDeviceSystem, fastest
+from tests.ports.namespace import inNamespace
 
 compiled: ModuleType | None
 try:
@@ -549,6 +550,12 @@ class TestJoining:
         assert byFlow(found) == byFlow(packets) and frames == 3
         sizes = [flow.segment(size) for size in (0, 0, 8, 9)]
         assert joinedAndSplit(sizes) == (sizes, 4)
+
+    def test_datagramsInTheKernel(self) -> None:
+        """
+        A socket gets each of the datagrams that were joined, from the real kernel.
+        """
+        inNamespace("datagrams", module="tests.ports.joined")
 
     def test_identification(self) -> None:
         """
