@@ -4,13 +4,16 @@ Tests for L2TP with Debian's xl2tpd and pppd.
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
-from tests.lab.l2tp import XL2TPD
-from tests.lab.peers import INSIDE_ADDRESS, Network
+from tests.lab.l2tp import CAROL, LNS, XL2TPD
+from tests.lab.peers import GATEWAY_ADDRESS, INSIDE_ADDRESS, Host, Network, Process
 from tests.lab.server import ALICE, BOB, StartGateway
 
 LISTEN = {"tunnels": ["pptp", "l2tp"]}
+LAC = Path(__file__).with_name("lac.py")
 
 
 def test_xl2tpdCalls(network: Network, startGateway: StartGateway) -> None:
@@ -64,3 +67,36 @@ def test_aSecret(network: Network, startGateway: StartGateway, tmp_path: Path) -
     assert "bob" not in gateway.text
     assert wrong.running and none.running
     caller.ping(count=2)
+
+
+def lac(host: Host, server: str, user: tuple[str, str], secret: str = "") -> Process:
+    """
+    Run our own LAC on C{host}.
+    """
+    command = host.command(sys.executable, str(LAC), server, *user, secret)
+    return Process(command, host.runFolder / "lac.log")
+
+
+def test_ourLAC(network: Network, startGateway: StartGateway) -> None:
+    """
+    Our own LAC places one call after another on a control connection to our gateway, with MPPE, and
+    to xl2tpd as LNS, with the tunnel's secret.
+    """
+    gateway = startGateway(listen=LISTEN)
+    hosts = network.hosts(2)
+    ours = lac(hosts[0], GATEWAY_ADDRESS, ALICE)
+    ours.waitFor("closed", 60)
+    assert ours.wait() == 0
+    assert re.findall("(?m)^answered", ours.text) == ["answered"] * 2
+    assert ours.text.count("MPPE 128 bit stateless") == 2
+    gateway.waitFor("192.0.2.10: L2TP control connection closed: the peer closed")
+    server = LNS(hosts[1], "require-mschap-v2", secret="sesame")
+    other = lac(hosts[0], hosts[1].address, CAROL, "sesame")
+    other.waitFor("closed", 60)
+    assert other.wait() == 0
+    assert re.findall("(?m)^answered", other.text) == ["answered"] * 2
+    assert "10.9.0.1" in other.text
+    assert "Call established with" in server.text
+    wrong = lac(hosts[0], hosts[1].address, CAROL, "guess")
+    assert wrong.wait(60) == 1
+    assert "Invalid challenge authentication" in wrong.text or "secret" in wrong.text
