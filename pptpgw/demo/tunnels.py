@@ -317,6 +317,9 @@ tunnels = [{", ".join(f'"{one.name}"' for one in TRIALS)}]
 endpoints = ["tcp:443:interface=127.0.0.1"]
 certificate = "{folder}/{CERTIFICATE}"
 
+[l2tp]
+clear = "accept"
+
 [hdlc]
 endpoints = ["pty:"]
 """

@@ -193,6 +193,17 @@ class IBoundCall(ICall):
         """
 
 
+class IProtectedCall(ICall):
+    """
+    A call that can tell what encrypts its packets, if the tunnel does.
+    """
+
+    protection: str = Attribute(
+        "What encrypts the call's packets now, in words, such as those of its IPsec; empty if that "
+        "isn't known."
+    )
+
+
 class ICallTaker(Interface):
     """
     The gateway, as a tunnel that offers calls sees it.

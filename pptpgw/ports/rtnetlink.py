@@ -355,12 +355,13 @@ class RequestSocket:
     @ivar port: the sender in the kernel's announcements of changes that were requested here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
         """
-        @raise OSError: the kernel has no rtnetlink.
+        @param protocol: the netlink protocol.
+        @raise OSError: the kernel doesn't have it.
         """
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)

@@ -26,6 +26,7 @@ from pptpgw.interfaces import (
     IKeys,
     INetwork,
     INetworkProtocol,
+    IProtectedCall,
     ISubscriber,
 )
 from pptpgw.log import about
@@ -275,7 +276,7 @@ class Line:
         self._missed = cancelled(self._missed)
         if self.session is not None:
             context, networks = self._context, _addresses(attachments)
-            self.session.encryption = self.link.encryption
+            self.session.encryption = self._encryption
             self.session.interface = self.channel.interface
             context.lines.opened(self)
             seconds = self.age
@@ -335,6 +336,15 @@ class Line:
             context.reports.ended(session, cause)
             context.sessions.sessionEnded(session, cause, self.identity, self.release)
         self.call.hangUp(cause)
+
+    @property
+    def _encryption(self) -> str:
+        """
+        How the call is encrypted, in words: those of the tunnel, if that is what encrypts.
+        """
+        call = self.call
+        protection = call.protection if IProtectedCall.providedBy(call) else ""
+        return protection if call.encrypted and protection else self.link.encryption
 
     def _isOwn(self, claim: Claim) -> bool:
         """

@@ -96,6 +96,18 @@ class StrongSwan(Process):
         """
         self.swanctl("--initiate", "--child", "l2tp", "--timeout", "60")
 
+    def listed(self, name: str) -> str:
+        """
+        Wait until it lists an installed association of the connection C{name}, and return the list.
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            found = self.swanctl("--list-sas")
+            if name in found and "INSTALLED" in found:
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+
     def _program(self, *command: str) -> tuple[str, ...]:
         return (
             "env",

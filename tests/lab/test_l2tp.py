@@ -24,7 +24,7 @@ def test_xl2tpdCalls(network: Network, startGateway: StartGateway) -> None:
     gateway = startGateway(
         listen=LISTEN,
         link={"encryption": "prefer", "echo-interval": 2, "echo-failures": 2},
-        l2tp={"idle-timeout": 2},
+        l2tp={"clear": "accept", "idle-timeout": 2},
     )
     hosts = network.hosts(2)
     caller = XL2TPD(hosts[0], *ALICE).up()
@@ -54,7 +54,7 @@ def test_aSecret(network: Network, startGateway: StartGateway, tmp_path: Path) -
     secrets.touch(0o600)
     secrets.write_text('* "open sesame"\n')
     gateway = startGateway(
-        listen=LISTEN, link={"encryption": "off"}, l2tp={"secrets": str(secrets)}
+        listen=LISTEN, link={"encryption": "off"}, l2tp={"clear": "accept", "secrets": str(secrets)}
     )
     hosts = network.hosts(3)
     hidden = ["hidden bit = yes", "length bit = yes"]

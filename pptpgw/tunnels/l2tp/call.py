@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IProtectedCall,
     IStagedCall,
     Refusal,
     TunnelKind,
@@ -154,10 +155,10 @@ class CallConnection(TypingProtocol):
     def callFinished(self, call: L2TPCall) -> None: ...
 
 
-@implementer(IStagedCall)
+@implementer(IStagedCall, IProtectedCall)
 class L2TPCall:
     """
-    See L{IStagedCall}.
+    See L{IStagedCall} and L{IProtectedCall}.
 
     @ivar kind: which end we are, and who asked for the call.
     @ivar connection: the control connection of the call.
@@ -170,7 +171,6 @@ class L2TPCall:
     tunnel = L2TP
     headStart = 0.0
     carrier = "L2TP data"
-    encrypted = False
     accm = None
 
     def __init__(
@@ -189,8 +189,8 @@ class L2TPCall:
         self.localID = localID
         self.peerID = peerID
         self.serial = serial
-        self.owner = owner
-        self.cause = ""
+        self.owner, self.cause = owner, ""
+        self.encrypted = bool(self.protection)
         self.phase = CallPhase.WAIT_REPLY if kind.isOurs else CallPhase.WAIT_ANSWER
         self._channel: IChannel | None = None
         self._sender: DataSender | None = None
@@ -227,6 +227,13 @@ class L2TPCall:
         """
         accepted = self.connection.accepted
         return () if accepted is None else (("L2TP", accepted),)
+
+    @property
+    def protection(self) -> str:
+        """
+        See L{IProtectedCall}.
+        """
+        return self.connection.settings.protection(self.connection.peer)
 
     @property
     def silence(self) -> str:

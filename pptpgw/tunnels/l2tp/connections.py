@@ -130,6 +130,12 @@ class ControlConnections:
         connection.open()
         return connection
 
+    def of(self, host: str) -> list[L2TPConnection]:
+        """
+        Return the connections whose peers have this address.
+        """
+        return [one for one in self._connections.values() if one.peer[0] == host]
+
     def knows(self, tunnelID: int, peer: Address) -> bool:
         """
         Return whether there is a connection with this id, which we assigned, and this peer, and it

@@ -10,12 +10,21 @@ from dataclasses import dataclass, field
 from pptpgw.tunnels.l2tp.secrets import PeerTrust, nobody
 
 
+def unprotected(peer: tuple[str, int]) -> str:
+    """
+    Return what protects the datagrams of a peer where nothing does.
+    """
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """
     The identity of an end of control connections, and its limits. Times are in seconds.
 
     @ivar name: our Host Name.
+    @ivar protection: returns in words what protects the datagrams of a peer, by its address and
+        port; empty for nothing.
     @ivar trust: returns what is agreed on with a peer, by its Host Name.
     @ivar permissive: whether errors of the peer are overlooked: the bit M of AVPs and messages that
         we don't know, and the tunnel id 0 in its messages.
@@ -30,6 +39,7 @@ class ControlSettings:
     """
 
     name: bytes = b"pptpgw"
+    protection: Callable[[tuple[str, int]], str] = field(default=unprotected, compare=False)
     trust: Callable[[bytes], PeerTrust] = field(default=nobody, compare=False)
     permissive: bool = False
     numbered: bool = False

@@ -5,14 +5,14 @@ The plugin of the L2TP tunnel, an LNS (RFC 2661 section 1.2) that LACs and clien
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from pptpgw.config.kind import BOOLEAN, FILE, NAME, NEW, key, restart, seconds, whole
+from pptpgw.config.kind import BOOLEAN, FILE, NAME, NEW, choice, key, restart, seconds, whole
 from pptpgw.config.section import TunnelSection
 from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
@@ -30,19 +30,25 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.ports.machine import lackingAddress
-from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
+from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN, Cause, Termination
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.l2tp.call import L2TP, Address, L2TPCall
 from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.protection import Protection
 from pptpgw.tunnels.l2tp.secrets import TunnelSecrets, nobody
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.header import PORT
 
 NOUN = "control connection"
 EVERY_ADDRESS = "0.0.0.0"
+UNPROTECTED = Cause("the IPsec beneath it has ended", Termination.LOST_CARRIER, Remedy.VANISHED)
+"""
+The cause of calls whose IPsec has ended before them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class L2TPSettings(TunnelSection):
     """
     C{[l2tp]}.
 
+    @ivar clear: what becomes of datagrams that IPsec doesn't protect: C{refuse} or C{accept}.
     @ivar port: the UDP port at each of C{[listen] addresses}.
     @ivar name: our Host Name.
     @ivar secrets: the file of the peers' secrets; empty if nobody needs one.
@@ -60,6 +67,9 @@ class L2TPSettings(TunnelSection):
     @ivar helloInterval: seconds of silence before a HELLO.
     """
 
+    clear: str = key(
+        choice("refuse", "accept"), "refuse", restart("it is so before the port is opened")
+    )
     port: int = key(whole(1, 65535), PORT, restart("the port is open"))
     name: str = key(NAME, "pptpgw", NEW)
     secrets: str = key(FILE, "", NEW)
@@ -202,8 +212,10 @@ class L2TPTunnel:
         self._settings = settings
         self._answering = Answering(environment)
         self.entrance = self._answering.entrance
+        refuses = settings.clear == "refuse"
+        self._protection = Protection(environment, settings.port, refuses, self._unprotected)
         # The settings of connections: those in force, and those that the next reload applies.
-        self._own = self._judged = own = settings.ofConnections()
+        self._own = self._judged = own = self._ofConnections(settings)
         addresses = [str(one) for one in environment.listen.addresses] or [EVERY_ADDRESS]
         self._addresses = addresses
         self.ports: list[L2TPPort] = []
@@ -231,7 +243,8 @@ class L2TPTunnel:
         """
         See L{IHealth}.
         """
-        return next(filter(None, (port.fault for port in self.ports)), "")
+        faults = [self._protection.fault, *(port.fault for port in self.ports)]
+        return next(filter(None, faults), "")
 
     def lacking(self) -> Iterator[str]:
         """
@@ -240,13 +253,17 @@ class L2TPTunnel:
         for port in self.ports:
             if fault := lackingAddress(port.address):
                 yield f"[listen] addresses: {fault}"
+        if fault := self._protection.lacking():
+            yield fault
 
     def start(self) -> None:
         """
         Open the ports.
 
         @raise ConfigurationError: a port can't be opened; the text says why and what to do.
+        @raise pptpgw.error.NotPermitted: datagrams in clear can't be refused.
         """
+        self._protection.start()
         for port in self.ports:
             try:
                 port.startListening()
@@ -264,7 +281,7 @@ class L2TPTunnel:
         """
         See L{IReloadable.judge}: the file of secrets must be readable, and is read.
         """
-        self._judged = settings.ofConnections()
+        self._judged = self._ofConnections(settings)
         return {}
 
     def reload(self, settings: L2TPSettings) -> None:
@@ -318,7 +335,21 @@ class L2TPTunnel:
     def _close(self, result: Any) -> Any:
         for port in self.ports:
             port.stopListening()
+        self._protection.stop()
         return result
+
+    def _ofConnections(self, settings: L2TPSettings) -> ControlSettings:
+        return replace(settings.ofConnections(), protection=self._protection.words)
+
+    def _unprotected(self, host: str) -> None:
+        """
+        Close the connections of an address that were protected and have no association any more.
+        """
+        for connections in self._connections:
+            for connection in connections.of(host):
+                was = any(call.encrypted for call in connection.calls.values())
+                if was and not self._protection.find(connection.peer):
+                    connection.end(UNPROTECTED)
 
 
 @implementer(IPlugin, ITunnelFactory)
