@@ -17,7 +17,6 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from pptpgw.clock import steady
-from pptpgw.config.table import keysOf
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.error import PPTPGWError
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -26,7 +25,6 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.tunnels.hdlc.client import HDLCClientFactory
 from pptpgw.tunnels.l2tp.client import LACClient
-from pptpgw.tunnels.l2tp.tunnel import L2TPSettings
 from pptpgw.tunnels.sstp.client import SSTPClient, Trust
 
 ROUNDS = 20
@@ -307,8 +305,7 @@ def sections(folder: str) -> str:
     @param folder: where the gateway's certificate is.
     """
     # There is no IPsec on the loopback device.
-    l2tp = '[l2tp]\nclear = "accept"\n' if "clear" in keysOf(L2TPSettings) else ""
-    return f"""{l2tp}
+    return f"""
 [listen]
 addresses = ["127.0.0.1"]
 tunnels = [{", ".join(f'"{one.name}"' for one in TRIALS)}]
