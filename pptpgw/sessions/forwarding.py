@@ -11,6 +11,8 @@ The rules:
    session for its user, and proves nothing about its source.
  - Ends are tried in the order of their preference, those of the same preference in random order,
    each for C{[forwarding] timeout}, and all together for L{SECONDS}.
+ - A call whose tunnel is bound to the authentication on it (L{pptpgw.interfaces.IBoundCall}) isn't
+   passed on: its caller would authenticate again, at an end that the tunnel doesn't know.
  - Only the gateway's own log says which end failed, and why.
 """
 
@@ -28,7 +30,15 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.config.forwarding import Destination, ForwardingSection
 from pptpgw.error import Category, ConfigurationError, PPTPGWError, Refused, Unavailable
-from pptpgw.interfaces import Claim, Forward, ICall, ICallOwner, IForwarder, Negotiated
+from pptpgw.interfaces import (
+    Claim,
+    Forward,
+    IBoundCall,
+    ICall,
+    ICallOwner,
+    IForwarder,
+    Negotiated,
+)
 from pptpgw.log import Logger, Quota
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
@@ -149,14 +159,16 @@ class Forwarding:
         Return the ends to which C{call} is passed on before anything is known of its caller; none
         if it isn't.
         """
-        return self._unless(True, self._called.get(call.called))
+        found = None if IBoundCall.providedBy(call) else self._called.get(call.called)
+        return self._unless(True, found)
 
-    def unjudged(self, claim: Claim) -> tuple[Forward, ...]:
+    def unjudged(self, claim: Claim, call: ICall) -> tuple[Forward, ...]:
         """
         Return the ends to which the call of a caller with this claim is passed on without judging
         it; none if it isn't.
         """
-        return self._unless(True, self._byRealm(claim))
+        found = None if IBoundCall.providedBy(call) else self._byRealm(claim)
+        return self._unless(True, found)
 
     def judged(self, claim: Claim, profile: Profile, call: ICall) -> tuple[Forward, ...]:
         """
@@ -178,6 +190,8 @@ class Forwarding:
                 )
         ends = ends or self._unless(False, self._byRealm(claim) or self._called.get(call.called))
         why = unapplied(profile) if ends else ""
+        if ends and IBoundCall.providedBy(call):
+            why = f"a call by {call.tunnel.title} ends with the authentication that it is bound to"
         if why:
             raise Refused(why, retry=False, category=Category.FORBIDDEN, remedy=Remedy.UNAPPLIED)
         return ends

@@ -232,7 +232,7 @@ class Line:
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):
                 judged = context.lockout.refuse(claim, source)
-            elif self.session is None and (ends := context.forwarding.unjudged(claim)):
+            elif self.session is None and (ends := context.forwarding.unjudged(claim, self.call)):
                 self._switch = Switch(context, self)
                 passed = self._switch.passUnproven(ends, nameOf(claim.name), claim)
                 return passed.addErrback(self._refused, claim)

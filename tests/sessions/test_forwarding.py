@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from zope.interface import alsoProvides
 
 from pptpgw.auth.protocols import CHAP
 from pptpgw.config.configuration import Configuration, holdsSecrets, parse
 from pptpgw.config.forwarding import Destination, ForwardingSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Refused
-from pptpgw.interfaces import Forward, Negotiated
+from pptpgw.interfaces import Forward, IBoundCall, Negotiated
 from pptpgw.log import Quota
 from pptpgw.sessions.forwarding import MOST, SECONDS, Forwarding, NotPassed, unapplied
 from pptpgw.sessions.profile import Profile
@@ -122,7 +123,7 @@ def test_destinations() -> None:
 
     def judged(name: bytes, profile: Profile) -> list[str]:
         claim = makeClaim(CHAP, name)
-        assert world.forwarding.unjudged(claim) == ()
+        assert world.forwarding.unjudged(claim, world.call) == ()
         return [one.endpoint for one in world.forwarding.judged(claim, profile, world.call)]
 
     claim = makeClaim(CHAP, b"bob@early.example")
@@ -131,11 +132,29 @@ def test_destinations() -> None:
     assert judged(b"x@iSP.example", Profile("x")) == ["r"]
     assert judged(b"isp.example", Profile("x")) == judged(b"x@y", Profile("x")) == ["c"]
     assert judged(b"x", Profile("x", forward="account", forwards=(Forward(3, "z"),))) == ["z"]
-    assert [one.endpoint for one in world.forwarding.unjudged(claim)] == ["e"]
+    assert [one.endpoint for one in world.forwarding.unjudged(claim, world.call)] == ["e"]
     assert world.forwarding.judged(claim, Profile("x"), world.call) == ()
     assert world.forwarding.atOnce(world.call) == ()
     with pytest.raises(Refused, match="no destination 'gone'"):
         judged(b"x", Profile("x", forward="gone"))
+
+
+def test_aBoundCall() -> None:
+    """
+    A call whose tunnel is bound to its authentication isn't passed on. A caller whom the account
+    would pass on is refused, and no other is.
+    """
+    world = World(
+        Destination("realm", "leg", ("r",), realms=("isp.example",), authenticated=False),
+        Destination("called", "leg", ("c",), called=("192.0.2.1",), authenticated=False),
+    )
+    alsoProvides(world.call, IBoundCall)
+    claim = makeClaim(CHAP, b"x@isp.example")
+    assert world.forwarding.atOnce(world.call) == ()
+    assert world.forwarding.unjudged(claim, world.call) == ()
+    assert world.forwarding.judged(claim, Profile("x"), world.call) == ()
+    with pytest.raises(Refused, match="a call by Leg ends with the authentication"):
+        world.forwarding.judged(claim, Profile("x", forwards=(Forward(3, "z"),)), world.call)
 
 
 @pytest.mark.parametrize(
