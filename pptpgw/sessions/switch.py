@@ -237,7 +237,8 @@ class Switch:
 
     def callEstablished(self, call: ICall) -> None:
         """
-        See L{ICallOwner.callEstablished}. Nothing is done: see L{IForwarder.place}.
+        See L{ICallOwner.callEstablished}. Nothing is done: see
+        L{pptpgw.interfaces.IForwarder.place}.
         """
 
     def callEnded(self, call: ICall, cause: str) -> None:
