@@ -11,7 +11,7 @@ from pptpgw.interfaces import Forward, IChannelOwner
 from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.profile import Profile
-from pptpgw.testing import DELAY, MemoryChannel, MemoryTUN, World, resultOf
+from pptpgw.testing import DELAY, MemoryTUN, World, resultOf
 from pptpgw.tunnels.l2tp.call import L2TPCall
 from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
 from pptpgw.tunnels.l2tp.secrets import trusting
@@ -31,12 +31,11 @@ class DataPath(LegDataPath):
     A data path that carries L2TP's calls in Python, and others in memory.
     """
 
-    def openChannel(self, call: Any, owner: IChannelOwner, number: int = 0) -> MemoryChannel:
+    def openChannel(self, call: Any, owner: IChannelOwner, number: int = 0) -> Any:
         if not isinstance(call, L2TPCall):
             return super().openChannel(call, owner, number)
         host = PythonDataPath(self._network.clock, MemoryTUN())
-        channel: Any = call.openChannel(owner, host)
-        return channel
+        return call.openChannel(owner, host)
 
 
 class L2TPWorld(World):
@@ -77,7 +76,7 @@ def test_failover() -> None:
     pump()
     placed = gateway.placeCall(gateway.connect())
     gateway.run(12)
-    caller = resultOf(placed)
+    caller: Any = resultOf(placed)
     (session,) = gateway.gateway.sessions
     (beyond,) = lns.gateway.sessions
     assert session.path == f"memory; passed on by l2tp to {LNS[0]}"
