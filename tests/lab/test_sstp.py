@@ -1,0 +1,123 @@
+"""
+Tests for SSTP, with Debian's sstpc and pppd as the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.certificates import SERVER, Authority
+from tests.lab.forked import Forked
+from tests.lab.peers import GATEWAY_ADDRESS, INSIDE_ADDRESS, Caller, Host, Network, Process
+from tests.lab.server import ALICE, Gateway, StartGateway
+from tests.lab.test_authentication import only
+
+LISTEN = {"tunnels": ["pptp", "sstp"]}
+RELAY = Path(__file__).with_name("relay.py")
+SOCKETS = Path("/run/sstpc")
+
+
+class Clients:
+    """
+    Callers by sstpc, which trust one authority, and the gateway's section of the configuration.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        SOCKETS.mkdir(exist_ok=True)
+        self.authority = Authority(folder, "authority")
+        self.server = self.issue(GATEWAY_ADDRESS)
+        certificate, key = self.server
+        self.section = {"certificate": str(certificate), "key": str(key)}
+        self._calls = 0
+
+    def issue(self, address: str) -> tuple[Path, Path]:
+        """
+        Issue a certificate for the server at an address.
+        """
+        names = [x509.IPAddress(ip_address(address)), x509.DNSName("vpn.example.org")]
+        return self.authority.issue("vpn.example.org", SERVER, names)
+
+    def call(
+        self, host: Host, *options: str, who: tuple[str, str] = ALICE, to: str = GATEWAY_ADDRESS
+    ) -> Caller:
+        """
+        Dial with pppd, whose connection is sstpc.
+        """
+        self._calls += 1
+        name = f"call{self._calls}"
+        words = ["sstpc", "--log-stderr", "--log-level", "4", "--nolaunchpppd", "--ipparam", name]
+        words += ["--ca-cert", str(self.authority.certificate), "--cert-warn"]
+        words += ["--host", "vpn.example.org", "--tls-ext", to]
+        plugin = ["plugin", "sstp-pppd-plugin.so", "sstp-sock", f"{SOCKETS}/sstpc-{name}"]
+        line = ["pty", " ".join(words), *plugin, "ipparam", name]
+        return host.callBy(line, *who, *options)
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> Clients:
+    return Clients(tmp_path)
+
+
+def start(startGateway: StartGateway, clients: Clients, **sections: dict[str, object]) -> Gateway:
+    gateway = startGateway(listen=LISTEN, sstp=clients.section, **sections)
+    gateway.waitFor("answers on .*tcp:443")
+    return gateway
+
+
+def test_packetsBothWays(network: Network, startGateway: StartGateway, clients: Clients) -> None:
+    """
+    A caller by MS-CHAPv2 sends and receives, and hangs up, beside one by PPTP.
+    """
+    gateway = start(startGateway, clients)
+    network.gateway.sysctl("net.ipv4.conf.all.forwarding=1")
+    server = Process(
+        network.inside.command("iperf3", "-s", "--forceflush"), network.folder / "iperf3.log"
+    )
+    server.waitFor("listening")
+    hosts = network.hosts(2)
+    caller = clients.call(hosts[0], *only("mschapv2")).up()
+    gateway.waitFor("encrypted by the tunnel")
+    beside = hosts[1].call(*ALICE, "require-mppe-128").up()
+    caller.ping(count=2)
+    beside.ping(count=2)
+    hosts[0].ip(f"route add {INSIDE_ADDRESS} dev {caller.interface}")
+    for reverse in ([], ["--reverse"]):
+        words = ["iperf3", "-J", "-c", INSIDE_ADDRESS, "-t", "2", *reverse]
+        received = json.loads(hosts[0].run(*words))["end"]["sum_received"]
+        print(f"{' '.join(reverse) or 'up'}: {received['bits_per_second'] / 1e6:.1f} Mb/s")
+        assert received["bytes"] > 1_000_000
+    caller.ping(count=2)
+    caller.hangUp()
+    gateway.waitFor("ended after")
+
+
+def test_aWrongPassword(network: Network, startGateway: StartGateway, clients: Clients) -> None:
+    gateway = start(startGateway, clients)
+    wrong = clients.call(network.host(), *only("mschapv2"), who=("alice", "a wrong one"))
+    assert wrong.wait() != 0
+    assert "local  IP address" not in wrong.text
+    gateway.waitFor("'alice' is refused, by mschapv2")
+
+
+def test_somebodyInTheMiddle(
+    network: Network, startGateway: StartGateway, clients: Clients, tmp_path: Path
+) -> None:
+    """
+    A caller whose TLS somebody else terminates is refused, although it trusts that one's
+    certificate, and although the password is right.
+    """
+    gateway = start(startGateway, clients)
+    hosts = network.hosts(2)
+    words = [*map(str, clients.issue(hosts[1].address)), GATEWAY_ADDRESS]
+    relay = Forked(hosts[1], RELAY, words, tmp_path / "relay.log")
+    relay.waitFor("relaying")
+    caller = clients.call(hosts[0], *only("mschapv2"), to=hosts[1].address)
+    gateway.waitFor("The crypto binding doesn't hold: the caller was shown another certificate")
+    assert caller.wait() != 0
+    assert "local  IP address" not in caller.text
+    gateway.waitFor("ended after .*binding doesn't hold")
