@@ -82,7 +82,7 @@ def test_ourLAC(network: Network, startGateway: StartGateway) -> None:
     Our own LAC places one call after another on a control connection to our gateway, with MPPE, and
     to xl2tpd as LNS, with the tunnel's secret.
     """
-    gateway = startGateway(listen=LISTEN)
+    gateway = startGateway(listen=LISTEN, l2tp={"clear": "accept"})
     hosts = network.hosts(2)
     ours = lac(hosts[0], GATEWAY_ADDRESS, ALICE)
     ours.waitFor("closed", 60)
