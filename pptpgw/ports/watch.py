@@ -82,17 +82,9 @@ class Watch:
         """
         if self._socket is not None:
             return
-        opened = socket.socket(
-            socket.AF_NETLINK,
-            socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-            self._protocol,
-        )
         try:
-            opened.bind((0, 0))
-            for group in self._groups:
-                opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+            opened = self._open()
         except OSError as error:
-            opened.close()
             # If the kernel lacks this part of it, nothing of ours can be taken away there.
             self._log.warn(
                 "changes by other programs won't be noticed, as the kernel can't announce them: "
@@ -102,6 +94,18 @@ class Watch:
             return
         self._socket = opened
         self._reactor.addReader(self)
+
+    def _open(self) -> socket.socket:
+        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        opened = socket.socket(socket.AF_NETLINK, flags, self._protocol)
+        try:
+            opened.bind((0, 0))
+            for group in self._groups:
+                opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        except OSError:
+            opened.close()
+            raise
+        return opened
 
     def stop(self) -> None:
         """

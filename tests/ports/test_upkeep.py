@@ -162,3 +162,15 @@ def test_lostAnnouncements() -> None:
     watch.stop()
     watch.stop()
     assert watch.fileno() == -1
+
+
+def test_notAnnounced(log: list[str]) -> None:
+    """
+    Where the kernel lacks what a watch would hear of, one line says so, and nothing is read.
+    """
+    watch = Watch(Readers(), lambda kind, sender, body: "", lambda how: None, protocol=31)
+    watch.start()
+    assert watch.fileno() == -1
+    (line,) = log
+    assert "changes by other programs won't be noticed" in line
+    watch.stop()

@@ -88,16 +88,20 @@ int
 window_repeated(Session *session, uint32_t sequence)
 {
     Window *window = &session->window;
+    int late = 0, doubtful = 1;
 
-    for (unsigned i = 0; i < GAPS_KNOWN; i++)
-        if (sequence - window->gaps[i].first < window->gaps[i].length) {
-            session_count(session, LATE, 1);
-            return 1;
-        }
-    if (window->repeated + 1 >= REPETITIONS)
-        return 0;
-    window->repeated++;
-    session_count(session, DUPLICATE, 1);
+    for (unsigned i = 0; i < GAPS_KNOWN && !late; i++) {
+        uint32_t first = window->gaps[i].first, length = window->gaps[i].length;
+
+        late = sequence - first < length;
+        doubtful = !late || window->expected - first - length < REPETITIONS;
+    }
+    if (doubtful) {
+        if (window->repeated + 1 >= REPETITIONS)
+            return 0;
+        window->repeated++;
+    }
+    session_count(session, late ? LATE : DUPLICATE, 1);
     return 1;
 }
 

@@ -76,8 +76,9 @@ The time in seconds between two requests to the peer.
 
 REPETITIONS = 3
 """
-The number of packets with old numbers that aren't late, while none comes in order, that can't be
-duplicates made by the network.
+The number of packets with old numbers, while none comes in order, that can't be duplicates made by
+the network. Packets that are late don't count once so many came in order after their gap: until
+then the packet that ended the gap may be forged.
 """
 
 ACKNOWLEDGE_TIME = 0.5
@@ -243,9 +244,9 @@ class Window:
             self._drop(UNBELIEVABLE)
             self._doubt()
         else:
-            late = any((sequence - first) & _MASK < length for first, length in self._gaps)
-            self._drop(LATE if late else DUPLICATE)
-            if not late:
+            gap = next((one for one in self._gaps if (sequence - one[0]) & _MASK < one[1]), None)
+            self._drop(DUPLICATE if gap is None else LATE)
+            if gap is None or (self.expected - sum(gap)) & _MASK < REPETITIONS:
                 self._countRepetition()
 
     def acknowledging(self) -> int | None:
@@ -401,7 +402,7 @@ class Window:
 
     def _countRepetition(self) -> None:
         """
-        Count a packet with an old number that isn't late. A single one may be a duplicate.
+        Count a packet with an old number. A single one may be a duplicate, or late.
         """
         number, count = self._repeated
         count = count + 1 if number == self.expected else 1

@@ -208,15 +208,29 @@ class TestOrder:
 
     def test_manyAreLate(self, path: Fixture) -> None:
         """
-        Packets that are late cause no doubt, however many they are.
+        Packets that are late cause no doubt, however many they are, once others have confirmed the
+        one that ended their gap.
         """
         path.arrive(0)
         path.arrive(2 * REPETITIONS)
         path.clock.advance(HELD_TIME)
+        for sequence in range(2 * REPETITIONS + 1, 3 * REPETITIONS):
+            path.arrive(sequence)
         for sequence in range(1, 2 * REPETITIONS):
             path.arrive(sequence)
         assert path.asked == 0
         assert path.counters.discards == {LOST: 2 * REPETITIONS - 1, LATE: 2 * REPETITIONS - 1}
+
+    def test_manyAreLateOfADoubtfulGap(self, path: Fixture) -> None:
+        """
+        The packet that ended a gap may be forged while none follows it in order.
+        """
+        path.arrive(0)
+        path.arrive(2 * REPETITIONS)
+        path.clock.advance(HELD_TIME)
+        for sequence in range(1, 1 + REPETITIONS):
+            path.arrive(sequence)
+        assert path.asked == 1
 
     def test_heldNoLongerThanItsTime(self, path: Fixture) -> None:
         path.arrive(0)
