@@ -94,7 +94,7 @@ window_repeated(Session *session, uint32_t sequence)
         uint32_t first = window->gaps[i].first, length = window->gaps[i].length;
 
         late = sequence - first < length;
-        doubtful = !late || window->expected - first - length < REPETITIONS;
+        doubtful = !late || session->expected - first - length < REPETITIONS;
     }
     if (doubtful) {
         if (window->repeated + 1 >= REPETITIONS)
