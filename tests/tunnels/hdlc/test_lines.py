@@ -53,7 +53,7 @@ class Answering:
         self.calls: list[ClientCall] = []
         self.received: Deferred[bytes] = Deferred()
         environment = makeTunnelEnvironment(self, clock=reactor)
-        self.tunnel = HDLCTunnel(HDLCSettings(endpoints), environment)
+        self.tunnel = HDLCTunnel(HDLCSettings(endpoints=endpoints), environment)
         self.tunnel.start()
 
     def callRequested(self, call: Any) -> None:

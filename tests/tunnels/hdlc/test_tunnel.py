@@ -279,7 +279,7 @@ class TestTunnel:
         They are found when the tunnel is made, so that a check of the configuration finds them.
         """
         with pytest.raises(ConfigurationError) as raised:
-            HDLCTunnel(HDLCSettings((endpoint,)), World().environment)
+            HDLCTunnel(HDLCSettings(endpoints=(endpoint,)), World().environment)
         assert str(raised.value).startswith(f"[hdlc] endpoints: {endpoint}: ")
         assert fault in str(raised.value)
 
@@ -295,7 +295,7 @@ class TestTunnel:
 
         world = World()
         object.__setattr__(world.environment, "reactor", reactor)
-        tunnel = HDLCTunnel(HDLCSettings((endpoint,)), world.environment)
+        tunnel = HDLCTunnel(HDLCSettings(endpoints=(endpoint,)), world.environment)
         with pytest.raises(ConfigurationError) as raised:
             tunnel.start()
         assert str(raised.value).startswith(f"[hdlc] endpoints: {endpoint}: ")
