@@ -94,6 +94,7 @@ LIMITS = {
     "RoutingTable._told": 2 * CALLS,
     "IPXRouter._stations": CALLS,
     "PrefixPool._freed": 2 * 1024,
+    "Offers._made": 4,
     "Attempts._over[]": LimitsSection().attempts,
     "Attempts._framed": LimitsSection().attempts,
 }
@@ -141,9 +142,12 @@ The timers of one call, both ends together.
 
 # The containers that keep entries after a call: prefixes, which are limited above; addresses, those
 # of the ranges and of accounts; failures, counted for each protocol that is served; counters;
-# sources, those whose log lines are limited and those from which somebody has logged in; and the
-# attempts that are over, and those that keep frames, which are limited above.
+# sources, those whose log lines are limited and those from which somebody has logged in; the
+# settings of links, one value for each kind of call; and the attempts that are over, and those that
+# keep frames. Settings and attempts are limited above.
 _RESTING = (
+    "Offers._made",
+    "LinkSettings.",
     "PrefixPool._freed",
     "_Pool.freed",
     "AddressPool._owne",
