@@ -37,6 +37,7 @@ def test_passedOn(network: Network, startGateway: StartGateway, tmp_path: Path, 
     gateway = startGateway(
         auth=f"chap-secrets:{tmp_path / 'users'}",
         listen={"tunnels": ["pptp", "l2tp"]},
+        l2tp={"clear": "accept"},
         link={"encryption": "off", "authentication": ["chap"]},
         **sections,
     )

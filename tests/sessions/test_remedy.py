@@ -36,8 +36,13 @@ from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
+from pptpgw.tunnels.l2tp.connections import ControlConnections
+from pptpgw.tunnels.l2tp.secrets import trusting
+from pptpgw.tunnels.l2tp.settings import ControlSettings
+from pptpgw.tunnels.l2tp.tunnel import Answering
 from tests.sessions.legs import Forwarder
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
+from tests.tunnels.l2tp.joined import Wire
 
 Case = Callable[[], IAttempt]
 CASES: list[tuple[Remedy, Case]] = []
@@ -233,6 +238,21 @@ def _() -> IAttempt:
     gateway.connect()
     gateway.run(20, 0.1)
     return over(gateway)
+
+
+@leadsTo(Remedy.SECRET)
+def _() -> IAttempt:
+    gateway: Any = None
+    environment = makeTunnelEnvironment(gateway)
+    answering = Answering(environment)
+    answering.accepts = True
+    ends = [ControlSettings(trust=trusting(secret)) for secret in (b"sesame", b"guess")]
+    wire = Wire(lns=ends[0], lac=ends[1])
+    lns = wire.lns
+    lns.connections = ControlConnections(wire.clock, ends[0], lns.counters, lns, answering)
+    wire.lac.dial()
+    wire.run(40)
+    return next(iter(environment.attempts))
 
 
 # The carrier and LCP.

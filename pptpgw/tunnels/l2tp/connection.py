@@ -378,7 +378,9 @@ class L2TPConnection:
         if self.state is ControlState.WAIT_CTL_REPLY:
             self.delivery.peerID = message.get(AVP.ASSIGNED_TUNNEL_ID)
         self.delivery.acknowledge()
-        self.end(self.closeReason or Cause(text, Termination.USER_REQUEST))
+        result = message.get(AVP.RESULT_CODE).result
+        remedy = Remedy.SECRET if result == StopResult.NOT_AUTHORIZED else None
+        self.end(self.closeReason or Cause(text, Termination.USER_REQUEST, remedy))
 
     def l2tp_HELLO(self, message: ControlMessage) -> None:
         """
