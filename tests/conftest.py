@@ -95,10 +95,11 @@ def _deferred(test: Callable[..., Coroutine[Deferred[Any], Any, None]]) -> Calla
     return run
 
 
-def pytest_collection_finish() -> None:
+@pytest.fixture(autouse=True, scope="module")
+def kept() -> None:
     """
-    Exclude the objects that all tests share from later garbage collections, so that each takes only
-    a millisecond.
+    Exclude the objects that earlier modules leave, which all tests share, from later garbage
+    collections, so that each takes only a millisecond.
     """
     gc.collect()
     gc.freeze()
