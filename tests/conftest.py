@@ -96,7 +96,7 @@ def _deferred(test: Callable[..., Coroutine[Deferred[Any], Any, None]]) -> Calla
 
 
 @pytest.fixture(autouse=True, scope="module")
-def kept() -> None:
+def withoutEarlier() -> None:
     """
     Exclude the objects that earlier modules leave, which all tests share, from later garbage
     collections, so that each takes only a millisecond.
