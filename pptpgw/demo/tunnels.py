@@ -151,77 +151,84 @@ class TunnelTrial(ABC):
         return f"{method}, {link.encryption}, {self._ipv4.localAddress}, MRU {link.lcp.peerMRU}"
 
 
-class PPTPTrial(TunnelTrial):
+class ConnectedTrial(TunnelTrial):
+    """
+    A call on a connection to the gateway, which can have several.
+    """
+
+    @abstractmethod
+    async def connect(self) -> Any:
+        """
+        Open the connection, whose C{call} places a call and whose C{close} closes it.
+        """
+
+    async def call(self, ipv4: IPCP) -> ClientCall:
+        """
+        See L{TunnelTrial.call}.
+        """
+        self._connection = await self.connect()
+        placed: ClientCall = self._connection.call(self._settings, [ipv4])
+        await placed.opened.addTimeout(TIMEOUT, self._reactor)
+        return placed
+
+    async def disconnect(self) -> None:
+        """
+        See L{TunnelTrial.disconnect}.
+        """
+        await self._connection.close()
+
+
+class PPTPTrial(ConnectedTrial):
     """
     A call over TCP and GRE.
     """
 
     name = "pptp"
 
-    async def call(self, ipv4: IPCP) -> ClientCall:
+    async def connect(self) -> Any:
         """
-        See L{TunnelTrial.call}.
+        See L{ConnectedTrial.connect}.
         """
         endpoint = self._service.clientEndpoint("127.0.0.1", self._settings)
-        self._connection = await endpoint.control.connect()
+        return await endpoint.control.connect()
+
+    async def call(self, ipv4: IPCP) -> ClientCall:
+        """
+        See L{TunnelTrial.call}. The connection itself waits until the call is set up.
+        """
+        self._connection = await self.connect()
         placed: ClientCall = await self._connection.placeCall(self._settings, [ipv4])
         return placed
 
-    async def disconnect(self) -> None:
-        """
-        See L{TunnelTrial.disconnect}.
-        """
-        await self._connection.close()
 
-
-class SSTPTrial(TunnelTrial):
+class SSTPTrial(ConnectedTrial):
     """
-    A call over TLS.
+    A call over TLS, by TCP.
     """
 
     name = "sstp"
 
-    async def call(self, ipv4: IPCP) -> ClientCall:
+    async def connect(self) -> Any:
         """
-        See L{TunnelTrial.call}. The gateway's certificate is known by its fingerprint.
+        See L{ConnectedTrial.connect}. The gateway's certificate is known by its fingerprint.
         """
         tunnel: Any = self._service.tunnels["sstp"]
         trust = Trust(fingerprint=tunnel.factory.certificate.fingerprint)
-        client = SSTPClient(self._reactor, "127.0.0.1", trust=trust, timeout=TIMEOUT)
-        self._connection = await client.connect()
-        placed = self._connection.call(self._settings, [ipv4])
-        await placed.opened.addTimeout(TIMEOUT, self._reactor)
-        return placed
-
-    async def disconnect(self) -> None:
-        """
-        See L{TunnelTrial.disconnect}.
-        """
-        await self._connection.close()
+        return await SSTPClient(self._reactor, "127.0.0.1", trust=trust, timeout=TIMEOUT).connect()
 
 
-class L2TPTrial(TunnelTrial):
+class L2TPTrial(ConnectedTrial):
     """
     A call over UDP, without IPsec below it.
     """
 
     name = "l2tp"
 
-    async def call(self, ipv4: IPCP) -> ClientCall:
+    async def connect(self) -> Any:
         """
-        See L{TunnelTrial.call}.
+        See L{ConnectedTrial.connect}.
         """
-        client = LACClient(self._reactor, "127.0.0.1", timeout=TIMEOUT)
-        self._connection = await client.connect()
-        placed = self._connection.call(self._settings, [ipv4])
-        await placed.opened.addTimeout(TIMEOUT, self._reactor)
-        return placed
-
-    async def disconnect(self) -> None:
-        """
-        See L{TunnelTrial.disconnect}.
-        """
-        await self._connection.close()
+        return await LACClient(self._reactor, "127.0.0.1", timeout=TIMEOUT).connect()
 
 
 class CountedLine(ProtocolWrapper):
