@@ -59,8 +59,8 @@ from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
-from pptpgw.tunnels.pptp.owner import tell
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.telling import tell
 
 PORT = 1723
 TIMEOUT = 30.0

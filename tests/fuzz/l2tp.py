@@ -16,7 +16,7 @@ from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import MessageType
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, encodeControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, encode
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
 from tests.tunnels.l2tp.joined import LNS, CallOwner, Stranger, Wire
@@ -71,7 +71,7 @@ def _run(wire: Wire, isLAC: bool, reader: Reader) -> None:
         end.refusal = reader.choose((None, None, None, Refusal.BUSY)) if kind & 1 else None
         end.owner = CallOwner() if kind & 6 else None
         if kind < 0xA0:
-            message = ControlMessage(*_message(reader))
+            message = L2TPMessage(*_message(reader))
             body = encode(message)
             if kind < 0x20:
                 body += reader.chunk()

@@ -12,12 +12,12 @@ from zope.interface import implementer
 from pptpgw.config.section import ListenSection
 from pptpgw.interfaces import ICallTaker
 from pptpgw.testing import makeTunnelEnvironment
-from pptpgw.tunnels.l2tp.call import Address
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.statetable import ControlState
 from pptpgw.tunnels.l2tp.tunnel import L2TPSettings, L2TPTunnel
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, decodeControl, encodeControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode, encode
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, encode
 
 HONEST: Address = ("198.51.100.7", 1701)
 
@@ -33,7 +33,7 @@ class Flooded:
         environment = makeTunnelEnvironment(self, ListenSection(**listen), self.clock)
         self.tunnel = L2TPTunnel(L2TPSettings(), environment)
         self.tunnel.entrance.begin()
-        self.tunnel._answering.accepts = True
+        self.tunnel._server.accepts = True
         port: Any = self.tunnel.ports[0]
         port.send = self.send
         self.connections = port.connections
@@ -46,7 +46,7 @@ class Flooded:
     def send(self, localAddress: str, peer: Address, octets: bytes) -> None:
         self.sent.append((peer, octets))
 
-    def receive(self, peer: Address, message: ControlMessage, header: ControlHeader) -> None:
+    def receive(self, peer: Address, message: L2TPMessage, header: ControlHeader) -> None:
         octets = encodeControl(header, encode(message))
         self.received += len(octets)
         self.connections.received(octets, peer, "192.0.2.1")
@@ -61,7 +61,7 @@ class Flooded:
             AVP.HOST_NAME: b"x",
             AVP.ASSIGNED_TUNNEL_ID: tunnelID,
         }
-        self.receive(peer, ControlMessage(MessageType.SCCRQ, values), ControlHeader(0, 0, 0, 0))
+        self.receive(peer, L2TPMessage(MessageType.SCCRQ, values), ControlHeader(0, 0, 0, 0))
 
     def opens(self, peer: Address) -> bool:
         """
@@ -75,7 +75,7 @@ class Flooded:
         answer = decode(decodeControl(self.sent[-1][1])[1])
         assigned = answer.get(AVP.ASSIGNED_TUNNEL_ID)
         header = ControlHeader(assigned, 0, 1, 1)
-        self.receive(peer, ControlMessage(MessageType.SCCCN), header)
+        self.receive(peer, L2TPMessage(MessageType.SCCCN), header)
         return self.established() > before
 
     def established(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from pptpgw.tunnels.l2tp.wire.avp import ResultCode
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, decodeControl, encodeControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode, encode
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, encode
 from tests.reload.world import World, shows
 from tests.tunnels.l2tp.joined import CallOwner
 
@@ -24,26 +24,26 @@ class Peer:
 
     def __init__(self, world: World, port: int = 1701) -> None:
         tunnel: Any = world.service.tunnels["l2tp"]
-        tunnel._answering.accepts = True
-        tunnel._answering.callRequested = lambda call: call.accept(CallOwner())
+        tunnel._server.accepts = True
+        tunnel._server.callRequested = lambda call: call.accept(CallOwner())
         self.port = tunnel.ports[0]
         self.port.send = lambda localAddress, peer, octets: self.sent.append(octets)
         self.address = ("192.0.2.10", port)
         self.sent: list[bytes] = []
         self.tunnelID = self.number = self.expected = 0
 
-    def say(self, kind: int, **values: Any) -> list[ControlMessage]:
+    def say(self, kind: int, **values: Any) -> list[L2TPMessage]:
         """
         Send a message, and return the answers.
         """
-        message = ControlMessage(kind, {AVP[name]: value for name, value in values.items()})
+        message = L2TPMessage(kind, {AVP[name]: value for name, value in values.items()})
         header = ControlHeader(self.tunnelID, 0, self.number, self.expected)
         self.number += 1
         octets = encodeControl(header, encode(message))
         self.port.connections.received(octets, self.address, "192.0.2.1")
         return self.take()
 
-    def take(self) -> list[ControlMessage]:
+    def take(self) -> list[L2TPMessage]:
         """
         Return what has come, which the next message acknowledges.
         """
@@ -52,7 +52,7 @@ class Peer:
         self.expected += len(bodies)
         return [decode(body) for body in bodies]
 
-    def begin(self) -> ControlMessage:
+    def begin(self) -> L2TPMessage:
         """
         Send an SCCRQ, and return the answer.
         """
@@ -66,7 +66,7 @@ class Peer:
         self.tunnelID = answer.get(AVP.ASSIGNED_TUNNEL_ID)
         return answer
 
-    def call(self, session: int) -> ControlMessage:
+    def call(self, session: int) -> L2TPMessage:
         (answer,) = self.say(
             MessageType.ICRQ, ASSIGNED_SESSION_ID=session, CALL_SERIAL_NUMBER=session
         )

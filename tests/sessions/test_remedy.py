@@ -37,9 +37,9 @@ from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
 from pptpgw.tunnels.l2tp.connections import ControlConnections
+from pptpgw.tunnels.l2tp.networkserver import NetworkServer
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
-from pptpgw.tunnels.l2tp.tunnel import Answering
 from tests.sessions.legs import Forwarder
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
 from tests.tunnels.l2tp.joined import Wire
@@ -244,7 +244,7 @@ def _() -> IAttempt:
 def _() -> IAttempt:
     gateway: Any = None
     environment = makeTunnelEnvironment(gateway)
-    answering = Answering(environment)
+    answering = NetworkServer(environment)
     answering.accepts = True
     ends = [ControlSettings(trust=trusting(secret)) for secret in (b"sesame", b"guess")]
     wire = Wire(lns=ends[0], lac=ends[1])

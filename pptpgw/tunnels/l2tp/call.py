@@ -12,16 +12,13 @@ A call ends by a CDN from either end, with its control connection, or by L{L2TPC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from enum import IntEnum
+from collections.abc import Sequence
 from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.counting.counters import Counters
-from pptpgw.datapath.framed import FramedChannel
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Grant,
@@ -34,106 +31,21 @@ from pptpgw.interfaces import (
     Refusal,
     TunnelKind,
 )
-from pptpgw.log import Logger, readable
-from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
-from pptpgw.sessions.cause import Cause, Termination, codeOf
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.l2tp.carriage import SYNCHRONOUS, Carriage, DataConnection
 from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
-from pptpgw.tunnels.l2tp.sender import DataSender
-from pptpgw.tunnels.l2tp.settings import ControlSettings
+from pptpgw.tunnels.l2tp.ending import REFUSALS, reason, resultOf, told
 from pptpgw.tunnels.l2tp.statetable import CALL_ACTIONS, CallKind, CallPhase
-from pptpgw.tunnels.l2tp.wire.avp import ResultCode, SendReceiveACCM
-from pptpgw.tunnels.l2tp.wire.code import AVP, CallResult, GeneralError, MessageType, describe
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, nameOf
+from pptpgw.tunnels.l2tp.wire.avp import ResultCode
+from pptpgw.tunnels.l2tp.wire.code import AVP, CDNResult, ErrorCode, MessageType
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, nameOf
+from pptpgw.tunnels.telling import tell
 
 L2TP = TunnelKind("l2tp", "L2TP", type=3, medium=1)
 
-Address = tuple[str, int]
-"""
-An IPv4 address, dotted, and a UDP port.
-"""
 
-SYNCHRONOUS, ASYNCHRONOUS = 1, 2
-"""
-The bits of framing types (RFC 2661 section 4.4.3).
-"""
-
-REFUSALS = {
-    Refusal.BUSY: ResultCode(CallResult.NO_FACILITIES_NOW),
-    Refusal.FORBIDDEN: ResultCode(CallResult.ADMINISTRATIVE_REASONS),
-    Refusal.STOPPING: ResultCode(CallResult.GENERAL_ERROR, GeneralError.TRY_ANOTHER),
-}
-"""
-The result codes of a CDN by the reason for which a call is refused.
-"""
-
-_ENDINGS = {
-    Termination.LOST_CARRIER: CallResult.LOSS_OF_CARRIER,
-    Termination.SERVICE_UNAVAILABLE: CallResult.NO_FACILITIES_NOW,
-}
-_TEXT = 128
-
-_log = Logger()
-
-
-def tell(function: Callable[..., object], *args: object) -> None:
-    """
-    Call a method of an owner. An exception that it raises is logged and goes no further, so that
-    other owners are still told.
-    """
-    try:
-        function(*args)
-    except Exception:
-        _log.failure("the owner of a call or control connection failed")
-
-
-def reason(text: str) -> bytes:
-    """
-    Return a text for people, as a Result Code has it.
-    """
-    return text.encode("utf-8", "replace")[:_TEXT]
-
-
-def told(codes: type[IntEnum], message: ControlMessage) -> str:
-    """
-    Return in words what the peer says why it ends something.
-
-    @param codes: the result codes of the message.
-    """
-    result: ResultCode = message.get(AVP.RESULT_CODE)
-    text = describe(codes, result.result)
-    if result.error:
-        text += f", {describe(GeneralError, result.error)}"
-    if result.text:
-        text += f": {readable(result.text)}"
-    return text
-
-
-class DataPort(TypingProtocol):
-    """
-    The port by which the data messages of calls come and go.
-    """
-
-    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
-        """
-        Give C{sender} the frames that come from C{peer} with these ids, which we assigned to
-        connection and call.
-
-        @raise ValueError: another call has these ids.
-        """
-
-    def unregister(self, ids: tuple[int, int]) -> None:
-        """
-        Undo L{register}. Calling this again does nothing.
-        """
-
-    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
-        """
-        Return a function that sends a datagram from C{localAddress} to C{peer}; it raises OSError.
-        """
-
-
-class CallConnection(TypingProtocol):
+class L2TPCallConnection(DataConnection, TypingProtocol):
     """
     The parts of a control connection that calls use.
     L{pptpgw.tunnels.l2tp.connection.L2TPConnection} implements them.
@@ -141,17 +53,8 @@ class CallConnection(TypingProtocol):
 
     accepted: float | None
     clock: IReactorTime
-    counters: Counters
     isProven: bool
-    localAddress: str
-    localID: int
-    peer: Address
-    port: DataPort | None
-    settings: ControlSettings
 
-    @property
-    def peerID(self) -> int: ...
-    def send(self, message: ControlMessage, sessionID: int = 0) -> None: ...
     def callFinished(self, call: L2TPCall) -> None: ...
 
 
@@ -163,7 +66,6 @@ class L2TPCall:
     @ivar kind: which end we are, and who asked for the call.
     @ivar connection: the control connection of the call.
     @ivar localID: the session id that we assigned, which is in the messages that we receive.
-    @ivar peerID: the session id that the peer assigned; 0 while it is unknown.
     @ivar owner: the L{ICallOwner}; None before the peer's call is accepted, and after the end.
     @ivar cause: why the call ended.
     """
@@ -175,7 +77,7 @@ class L2TPCall:
 
     def __init__(
         self,
-        connection: CallConnection,
+        connection: L2TPCallConnection,
         kind: CallKind,
         localID: int,
         serial: int,
@@ -187,22 +89,25 @@ class L2TPCall:
         self._details = details
         self.kind = kind
         self.localID = localID
-        self.peerID = peerID
         self.serial = serial
         self.owner, self.cause = owner, ""
         self.encrypted = bool(self.protection)
         self.phase = CallPhase.WAIT_REPLY if kind.isOurs else CallPhase.WAIT_ANSWER
-        self._channel: IChannel | None = None
-        self._sender: DataSender | None = None
         self._timer: IDelayedCall | None = None
-        self._framing = SYNCHRONOUS
-        self._numbered = kind is CallKind.LAC_INCOMING and connection.settings.numbered
+        self._carriage = Carriage(connection, kind, localID, peerID)
 
     def __repr__(self) -> str:
         return (
             f"<L2TPCall {self.localID} of {self.connection.peer[0]} (session id there "
             f"{self.peerID}), {self.kind.value}, {self.phase.value}>"
         )
+
+    @property
+    def peerID(self) -> int:
+        """
+        The session id that the peer assigned; 0 while it is unknown.
+        """
+        return self._carriage.peerID
 
     @property
     def caller(self) -> str:
@@ -250,7 +155,7 @@ class L2TPCall:
         """
         How many frames came by the call's channel.
         """
-        return self._channel.counters.framesReceived if self._channel is not None else 0
+        return self._carriage.framesReceived
 
     # ICall
 
@@ -297,8 +202,7 @@ class L2TPCall:
         if self.owner is None and not self.kind.isOurs:
             self.refuse(Refusal.STOPPING)
             return
-        result = _ENDINGS.get(codeOf(cause), CallResult.ADMINISTRATIVE_REASONS)
-        self._disconnect(ResultCode(result, GeneralError.NONE, reason(cause)))
+        self._disconnect(resultOf(cause))
         self.finish(cause)
 
     def authenticated(self, grant: Grant) -> None:
@@ -312,25 +216,7 @@ class L2TPCall:
         """
         See L{pptpgw.interfaces.ICall.openChannel}.
         """
-        connection, port = self.connection, self.connection.port
-        if port is None:
-            raise CallError(f"{self!r} has no UDP port")
-        ids = connection.localID, self.localID
-        sender = DataSender(
-            (connection.peerID, self.peerID),
-            port.writer(connection.localAddress, connection.peer),
-            lambda: port.unregister(ids),
-            connection.counters.discard,
-            self._linkInfo,
-            follows=self.kind in (CallKind.LAC_INCOMING, CallKind.LAC_OUTGOING),
-        )
-        channel = FramedChannel(dataPath, owner, sender)
-        port.register(ids, connection.peer, sender)
-        sender.receive = channel.received
-        if self._numbered:
-            sender.numbered()
-        self._sender, self._channel = sender, channel
-        return channel
+        return self._carriage.open(owner, dataPath)
 
     # Methods for the control connection
 
@@ -365,7 +251,7 @@ class L2TPCall:
             }
             self._send(MessageType.OCRQ, values | more)
 
-    def received(self, message: ControlMessage) -> None:
+    def received(self, message: L2TPMessage) -> None:
         """
         Handle a message that belongs to this call.
         """
@@ -375,13 +261,13 @@ class L2TPCall:
             return
         self.connection.counters.discard("control message out of place")
         if action == "end":
-            self.fail(GeneralError.VENDOR_SPECIFIC, f"{nameOf(message.type)} out of place")
+            self.fail(ErrorCode.VENDOR_SPECIFIC, f"{nameOf(message.type)} out of place")
 
-    def fail(self, error: GeneralError, text: str) -> None:
+    def fail(self, error: ErrorCode, text: str) -> None:
         """
         End the call because of an error of the peer.
         """
-        self._disconnect(ResultCode(CallResult.GENERAL_ERROR, error, reason(text)))
+        self._disconnect(ResultCode(CDNResult.GENERAL_ERROR, error, reason(text)))
         self.finish(Cause(text, Termination.USER_ERROR))
 
     def finish(self, cause: str) -> None:
@@ -393,7 +279,7 @@ class L2TPCall:
         self._timer = cancelled(self._timer)
         self.phase = CallPhase.ENDED
         self.cause = cause
-        self._channel = self._sender = None
+        self._carriage.close()
         self.connection.callFinished(self)
         owner, self.owner = self.owner, None
         if owner is not None:
@@ -401,51 +287,49 @@ class L2TPCall:
 
     # The messages of the peer
 
-    def l2tp_ICRP(self, message: ControlMessage) -> None:
+    def l2tp_ICRP(self, message: L2TPMessage) -> None:
         """
         Answer an ICRP by an ICCN: the call is established.
         """
-        self.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
+        self._carriage.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
         self._send(MessageType.ICCN, self._connected())
         self._establish()
 
-    def l2tp_ICCN(self, message: ControlMessage) -> None:
+    def l2tp_ICCN(self, message: L2TPMessage) -> None:
         """
         Note that the LAC has connected the call.
         """
-        self._framing = message.get(AVP.FRAMING_TYPE)
+        self._carriage.framing = message.get(AVP.FRAMING_TYPE)
         if message.get(AVP.SEQUENCING_REQUIRED):
-            self._numbered = True
-            if self._sender is not None:
-                self._sender.numbered()
+            self._carriage.number()
         self._establish()
 
     l2tp_OCCN = l2tp_ICCN
 
-    def l2tp_OCRP(self, message: ControlMessage) -> None:
+    def l2tp_OCRP(self, message: L2TPMessage) -> None:
         """
         Note that the LAC places the call. It says by an OCCN when it is connected.
         """
-        self.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
+        self._carriage.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
         self.phase = CallPhase.WAIT_CONNECT
         self._wait("the peer didn't send an OCCN")
 
-    def l2tp_CDN(self, message: ControlMessage) -> None:
+    def l2tp_CDN(self, message: L2TPMessage) -> None:
         """
         End the call at the peer's CDN, whatever its codes are.
         """
         result: ResultCode = message.get(AVP.RESULT_CODE)
-        text = f"the peer disconnected the call: {told(CallResult, message)}"
-        lost = result.result == CallResult.LOSS_OF_CARRIER
+        text = f"the peer disconnected the call: {told(CDNResult, message)}"
+        lost = result.result == CDNResult.LOSS_OF_CARRIER
         self.finish(Cause(text, Termination.LOST_CARRIER if lost else Termination.USER_REQUEST))
 
-    def l2tp_WEN(self, message: ControlMessage) -> None:
+    def l2tp_WEN(self, message: L2TPMessage) -> None:
         """
         Count that the LAC has had errors on its line.
         """
         self.connection.counters.discard("L2TP line errors told by a LAC")
 
-    def l2tp_SLI(self, message: ControlMessage) -> None:
+    def l2tp_SLI(self, message: L2TPMessage) -> None:
         """
         Take the ACCMs that the LNS has negotiated, which have no meaning without a line.
         """
@@ -458,7 +342,7 @@ class L2TPCall:
             AVP.TX_CONNECT_SPEED: self.connection.settings.linkSpeed,
             AVP.FRAMING_TYPE: SYNCHRONOUS,
         }
-        if self._numbered:
+        if self._carriage.isNumbered:
             values[AVP.SEQUENCING_REQUIRED] = True
         values.update(self._details.connected)
         return values
@@ -488,13 +372,5 @@ class L2TPCall:
             MessageType.CDN, {AVP.RESULT_CODE: result, AVP.ASSIGNED_SESSION_ID: self.localID}
         )
 
-    def _linkInfo(self, send: int, receive: int) -> None:
-        """
-        Tell a LAC with an asynchronous line which characters are to be escaped on it.
-        """
-        lns = self.kind in (CallKind.LNS_INCOMING, CallKind.LNS_OUTGOING)
-        if lns and self._framing == ASYNCHRONOUS and (send, receive) != (DEFAULT_ACCM,) * 2:
-            self._send(MessageType.SLI, {AVP.ACCM: SendReceiveACCM(send, receive)})
-
     def _send(self, kind: MessageType, values: dict[int, Any]) -> None:
-        self.connection.send(ControlMessage(kind, values), self.peerID)
+        self.connection.send(L2TPMessage(kind, values), self.peerID)

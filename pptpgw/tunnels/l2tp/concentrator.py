@@ -23,7 +23,8 @@ from pptpgw.error import CallError, PPTPGWError
 from pptpgw.interfaces import Forward, ICall, ICallOwner, Negotiated, Refusal
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.l2tp.call import Address, L2TPCall
+from pptpgw.tunnels.l2tp.call import L2TPCall
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.details import CallDetails, detailsOf
 from pptpgw.tunnels.l2tp.secrets import trusting

@@ -18,27 +18,29 @@ from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.counters import Counters
-from pptpgw.error import CallError, Exhausted
+from pptpgw.error import CallError
 from pptpgw.interfaces import ICallOwner
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.l2tp.call import Address, DataPort, L2TPCall, reason, tell, told
+from pptpgw.tunnels.l2tp.call import L2TPCall
+from pptpgw.tunnels.l2tp.calls import CallTable
+from pptpgw.tunnels.l2tp.carriage import Address, DataPort
 from pptpgw.tunnels.l2tp.delivery import Delivery
 from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
+from pptpgw.tunnels.l2tp.ending import reason, told
 from pptpgw.tunnels.l2tp.handshake import Handshake, Unacceptable
-from pptpgw.tunnels.l2tp.ids import unused
 from pptpgw.tunnels.l2tp.life import Life
 from pptpgw.tunnels.l2tp.reading import NotUnderstood, read
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CONNECTION_ACTIONS, CallKind, CallPhase, ControlState
 from pptpgw.tunnels.l2tp.wire.avp import ResultCode
-from pptpgw.tunnels.l2tp.wire.code import AVP, GeneralError, MessageType, StopResult
+from pptpgw.tunnels.l2tp.wire.code import AVP, ErrorCode, MessageType, StopResult
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, encode, nameOf
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode, nameOf
+from pptpgw.tunnels.telling import tell
 
 TIE_BREAKER_OCTETS = 8
 
@@ -70,10 +72,9 @@ class L2TPConnection:
     One control connection.
 
     @ivar accepted: when the first message came, by the clock; None once there has been a call.
-    @ivar calls: the current calls by our session id.
+    @ivar calls: the current calls.
     @ivar closeReason: why the connection was closed; empty before.
     @ivar counters: counts discarded messages.
-    @ivar hadCall: whether the connection has had a call.
     @ivar isInitiator: whether we opened the connection.
     @ivar isProven: whether a caller on the connection has been authenticated.
     @ivar localID: the id that we assigned, which is in the messages that we receive.
@@ -112,17 +113,14 @@ class L2TPConnection:
         self.delivery = Delivery(clock, self, proven=isInitiator)
         self.state = ControlState.IDLE
         self.accepted: float | None = clock.seconds()
-        self.calls: dict[int, L2TPCall] = {}
-        self.hadCall = self.isProven = False
+        self.calls = CallTable(self)
+        self.isProven = False
         self.closeReason = ""
         self.tieBreaker = b""
         self._transmit = transmit
         self._forget = forget
         self._handshake = Handshake(settings, localID, isInitiator)
-        self._serial = 0
-        self._life = Life(clock.seconds)
-        # Fires when nothing came for as long as the state allows: see _silent.
-        self._timer: IDelayedCall | None = None
+        self._life = Life(clock, self)
         self._stopped: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -152,12 +150,12 @@ class L2TPConnection:
         Open the connection by an SCCRQ.
         """
         self.state = ControlState.WAIT_CTL_REPLY
-        self._watch(self.settings.handshakeTimeout)
+        self._life.within(self.settings.handshakeTimeout)
         self.tieBreaker = token_bytes(TIE_BREAKER_OCTETS)
         values = self._handshake.introduction() | {AVP.TIE_BREAKER: self.tieBreaker}
-        self.send(ControlMessage(MessageType.SCCRQ, values))
+        self.send(L2TPMessage(MessageType.SCCRQ, values))
 
-    def begin(self, header: ControlHeader, body: bytes, request: ControlMessage) -> None:
+    def begin(self, header: ControlHeader, body: bytes, request: L2TPMessage) -> None:
         """
         Handle the SCCRQ by which the peer opens this connection.
 
@@ -201,7 +199,11 @@ class L2TPConnection:
         if action == "take":
             getattr(self, f"l2tp_{kind.name}")(message)
         elif action == "call":
-            self._callReceived(call, message)
+            call = self.calls.find(sessionID, message)
+            if call is None:
+                self.counters.discard("control message of no call")
+            else:
+                call.received(message)
         else:
             self.counters.discard("control message out of place")
             if action == "end":
@@ -223,7 +225,7 @@ class L2TPConnection:
         """
         See L{pptpgw.tunnels.l2tp.delivery.DeliveryOwner.undelivered}.
         """
-        if self.state is ControlState.ESTABLISHED and self._untilHello >= 0:
+        if self.state is ControlState.ESTABLISHED and self._life.isPresent():
             return True
         text = "control messages aren't acknowledged"
         if self.state is ControlState.WAIT_CTL_REPLY:
@@ -248,16 +250,13 @@ class L2TPConnection:
         @param outgoing: whether to ask for an outgoing call, as LNS; otherwise as LAC.
         @param details: what the peer is told of an incoming call.
         @raise CallError: the connection isn't established.
-        @raise Exhausted: the connection has as many calls as are allowed.
+        @raise pptpgw.error.Exhausted: the connection has as many calls as are allowed.
         """
         if self.state is not ControlState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
-        if len(self.calls) >= self.settings.maximumCalls:
-            raise Exhausted(f"{self!r} has as many calls as are allowed")
-        self._serial += 1
         kind = CallKind.LNS_OUTGOING if outgoing else CallKind.LAC_INCOMING
-        call = L2TPCall(self, kind, unused(self.calls), self._serial, 0, owner, details)
-        self._add(call)
+        call = self.calls.place(kind, owner, details)
+        self._life.rest()
         call.placed()
         return call
 
@@ -276,12 +275,12 @@ class L2TPConnection:
         self.closeReason = cause
         # Set before the owners of the calls are told, since they may stop the connection too.
         self.state = ControlState.STOPPING
-        self._finishCalls(cause)
+        self.calls.finish(cause)
         if result is None:
             result = ResultCode(StopResult.SHUTTING_DOWN, 0, reason(cause))
         values: dict[int, Any] = {AVP.ASSIGNED_TUNNEL_ID: self.localID, AVP.RESULT_CODE: result}
-        self._watch(self.settings.stopTimeout)
-        self.send(ControlMessage(MessageType.STOPCCN, values))
+        self._life.within(self.settings.stopTimeout)
+        self.send(L2TPMessage(MessageType.STOPCCN, values))
         if not self.delivery.proven or not self.peerID:
             # It isn't repeated to a peer that may not read it.
             self.end(cause)
@@ -296,8 +295,9 @@ class L2TPConnection:
             return
         self.state = ControlState.CLOSED
         self.closeReason = cause
-        self._timer = cancelled(self._timer)
-        self._finishCalls(cause)
+        self._life.end()
+        self.calls.finish(cause)
+        self.calls.end()
         self._forget(self)
         self.delivery.close()
         tell(self.owner.connectionClosed, self, cause)
@@ -307,7 +307,7 @@ class L2TPConnection:
 
     # Methods for calls
 
-    def send(self, message: ControlMessage, sessionID: int = 0) -> None:
+    def send(self, message: L2TPMessage, sessionID: int = 0) -> None:
         """
         Send a message, unless the connection is closed.
 
@@ -321,16 +321,16 @@ class L2TPConnection:
         """
         del self.calls[call.localID]
         if not self.calls and self.state is ControlState.ESTABLISHED:
-            self._rest()
+            self._life.rest()
 
     # The messages of the peer
 
-    def l2tp_SCCRQ(self, message: ControlMessage) -> None:
+    def l2tp_SCCRQ(self, message: L2TPMessage) -> None:
         """
         Answer the SCCRQ by which the peer opens the connection by an SCCRP.
         """
         self.state = ControlState.WAIT_CTL_CONN
-        self._watch(self.settings.handshakeTimeout)
+        self._life.within(self.settings.handshakeTimeout)
         handshake = self._handshake
         try:
             handshake.introduced(message)
@@ -339,9 +339,9 @@ class L2TPConnection:
             self._refuse(error)
             return
         self.delivery.peerWindow = handshake.peerWindow
-        self.send(ControlMessage(MessageType.SCCRP, values))
+        self.send(L2TPMessage(MessageType.SCCRP, values))
 
-    def l2tp_SCCRP(self, message: ControlMessage) -> None:
+    def l2tp_SCCRP(self, message: L2TPMessage) -> None:
         """
         Answer an SCCRP by an SCCCN: the connection is established.
         """
@@ -355,10 +355,10 @@ class L2TPConnection:
             self._refuse(error)
             return
         self.delivery.peerWindow = handshake.peerWindow
-        self.send(ControlMessage(MessageType.SCCCN, values))
+        self.send(L2TPMessage(MessageType.SCCCN, values))
         self._establish()
 
-    def l2tp_SCCCN(self, message: ControlMessage) -> None:
+    def l2tp_SCCCN(self, message: L2TPMessage) -> None:
         """
         Establish the connection, if the peer has proved that it knows the secret.
         """
@@ -370,7 +370,7 @@ class L2TPConnection:
             return
         self._establish()
 
-    def l2tp_STOPCCN(self, message: ControlMessage) -> None:
+    def l2tp_STOPCCN(self, message: L2TPMessage) -> None:
         """
         Close the connection at the peer's StopCCN, whatever its codes are.
         """
@@ -382,18 +382,18 @@ class L2TPConnection:
         remedy = Remedy.SECRET if result == StopResult.NOT_AUTHORIZED else None
         self.end(self.closeReason or Cause(text, Termination.USER_REQUEST, remedy))
 
-    def l2tp_HELLO(self, message: ControlMessage) -> None:
+    def l2tp_HELLO(self, message: L2TPMessage) -> None:
         """
         Do nothing, since the HELLO is acknowledged.
         """
 
-    def l2tp_ICRQ(self, message: ControlMessage) -> None:
+    def l2tp_ICRQ(self, message: L2TPMessage) -> None:
         """
         Tell the owner that the peer has an incoming call.
         """
         self._callRequested(CallKind.LNS_INCOMING, message)
 
-    def l2tp_OCRQ(self, message: ControlMessage) -> None:
+    def l2tp_OCRQ(self, message: L2TPMessage) -> None:
         """
         Tell the owner that the peer asks for an outgoing call.
         """
@@ -409,37 +409,24 @@ class L2TPConnection:
 
     def _establish(self) -> None:
         self.state = ControlState.ESTABLISHED
-        self._rest()
+        self._life.rest()
         tell(self.owner.connectionOpened, self)
 
-    def _callRequested(self, kind: CallKind, message: ControlMessage) -> None:
-        peerID = message.get(AVP.ASSIGNED_SESSION_ID)
-        if any(call.peerID == peerID for call in self.calls.values()):
+    def _callRequested(self, kind: CallKind, message: L2TPMessage) -> None:
+        wasFull = self.calls.isFull
+        call = self.calls.answer(kind, message)
+        if call is None:
             self.counters.discard("call requested twice")
             return
-        serial = message.get(AVP.CALL_SERIAL_NUMBER)
-        call = L2TPCall(self, kind, unused(self.calls), serial, peerID)
-        isFull = len(self.calls) >= self.settings.maximumCalls
-        self._add(call)
-        if isFull:
-            call.fail(GeneralError.NO_RESOURCES, "as many calls on the connection as are allowed")
+        self._life.rest()
+        if wasFull:
+            call.fail(ErrorCode.NO_RESOURCES, "as many calls on the connection as are allowed")
             return
         tell(self.owner.callRequested, call)
         self.accepted = None
         call.requested()
 
-    def _callReceived(self, call: L2TPCall | None, message: ControlMessage) -> None:
-        if call is None and message.type == MessageType.CDN:
-            # The peer doesn't know our id yet, or doesn't use it.
-            assigned = message.get(AVP.ASSIGNED_SESSION_ID)
-            found = (one for one in self.calls.values() if one.peerID == assigned)
-            call = next(found, None)
-        if call is None:
-            self.counters.discard("control message of no call")
-        else:
-            call.received(message)
-
-    def _fail(self, call: L2TPCall | None, error: GeneralError, text: str) -> None:
+    def _fail(self, call: L2TPCall | None, error: ErrorCode, text: str) -> None:
         """
         End a call, or the connection if there is none, because of an error of the peer.
         """
@@ -448,54 +435,3 @@ class L2TPConnection:
         elif self.state is not ControlState.STOPPING:
             cause = Cause(text, Termination.USER_ERROR)
             self.stop(cause, ResultCode(StopResult.GENERAL_ERROR, error, reason(text)))
-
-    def _add(self, call: L2TPCall) -> None:
-        self.calls[call.localID] = call
-        self.hadCall = True
-        self._rest()
-
-    def _finishCalls(self, cause: str) -> None:
-        for call in list(self.calls.values()):
-            call.finish(cause)
-
-    # Timers
-
-    @property
-    def _untilHello(self) -> float:
-        frames = sum(call.framesReceived for call in self.calls.values())
-        return self.settings.helloInterval - self._life.silence(frames)
-
-    def _rest(self) -> None:
-        """
-        Watch an established connection: for silence, or for a call if it has none.
-        """
-        isIdle = not self.isInitiator and not self.calls
-        self._watch(self.settings.idleTimeout if isIdle else self.settings.helloInterval)
-
-    def _silent(self) -> None:
-        """
-        Act on the time that has passed in the current state.
-        """
-        self._timer = None
-        settings = self.settings
-        if self.state is ControlState.ESTABLISHED:
-            if not self.isInitiator and not self.calls:
-                text = f"no call for {settings.idleTimeout:g} s"
-                self.stop(Cause(text, remedy=Remedy.NO_CALL), ResultCode(StopResult.CLEARED))
-                return
-            left = self._untilHello
-            if left <= 0:
-                left = settings.helloInterval
-                if self.delivery.isEmpty:
-                    self.send(ControlMessage(MessageType.HELLO))
-            self._watch(left)
-        elif self.state is ControlState.STOPPING:
-            self.end(self.closeReason)
-        else:
-            awaited = "SCCRP" if self.isInitiator else "SCCCN"
-            text = f"no {awaited} in {settings.handshakeTimeout:g} s"
-            self.end(Cause(text, Termination.LOST_CARRIER, Remedy.NOTHING_SAID))
-
-    def _watch(self, seconds: float) -> None:
-        self._timer = cancelled(self._timer)
-        self._timer = self.clock.callLater(seconds, self._silent)

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Exhausted, Malformed
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.l2tp.call import Address, DataPort
+from pptpgw.tunnels.l2tp.carriage import Address, DataPort
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.delivery import CYCLE
 from pptpgw.tunnels.l2tp.ids import unused
@@ -31,7 +31,7 @@ from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import ControlState
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, decodeControl, encodeControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode, hostName
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, hostName
 
 MALFORMED = "not L2TP"
 STRAY = "L2TP of no connection"
@@ -251,7 +251,7 @@ class ControlConnections:
         self,
         header: ControlHeader,
         body: bytes,
-        message: ControlMessage,
+        message: L2TPMessage,
         peer: Address,
         localAddress: str,
     ) -> None:
@@ -267,7 +267,7 @@ class ControlConnections:
             answerer.connectionBegun(connection)
             connection.begin(header, body, message)
 
-    def _losesTie(self, message: ControlMessage, peer: Address) -> bool:
+    def _losesTie(self, message: L2TPMessage, peer: Address) -> bool:
         """
         Return whether a connection that C{peer} opens is to be discarded, since we are opening one
         to it. Otherwise ours is.

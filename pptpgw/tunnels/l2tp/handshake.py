@@ -14,7 +14,7 @@ from pptpgw.tunnels.l2tp.secrets import PeerTrust
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.avp import ResultCode
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType, StopResult
-from pptpgw.tunnels.l2tp.wire.message import PROTOCOL_VERSION, ControlMessage
+from pptpgw.tunnels.l2tp.wire.message import PROTOCOL_VERSION, L2TPMessage
 from pptpgw.tunnels.l2tp.wire.secret import isResponse, response
 
 CHALLENGE_OCTETS = 16
@@ -84,13 +84,13 @@ class Handshake:
             values[AVP.CHALLENGE] = self._challenge
         return values
 
-    def named(self, request: ControlMessage) -> None:
+    def named(self, request: L2TPMessage) -> None:
         """
         Find what is agreed on with the peer, by the name in its SCCRQ.
         """
         self._trust = self._settings.trust(request.get(AVP.HOST_NAME))
 
-    def introduced(self, message: ControlMessage) -> None:
+    def introduced(self, message: L2TPMessage) -> None:
         """
         Take what the peer's SCCRQ or SCCRP says of it.
 
@@ -106,7 +106,7 @@ class Handshake:
         if not self._trust.permitted:
             raise _unauthorized(f"no secret is agreed on with {self.peerName!r}")
 
-    def answer(self, message: ControlMessage, kind: MessageType) -> dict[int, Any]:
+    def answer(self, message: L2TPMessage, kind: MessageType) -> dict[int, Any]:
         """
         Return what answers the challenge in C{message}, if it has one.
 
@@ -120,7 +120,7 @@ class Handshake:
             raise _unauthorized("the peer wants a secret, and none is agreed on with it")
         return {AVP.CHALLENGE_RESPONSE: response(kind, self.secret, challenge)}
 
-    def verify(self, message: ControlMessage) -> None:
+    def verify(self, message: L2TPMessage) -> None:
         """
         Verify that the peer knows the secret, if one is agreed on.
 

@@ -31,7 +31,7 @@ from pptpgw.ports.poll import serveFirst
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.l2tp.call import Address
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.connections import MALFORMED, STRAY
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.wire.header import decodeData
@@ -76,7 +76,7 @@ def _pktinfo(localAddress: str) -> list[tuple[int, int, bytes]]:
     return [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + source + bytes(4))]
 
 
-class Connections(Protocol):
+class PortConnections(Protocol):
     """
     The control connections of a port: see
     L{pptpgw.tunnels.l2tp.connections.ControlConnections}.
@@ -112,7 +112,7 @@ class L2TPPort:
 
     _log = Logger()
 
-    connections: Connections
+    connections: PortConnections
 
     def __init__(self, reactor: Any, address: str, number: int, counters: Counters) -> None:
         """
@@ -171,7 +171,7 @@ class L2TPPort:
 
     def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
         """
-        See L{pptpgw.tunnels.l2tp.call.DataPort.register}.
+        See L{pptpgw.tunnels.l2tp.carriage.DataPort.register}.
         """
         key = ids[0] << 16 | ids[1]
         if key in self._calls:
@@ -180,13 +180,13 @@ class L2TPPort:
 
     def unregister(self, ids: tuple[int, int]) -> None:
         """
-        See L{pptpgw.tunnels.l2tp.call.DataPort.unregister}.
+        See L{pptpgw.tunnels.l2tp.carriage.DataPort.unregister}.
         """
         self._calls.pop(ids[0] << 16 | ids[1], None)
 
     def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
         """
-        See L{pptpgw.tunnels.l2tp.call.DataPort.writer}.
+        See L{pptpgw.tunnels.l2tp.carriage.DataPort.writer}.
         """
         if self._socket is None:
             raise OSError(errno.EBADF, "the UDP port isn't open")

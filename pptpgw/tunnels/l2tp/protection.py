@@ -20,7 +20,7 @@ from pptpgw.interfaces import ITunnelEnvironment
 from pptpgw.ipsec.associations import Association
 from pptpgw.ipsec.watch import AssociationWatch
 from pptpgw.ports.cleartext import Cleartext, lackingPolicies
-from pptpgw.tunnels.l2tp.call import Address
+from pptpgw.tunnels.l2tp.carriage import Address
 
 KEY = '[l2tp] clear = "refuse"'
 

@@ -6,10 +6,10 @@ insists on it, ends the call or the connection.
 from __future__ import annotations
 
 from pptpgw.error import Malformed
-from pptpgw.tunnels.l2tp.wire.code import GeneralError, MessageType
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode, nameOf
+from pptpgw.tunnels.l2tp.wire.code import ErrorCode, MessageType
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, nameOf
 
-_UNKNOWN = GeneralError.UNKNOWN_MANDATORY_AVP
+_UNKNOWN = ErrorCode.UNKNOWN_MANDATORY_AVP
 _SHOWN = 8
 
 
@@ -21,13 +21,13 @@ class NotUnderstood(Exception):
     @ivar error: what the sender is told; NONE if nothing ends, since the message may be ignored.
     """
 
-    def __init__(self, text: str, reason: str, error: GeneralError) -> None:
+    def __init__(self, text: str, reason: str, error: ErrorCode) -> None:
         super().__init__(text)
         self.reason = reason
         self.error = error
 
 
-def read(body: bytes, secret: bytes, permissive: bool) -> tuple[MessageType, ControlMessage]:
+def read(body: bytes, secret: bytes, permissive: bool) -> tuple[MessageType, L2TPMessage]:
     """
     Return a control message and its type.
 
@@ -39,7 +39,7 @@ def read(body: bytes, secret: bytes, permissive: bool) -> tuple[MessageType, Con
         message = decode(body, secret)
     except Malformed as error:
         text = f"malformed: {error}"
-        raise NotUnderstood(text, "control message malformed", GeneralError.WRONG_LENGTH) from error
+        raise NotUnderstood(text, "control message malformed", ErrorCode.WRONG_LENGTH) from error
     name = nameOf(message.type)
     try:
         kind = MessageType(message.type)
@@ -48,7 +48,7 @@ def read(body: bytes, secret: bytes, permissive: bool) -> tuple[MessageType, Con
         raise NotUnderstood(
             f"{name} is unknown",
             "control message unknown",
-            GeneralError.NONE if ignored else _UNKNOWN,
+            ErrorCode.NONE if ignored else _UNKNOWN,
         ) from None
     if message.unknown and not permissive:
         unknown = ", ".join(map(str, message.unknown[:_SHOWN]))

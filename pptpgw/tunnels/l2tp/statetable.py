@@ -64,6 +64,13 @@ class CallKind(Enum):
         """
         return self in (CallKind.LAC_INCOMING, CallKind.LNS_OUTGOING)
 
+    @property
+    def isLAC(self) -> bool:
+        """
+        Whether we are the LAC.
+        """
+        return self in (CallKind.LAC_INCOMING, CallKind.LAC_OUTGOING)
+
 
 class CallPhase(Enum):
     """

@@ -28,22 +28,21 @@ from pptpgw.interfaces import (
     ITunnelFactory,
     Negotiated,
 )
-from pptpgw.log import Logger
 from pptpgw.ports.machine import lackingAddress
-from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN, Cause, Termination
+from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.tunnels.entrance import Entrance
-from pptpgw.tunnels.l2tp.call import L2TP, Address, L2TPCall
+from pptpgw.tunnels.l2tp.call import L2TP
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.connections import ControlConnections
+from pptpgw.tunnels.l2tp.networkserver import NetworkServer
 from pptpgw.tunnels.l2tp.port import L2TPPort
 from pptpgw.tunnels.l2tp.protection import Protection
 from pptpgw.tunnels.l2tp.secrets import TunnelSecrets, nobody
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.header import PORT
 
-NOUN = "control connection"
 EVERY_ADDRESS = "0.0.0.0"
 UNPROTECTED = Cause("the IPsec beneath it has ended", Termination.LOST_CARRIER, Remedy.VANISHED)
 """
@@ -102,101 +101,6 @@ class L2TPSettings(TunnelSection):
         )
 
 
-class Incoming:
-    """
-    A control connection that a peer opened, as the entrance sees it: a
-    L{pptpgw.tunnels.entrance.IncomingConnection}.
-    """
-
-    def __init__(self, connection: L2TPConnection) -> None:
-        self._connection = connection
-
-    @property
-    def isProven(self) -> bool:
-        """
-        Whether a caller on the connection is or was authenticated.
-        """
-        return self._connection.isProven
-
-    def displace(self) -> None:
-        """
-        Close the connection at once, to make room for a newer one.
-        """
-        self._connection.end(DISPLACED)
-
-    def stop(self) -> None:
-        """
-        End the calls on the connection and close it, since the gateway stops.
-        """
-        self._connection.stop(SHUT_DOWN)
-
-
-class Answering:
-    """
-    The owner of the control connections that peers open, which offers their calls to the gateway: a
-    L{pptpgw.tunnels.l2tp.connections.Answerer}.
-
-    @ivar entrance: the entrance of the tunnel, which lets peers in.
-    @ivar accepts: whether new connections are accepted.
-    """
-
-    _log = Logger()
-
-    def __init__(self, environment: ITunnelEnvironment) -> None:
-        self.entrance: Entrance[Incoming] = Entrance(environment, L2TP, NOUN)
-        self.accepts = False
-        self._environment = environment
-        self._incoming: dict[L2TPConnection, Incoming] = {}
-
-    def admits(self, host: str) -> bool:
-        """
-        See L{pptpgw.tunnels.l2tp.connections.Answerer.admits}.
-        """
-        return self.accepts and self.entrance.admits(host)
-
-    def connectionBegun(self, connection: L2TPConnection) -> None:
-        """
-        See L{pptpgw.tunnels.l2tp.connections.Answerer.connectionBegun}. Until it is established the
-        connection counts as silent.
-        """
-        self._incoming[connection] = incoming = Incoming(connection)
-        self.entrance.opened(incoming, connection.peer[0])
-
-    def connectionOpened(self, connection: L2TPConnection) -> None:
-        """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionOpened}.
-        """
-        self.entrance.heard(self._incoming[connection])
-        host, port = connection.peer
-        if self._environment.quota.allows("control connections", host):
-            self._log.info(
-                "{peer}, port {port}: L2TP control connection from {host!r}",
-                peer=host,
-                port=port,
-                host=connection.peerName,
-            )
-
-    def callRequested(self, call: L2TPCall) -> None:
-        """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.callRequested}.
-        """
-        self._environment.calls.callRequested(call)
-
-    def connectionClosed(self, connection: L2TPConnection, reason: str) -> None:
-        """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionClosed}.
-        """
-        self.entrance.closed(self._incoming.pop(connection))
-        host = connection.peer[0]
-        if not connection.hadCall:
-            attempts = self._environment.attempts
-            attempts.turnedAway(host, L2TP, NOUN, reason, isRefused=False)
-        if self._environment.quota.allows("control connections", host):
-            self._log.info(
-                "{peer}: L2TP control connection closed: {reason}", peer=host, reason=reason
-            )
-
-
 @implementer(ITunnel, IForwarder, IPreparable, IReloadable, IHealth)
 class L2TPTunnel:
     """
@@ -210,8 +114,8 @@ class L2TPTunnel:
 
     def __init__(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> None:
         self._settings = settings
-        self._answering = Answering(environment)
-        self.entrance = self._answering.entrance
+        self._server = NetworkServer(environment)
+        self.entrance = self._server.entrance
         refuses = settings.clear == "refuse"
         self._protection = Protection(environment, settings.port, refuses, self._unprotected)
         # The settings of connections: those in force, and those that the next reload applies.
@@ -223,7 +127,7 @@ class L2TPTunnel:
         for address in addresses:
             port = L2TPPort(environment.reactor, address, settings.port, environment.counters)
             port.connections = connections = ControlConnections(
-                environment.reactor, own, environment.counters, port, self._answering
+                environment.reactor, own, environment.counters, port, self._server
             )
             self.ports.append(port)
             self._connections.append(connections)
@@ -275,7 +179,7 @@ class L2TPTunnel:
                     "[l2tp] port choose others"
                 ) from error
         self.entrance.begin()
-        self._answering.accepts = True
+        self._server.accepts = True
 
     def judge(self, settings: L2TPSettings) -> dict[str, str]:
         """
@@ -321,14 +225,14 @@ class L2TPTunnel:
         """
         See L{ITunnel.stopListening}. The ports stay open for the calls that remain.
         """
-        self._answering.accepts = False
+        self._server.accepts = False
         return succeed(None)
 
     def stop(self) -> Deferred[Any]:
         """
         See L{ITunnel.stop}.
         """
-        self._answering.accepts = False
+        self._server.accepts = False
         stopped = self._concentrator.stop()
         return stopped.addCallback(lambda _: self.entrance.stop()).addBoth(self._close)
 

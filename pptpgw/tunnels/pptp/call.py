@@ -46,7 +46,7 @@ from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.callcode import REFUSALS, disconnection
 from pptpgw.tunnels.pptp.callid import KERNELS, OURS
-from pptpgw.tunnels.pptp.owner import Ends, tell
+from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import CallState, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import (
@@ -64,6 +64,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     OutgoingCallReply,
     OutgoingCallRequest,
 )
+from pptpgw.tunnels.telling import tell
 
 PPTP = TunnelKind("pptp", "PPTP", type=1, medium=1)
 

@@ -22,7 +22,7 @@ from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.owner import ControlTransport, tell
+from pptpgw.tunnels.pptp.owner import ControlTransport
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Role
 from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
@@ -37,6 +37,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     decode,
     encode,
 )
+from pptpgw.tunnels.telling import tell
 
 
 class ConnectionOwner(TypingProtocol):

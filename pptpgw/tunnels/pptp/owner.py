@@ -1,19 +1,11 @@
 """
-The interface between control connections and their transport, and the way in which owners of calls
-and control connections are told about them.
+The interface between control connections and their transport, and the ends of calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec
 from typing import Protocol as TypingProtocol
-
-from pptpgw.log import Logger
-
-_log = Logger()
-_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +44,3 @@ class ControlTransport(TypingProtocol):
         """
         Close the connection at once, without sending what waits.
         """
-
-
-def tell(function: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
-    """
-    Call a method of an owner. An exception that it raises is logged and goes no further, so that
-    other owners are still told.
-    """
-    try:
-        function(*args, **kwargs)
-    except Exception:
-        _log.failure("the owner of a call or control connection failed")

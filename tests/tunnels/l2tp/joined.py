@@ -13,7 +13,8 @@ from zope.interface import implementer
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import ICallOwner, Refusal
-from pptpgw.tunnels.l2tp.call import Address, L2TPCall
+from pptpgw.tunnels.l2tp.call import L2TPCall
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.sender import DataSender
@@ -26,7 +27,7 @@ from pptpgw.tunnels.l2tp.wire.header import (
     encodeControl,
     isControl,
 )
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode, encode, nameOf
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, encode, nameOf
 
 LAC: Address = ("192.0.2.10", 1701)
 LNS: Address = ("192.0.2.1", 1701)
@@ -232,25 +233,25 @@ class Stranger:
         sessionID: int = 0,
         tunnelID: int | None = None,
         mustKnow: bool = True,
-    ) -> list[ControlMessage]:
+    ) -> list[L2TPMessage]:
         """
         Send a message.
 
         @return: the answers.
         """
-        body = encode(ControlMessage(kind, values or {}, mustKnow))
+        body = encode(L2TPMessage(kind, values or {}, mustKnow))
         return self.raw(body, sessionID, tunnelID)
 
     def raw(
         self, body: bytes, sessionID: int = 0, tunnelID: int | None = None
-    ) -> list[ControlMessage]:
+    ) -> list[L2TPMessage]:
         to = self.peerID if tunnelID is None else tunnelID
         header = ControlHeader(to, sessionID, self.sent, self.expected)
         self.sent = (self.sent + 1) & 0xFFFF if body else self.sent
         self.end.receive(self.address, encodeControl(header, body))
         return self.answers()
 
-    def answers(self) -> list[ControlMessage]:
+    def answers(self) -> list[L2TPMessage]:
         """
         The messages that have come, which are acknowledged with the next one.
         """

@@ -20,7 +20,7 @@ from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import decodeControl, isControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, decode
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode
 from pptpgw.tunnels.pptp.owner import Ends
 from tests.sessions.legs import LegCall
 from tests.tunnels.l2tp.joined import LNS, CallOwner, Wire
@@ -57,7 +57,7 @@ class World(Wire):
     ) -> Deferred[ICall]:
         return self.concentrator.place(forward, negotiated or Negotiated(), self.caller, self.owner)
 
-    def messages(self, kind: MessageType) -> list[ControlMessage]:
+    def messages(self, kind: MessageType) -> list[L2TPMessage]:
         """
         The messages of this kind that the LNS has got.
         """

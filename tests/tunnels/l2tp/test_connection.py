@@ -28,13 +28,13 @@ from pptpgw.tunnels.l2tp.statetable import (
 from pptpgw.tunnels.l2tp.wire.avp import CallErrors, ResultCode, SendReceiveACCM
 from pptpgw.tunnels.l2tp.wire.code import (
     AVP,
-    CallResult,
-    GeneralError,
+    CDNResult,
+    ErrorCode,
     MessageType,
     StopResult,
 )
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, encodeControl
-from pptpgw.tunnels.l2tp.wire.message import ControlMessage, encode
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode
 from tests.tunnels.l2tp.joined import LAC, LNS, CallOwner, Datagram, Stranger, Wire
 
 SCCRQ: dict[int, Any] = {
@@ -84,7 +84,7 @@ def established(wire: Wire) -> Stranger:
     return stranger
 
 
-def stopped(answers: list[ControlMessage]) -> ResultCode:
+def stopped(answers: list[L2TPMessage]) -> ResultCode:
     """
     The result of the StopCCN that is the only answer.
     """
@@ -94,7 +94,7 @@ def stopped(answers: list[ControlMessage]) -> ResultCode:
     return result
 
 
-def disconnected(answers: list[ControlMessage]) -> ResultCode:
+def disconnected(answers: list[L2TPMessage]) -> ResultCode:
     """
     The result of the CDN that is the last answer.
     """
@@ -179,12 +179,12 @@ class TestBothEnds:
     @pytest.mark.parametrize(
         ("refusal", "result"),
         [
-            (Refusal.BUSY, CallResult.NO_FACILITIES_NOW),
-            (Refusal.FORBIDDEN, CallResult.ADMINISTRATIVE_REASONS),
-            (Refusal.STOPPING, CallResult.GENERAL_ERROR),
+            (Refusal.BUSY, CDNResult.NO_FACILITIES_NOW),
+            (Refusal.FORBIDDEN, CDNResult.ADMINISTRATIVE_REASONS),
+            (Refusal.STOPPING, CDNResult.GENERAL_ERROR),
         ],
     )
-    def test_refusing(self, refusal: Refusal, result: CallResult) -> None:
+    def test_refusing(self, refusal: Refusal, result: CDNResult) -> None:
         wire = Wire()
         wire.lns.refusal = refusal
         _, answered, owner = wire.called()
@@ -242,7 +242,7 @@ class TestBothEnds:
             class counters:
                 framesReceived = 0
 
-        answered._channel = Channel()  # type: ignore[assignment]
+        answered._carriage._channel = Channel()  # type: ignore[assignment]
 
         def passes(datagram: Datagram) -> int:
             return 0
@@ -406,7 +406,7 @@ class TestStrangers:
         wire = Wire()
         stranger = established(wire)
         header = ControlHeader(stranger.peerID, 0, stranger.sent, stranger.expected)
-        octets = encodeControl(header, encode(ControlMessage(MessageType.STOPCCN, STOP)))
+        octets = encodeControl(header, encode(L2TPMessage(MessageType.STOPCCN, STOP)))
         for other in (("192.0.2.67", 5000), ("192.0.2.66", 5001)):
             wire.lns.receive(other, octets)
         assert not wire.lns.closed
@@ -481,15 +481,15 @@ class TestErrorsOfPeers:
         answers = stranger.say(MessageType.ICRQ, ICRQ)
         session = answers[0].get(AVP.ASSIGNED_SESSION_ID)
         assert stranger.say(900, mustKnow=False) == []
-        body = encode(ControlMessage(MessageType.ICCN, ICCN)) + unknown
+        body = encode(L2TPMessage(MessageType.ICCN, ICCN)) + unknown
         answers = stranger.raw(body, session)
         if permissive:
             assert answers == [] and wire.lns.calls[0].phase is CallPhase.ESTABLISHED
             assert stranger.say(900) == []
         else:
-            assert disconnected(answers)[:2] == (2, GeneralError.UNKNOWN_MANDATORY_AVP)
-            answers = stranger.raw(encode(ControlMessage(MessageType.HELLO)) + unknown)
-            assert stopped(answers)[:2] == (2, GeneralError.UNKNOWN_MANDATORY_AVP)
+            assert disconnected(answers)[:2] == (2, ErrorCode.UNKNOWN_MANDATORY_AVP)
+            answers = stranger.raw(encode(L2TPMessage(MessageType.HELLO)) + unknown)
+            assert stopped(answers)[:2] == (2, ErrorCode.UNKNOWN_MANDATORY_AVP)
 
     def test_malformed(self) -> None:
         wire = Wire()
@@ -497,8 +497,8 @@ class TestErrorsOfPeers:
         answers = stranger.say(MessageType.ICRQ, ICRQ)
         session = answers[0].get(AVP.ASSIGNED_SESSION_ID)
         answers = stranger.raw(b"\x80\x08\x00\x00\x00\x00\x00\x0c", session)
-        assert disconnected(answers)[:2] == (2, GeneralError.WRONG_LENGTH)
-        assert stopped(stranger.raw(b"spam"))[:2] == (2, GeneralError.WRONG_LENGTH)
+        assert disconnected(answers)[:2] == (2, ErrorCode.WRONG_LENGTH)
+        assert stopped(stranger.raw(b"spam"))[:2] == (2, ErrorCode.WRONG_LENGTH)
         assert wire.lns.closed == []
         stranger.raw(b"")
         assert wire.lns.closed
@@ -509,7 +509,7 @@ class TestErrorsOfPeers:
         stranger.say(MessageType.ICRQ, ICRQ)
         assert stranger.say(MessageType.ICRQ, ICRQ) == []
         answers = stranger.say(MessageType.ICRQ, ICRQ | {AVP.ASSIGNED_SESSION_ID: 89})
-        assert disconnected(answers)[:2] == (2, GeneralError.NO_RESOURCES)
+        assert disconnected(answers)[:2] == (2, ErrorCode.NO_RESOURCES)
         assert len(wire.lns.calls) == 1
 
     def test_aCDNWithoutOurID(self) -> None:
@@ -527,7 +527,7 @@ class TestErrorsOfPeers:
         stranger.say(MessageType.ICRQ, ICRQ)
         stranger.raw(b"")
         wire.clock.advance(30)
-        assert disconnected(stranger.answers())[0] == CallResult.LOSS_OF_CARRIER
+        assert disconnected(stranger.answers())[0] == CDNResult.LOSS_OF_CARRIER
 
     def test_everyMessageInEveryState(self) -> None:
         """
@@ -564,7 +564,7 @@ class TestErrorsOfPeers:
             assert call.phase is phase
             answers = stranger.say(kind, VALUES.get(kind), session)
             if action == "end":
-                assert disconnected(answers)[0] == CallResult.GENERAL_ERROR
+                assert disconnected(answers)[0] == CDNResult.GENERAL_ERROR
             else:
                 assert answers == []
             gone = action == "end" or kind == MessageType.CDN

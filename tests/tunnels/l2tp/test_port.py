@@ -133,7 +133,7 @@ async def carry(answering: Answering, numbered: bool) -> None:
     await until(lambda: len(owner.frames) == len(answering.owner.frames) == 5)
     assert owner.frames == answering.owner.frames
     assert owner.frames[4] == (LCP, b"4")
-    assert (call._sender._number >= 0) is numbered
+    assert (call._carriage._sender._number >= 0) is numbered
     await connection.close()
     await until(lambda: answering.owner.ended)
 

@@ -18,7 +18,8 @@ from zope.interface import implementer
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICallOwner, Refusal
-from pptpgw.tunnels.pptp import handlers, owner
+from pptpgw.tunnels import telling
+from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -688,7 +689,7 @@ def test_ownersFault(monkeypatch: pytest.MonkeyPatch) -> None:
     An exception of an owner hinders neither the other owners nor the connection.
     """
     log = Log()
-    monkeypatch.setattr(owner, "_log", Logger(observer=log))
+    monkeypatch.setattr(telling, "_log", Logger(observer=log))
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
     bench.call(1)
     bench.call(2)
@@ -708,7 +709,7 @@ def test_ownerFailsToDecide(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A request whose owner raises is refused when its time is up.
     """
-    monkeypatch.setattr(owner, "_log", Logger(observer=Log()))
+    monkeypatch.setattr(telling, "_log", Logger(observer=Log()))
     bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
 
     def decide(call: Call) -> None:

@@ -36,7 +36,7 @@ class ResultCode(NamedTuple):
     text: bytes = b""
 
 
-class CauseCode(NamedTuple):
+class Q931Cause(NamedTuple):
     """
     The value of the Q.931 Cause Code AVP (RFC 2661 section 4.4.2).
     """
@@ -175,7 +175,7 @@ TABLE: dict[int, Row] = {
     AVP.ASSIGNED_TUNNEL_ID: Row(_U16, True, True),
     AVP.RECEIVE_WINDOW_SIZE: Row(_U16, True, False),
     AVP.CHALLENGE: Row(_SOME, True, True),
-    AVP.Q931_CAUSE_CODE: Row(_packed("HB", CauseCode, text=True), True, False),
+    AVP.Q931_CAUSE_CODE: Row(_packed("HB", Q931Cause, text=True), True, False),
     AVP.CHALLENGE_RESPONSE: Row(_octets(16), True, True),
     # Section 4.4.4: calls.
     AVP.ASSIGNED_SESSION_ID: Row(_U16, True, True),

@@ -91,7 +91,7 @@ class StopResult(IntEnum):
     FINITE_STATE_MACHINE_ERROR = 7
 
 
-class CallResult(IntEnum):
+class CDNResult(IntEnum):
     """
     The result codes of CDN (RFC 2661 section 4.4.2).
     """
@@ -109,7 +109,7 @@ class CallResult(IntEnum):
     NO_FRAMING = 11
 
 
-class GeneralError(IntEnum):
+class ErrorCode(IntEnum):
     """
     The error codes of StopCCN and CDN (RFC 2661 section 4.4.2).
     """

@@ -79,7 +79,7 @@ _IDS = (AVP.ASSIGNED_TUNNEL_ID, AVP.ASSIGNED_SESSION_ID)
 
 
 @dataclass(frozen=True, slots=True)
-class ControlMessage:
+class L2TPMessage:
     """
     A control message.
 
@@ -126,7 +126,7 @@ def nameOf(messageType: int) -> str:
 
 
 def encode(
-    message: ControlMessage,
+    message: L2TPMessage,
     secret: bytes = b"",
     vector: bytes = b"",
     hidden: frozenset[int] = frozenset(),
@@ -153,7 +153,7 @@ def encode(
     return octets
 
 
-def decode(octets: bytes, secret: bytes = b"") -> ControlMessage:
+def decode(octets: bytes, secret: bytes = b"") -> L2TPMessage:
     """
     Return the value of a message, whose octets, without a header, are C{octets}. Of two AVPs of one
     attribute the first counts. An AVP whose sender didn't set M is ignored if it can't be read.
@@ -197,7 +197,7 @@ def decode(octets: bytes, secret: bytes = b"") -> ControlMessage:
         # A peer that refuses what it has assigned no id to yet has none to tell.
         if values.get(assigned) == 0 and kind not in (MessageType.CDN, MessageType.STOPCCN):
             raise Malformed(f"{nameOf(kind)} with the id 0")
-    return ControlMessage(kind, values, mustKnow, tuple(unknown))
+    return L2TPMessage(kind, values, mustKnow, tuple(unknown))
 
 
 def hostName(octets: bytes) -> bytes:

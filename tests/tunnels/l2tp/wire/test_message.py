@@ -20,16 +20,16 @@ from pptpgw.tunnels.l2tp.wire.avp import (
     LONGEST,
     TABLE,
     CallErrors,
-    CauseCode,
+    Q931Cause,
     ResultCode,
     SendReceiveACCM,
 )
-from pptpgw.tunnels.l2tp.wire.code import AVP, CallResult, MessageType, describe
+from pptpgw.tunnels.l2tp.wire.code import AVP, CDNResult, MessageType, describe
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, encodeControl
 from pptpgw.tunnels.l2tp.wire.message import (
     MOST,
     REQUIRED,
-    ControlMessage,
+    L2TPMessage,
     decode,
     encode,
     nameOf,
@@ -49,7 +49,7 @@ VALUES: dict[AVP, st.SearchStrategy[Any]] = {
     AVP.ASSIGNED_TUNNEL_ID: st.integers(1, 0xFFFF),
     AVP.RECEIVE_WINDOW_SIZE: U16,
     AVP.CHALLENGE: SOME,
-    AVP.Q931_CAUSE_CODE: st.builds(CauseCode, U16, st.integers(0, 255), TEXT),
+    AVP.Q931_CAUSE_CODE: st.builds(Q931Cause, U16, st.integers(0, 255), TEXT),
     AVP.CHALLENGE_RESPONSE: st.binary(min_size=16, max_size=16),
     AVP.ASSIGNED_SESSION_ID: st.integers(1, 0xFFFF),
     AVP.CALL_SERIAL_NUMBER: U32,
@@ -101,7 +101,7 @@ EXAMPLES: dict[AVP, tuple[Any, dict[str, str]]] = {
     AVP.RECEIVE_WINDOW_SIZE: (8, {"l2tp.avp.receive_window_size": "8"}),
     AVP.CHALLENGE: (b"\x01\x02", {"l2tp.avp.chap_challenge": "0102"}),
     AVP.Q931_CAUSE_CODE: (
-        CauseCode(16, 5, b"bye"),
+        Q931Cause(16, 5, b"bye"),
         {
             "l2tp.avp.cause_code": "16",
             "l2tp.avp.cause_msg": "5",
@@ -178,7 +178,7 @@ def test_tsharkReadsEveryAttribute(tmp_path: Path) -> None:
     values: dict[int, Any] = {attribute: value for attribute, (value, _) in EXAMPLES.items()}
     wanted = {name: text for _, parts in EXAMPLES.values() for name, text in parts.items()}
     octets = encodeControl(
-        ControlHeader(11, 22, 3, 4), encode(ControlMessage(MessageType.ICCN, values))
+        ControlHeader(11, 22, 3, 4), encode(L2TPMessage(MessageType.ICCN, values))
     )
     capture = tmp_path / "messages.pcap"
     wrpcap(str(capture), [IP() / UDP(sport=1701, dport=1701) / octets])
@@ -212,7 +212,7 @@ def test_whatIsEncodedIsDecoded(
     kind: MessageType, mustKnow: bool, rest: dict[int, Any], data: st.DataObject
 ) -> None:
     values = {one: data.draw(VALUES[one]) for one in REQUIRED[kind]} | rest
-    message = ControlMessage(kind, values, mustKnow)
+    message = L2TPMessage(kind, values, mustKnow)
     assert decode(encode(message)) == message
     hidden = encode(message, b"secret", b"random", frozenset(AVP))
     assert decode(hidden, b"secret") == message
@@ -231,7 +231,7 @@ def test_hidingByHand() -> None:
     second = md5(secret + one).digest()
     two = bytes(a ^ b for a, b in zip(plain[16:], second, strict=True))
     values: dict[int, Any] = {AVP.CALLING_NUMBER: name}
-    octets = encode(ControlMessage(99, values), secret, vector, frozenset(values))
+    octets = encode(L2TPMessage(99, values), secret, vector, frozenset(values))
     assert octets == (
         bytes.fromhex("8008 0000 0000 0063")
         + bytes.fromhex("8016 0000 0024")
@@ -251,7 +251,7 @@ def test_aWrongSecretNeverFitsAlways() -> None:
     What was hidden by another secret is rejected, or another value.
     """
     values: dict[int, Any] = {AVP.HOST_NAME: b"x", AVP.CHALLENGE: b"y" * 30}
-    octets = encode(ControlMessage(99, values), b"secret", b"vector", frozenset(values))
+    octets = encode(L2TPMessage(99, values), b"secret", b"vector", frozenset(values))
     for number in range(50):
         try:
             found = decode(octets, b"other%d" % number)
@@ -295,7 +295,7 @@ def test_theFirstOfTwoCounts() -> None:
 
 def test_optionalAttributesThatDoNotFitAreIgnored() -> None:
     message = decode(bytes.fromhex(HELLO + avp(6, "01", flags=0) + avp(5, "00", flags=0)))
-    assert message == ControlMessage(MessageType.HELLO)
+    assert message == L2TPMessage(MessageType.HELLO)
 
 
 @pytest.mark.parametrize(
@@ -354,12 +354,12 @@ def test_anyOctets(octets: bytes) -> None:
 )
 def test_messagesThatCannotBe(attribute: int, value: object) -> None:
     with pytest.raises(ValueError, match="AVP"):
-        ControlMessage(MessageType.HELLO, {attribute: value})
+        L2TPMessage(MessageType.HELLO, {attribute: value})
 
 
 def test_names() -> None:
     assert nameOf(MessageType.STOPCCN) == "StopCCN"
     assert nameOf(MessageType.ICRQ) == "ICRQ"
     assert nameOf(5) == "message type 5"
-    assert describe(CallResult, 8) == "busy (8)"
-    assert describe(CallResult, 99) == "unknown (99)"
+    assert describe(CDNResult, 8) == "busy (8)"
+    assert describe(CDNResult, 99) == "unknown (99)"

@@ -1,0 +1,154 @@
+"""
+What carries the frames of one call: its channel, whether data messages have sequence numbers (RFC
+2661 section 5.4), and what a LAC with an asynchronous line has to escape on it (section 6.14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+from pptpgw.counting.counters import Counters
+from pptpgw.datapath.framed import FramedChannel
+from pptpgw.error import CallError
+from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.tunnels.l2tp.sender import DataSender
+from pptpgw.tunnels.l2tp.settings import ControlSettings
+from pptpgw.tunnels.l2tp.statetable import CallKind
+from pptpgw.tunnels.l2tp.wire.avp import SendReceiveACCM
+from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
+from pptpgw.tunnels.l2tp.wire.message import L2TPMessage
+
+Address = tuple[str, int]
+"""
+An IPv4 address, dotted, and a UDP port.
+"""
+
+SYNCHRONOUS, ASYNCHRONOUS = 1, 2
+"""
+The bits of framing types (RFC 2661 section 4.4.3).
+"""
+
+
+class DataPort(TypingProtocol):
+    """
+    The port by which the data messages of calls come and go.
+    """
+
+    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
+        """
+        Give C{sender} the frames that come from C{peer} with these ids, which we assigned to
+        connection and call.
+
+        @raise ValueError: another call has these ids.
+        """
+
+    def unregister(self, ids: tuple[int, int]) -> None:
+        """
+        Undo L{register}. Calling this again does nothing.
+        """
+
+    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
+        """
+        Return a function that sends a datagram from C{localAddress} to C{peer}; it raises OSError.
+        """
+
+
+class DataConnection(TypingProtocol):
+    """
+    The parts of a control connection by which frames are carried.
+    """
+
+    counters: Counters
+    localAddress: str
+    localID: int
+    peer: Address
+    port: DataPort | None
+    settings: ControlSettings
+
+    @property
+    def peerID(self) -> int: ...
+    def send(self, message: L2TPMessage, sessionID: int = 0) -> None: ...
+
+
+class Carriage:
+    """
+    What carries the frames of one call.
+
+    @ivar framing: how the LAC's line is framed, L{SYNCHRONOUS} or L{ASYNCHRONOUS}.
+    @ivar isNumbered: whether data messages that we send have sequence numbers.
+    @ivar peerID: the session id that the peer assigned; 0 while it is unknown.
+    """
+
+    def __init__(
+        self, connection: DataConnection, kind: CallKind, localID: int, peerID: int
+    ) -> None:
+        """
+        @param localID: the session id that we assigned.
+        """
+        self.framing = SYNCHRONOUS
+        self.isNumbered = kind is CallKind.LAC_INCOMING and connection.settings.numbered
+        self.peerID = peerID
+        self._connection = connection
+        self._kind = kind
+        self._localID = localID
+        self._channel: IChannel | None = None
+        self._sender: DataSender | None = None
+
+    @property
+    def framesReceived(self) -> int:
+        """
+        How many frames came by the channel.
+        """
+        return self._channel.counters.framesReceived if self._channel is not None else 0
+
+    def open(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
+        """
+        Make the channel, for a data path in Python.
+
+        @raise CallError: there is no port.
+        """
+        connection, port = self._connection, self._connection.port
+        if port is None:
+            raise CallError("there is no UDP port for the frames of a call")
+        ids = connection.localID, self._localID
+        sender = DataSender(
+            (connection.peerID, self.peerID),
+            port.writer(connection.localAddress, connection.peer),
+            lambda: port.unregister(ids),
+            connection.counters.discard,
+            self._tellACCM,
+            follows=self._kind.isLAC,
+        )
+        channel = FramedChannel(dataPath, owner, sender)
+        port.register(ids, connection.peer, sender)
+        sender.receive = channel.received
+        if self.isNumbered:
+            sender.numbered()
+        self._sender, self._channel = sender, channel
+        return channel
+
+    def number(self) -> None:
+        """
+        Send sequence numbers from now on, since the LAC requires them.
+        """
+        self.isNumbered = True
+        if self._sender is not None:
+            self._sender.numbered()
+
+    def close(self) -> None:
+        """
+        Drop the references to the channel, since the call is over.
+        """
+        self._channel = self._sender = None
+
+    def _tellACCM(self, send: int, receive: int) -> None:
+        """
+        Tell a LAC with an asynchronous line which characters are to be escaped on it.
+        """
+        isAsynchronous = not self._kind.isLAC and self.framing == ASYNCHRONOUS
+        if isAsynchronous and (send, receive) != (DEFAULT_ACCM, DEFAULT_ACCM):
+            values: dict[int, Any] = {AVP.ACCM: SendReceiveACCM(send, receive)}
+            self._connection.send(L2TPMessage(MessageType.SLI, values), self.peerID)
