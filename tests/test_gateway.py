@@ -50,7 +50,7 @@ from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.statetable import Side
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     OutgoingCallRequest,
@@ -470,7 +470,7 @@ def test_aStormOfCalls(world: World) -> None:
         ConnectionSettings(),
         world.callIDs,
         answering(world.gateway),
-        Role.PAC,
+        Side.RECEIVER,
         SERVER,
         "192.0.2.66",
     )

@@ -45,6 +45,10 @@ class Remedy(Enum):
         "Compare the secret of the tunnel at both ends, and the name by which the peer introduces "
         "itself."
     )
+    NOT_A_CONCENTRATOR = (
+        "An access concentrator (PAC) offered a call of somebody who dialled into it. If it is "
+        "yours, add its address to [pptp] access-concentrators."
+    )
     NO_CALL = "The client connected and asked for no call. If it is a caller, its own log says why."
 
     # The carrier and LCP.

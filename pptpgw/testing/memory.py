@@ -301,11 +301,15 @@ class MemoryTransport:
     abortConnection = loseConnection
 
 
-def answering(gateway: Gateway) -> Answering:
+def answering(gateway: Gateway, concentrators: Sequence[IPv4Network] = ()) -> Answering:
     """
     Make the owner of control connections that offers their calls to C{gateway}.
+
+    @param concentrators: the networks of the PACs that may offer incoming calls.
     """
-    return Answering(gateway, gateway.quota, gateway.attempts)
+    owner = Answering(gateway, gateway.quota, gateway.attempts)
+    owner.concentrators = tuple(concentrators)
+    return owner
 
 
 def joined(clock: Clock, one: ControlConnection, other: ControlConnection) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -42,7 +43,7 @@ from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.statetable import Side
 
 
 class World:
@@ -50,6 +51,7 @@ class World:
     A gateway that is made from a configuration, and as many callers as a test needs.
 
     @cvar connectionSettings: the settings of both ends of control connections.
+    @cvar concentrators: the networks of the PACs that may offer incoming calls.
     @ivar network: the L{MemoryNetwork} that carries frames; a test may let it lose some.
     @ivar dataPath: the gateway's data path.
     @ivar environment: the environment that plugins are given.
@@ -57,6 +59,7 @@ class World:
     """
 
     connectionSettings = ConnectionSettings()
+    concentrators: Sequence[IPv4Network] = ()
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class World:
             self.connectionSettings,
             self.makeCallIDs(),
             owner,
-            Role.PNS,
+            Side.ORIGINATOR,
             address,
             CALLER.called,
             channels=self.channelsOf(address),
@@ -179,8 +182,8 @@ class World:
             self.clock,
             self.connectionSettings,
             self.callIDs,
-            answering(self.gateway),
-            Role.PAC,
+            answering(self.gateway, self.concentrators),
+            Side.RECEIVER,
             CALLER.called,
             address,
             channels=self.channelsOf(CALLER.called),

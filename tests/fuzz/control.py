@@ -1,5 +1,5 @@
 """
-Fuzzing of the control connection, in either role and from each of its states.
+Fuzzing of the control connection, on either side and from each of its states.
 
 Nothing that arrives may raise, and no table may exceed its limit. When the TCP connection is lost
 every call must end, and nothing may be left.
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
+from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
+from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Side
 from pptpgw.tunnels.pptp.wire.message import (
     CONTROL_MESSAGE,
     LONGEST,
@@ -26,14 +28,14 @@ _HEADER = 12
 _SIZES = {kind.messageType: len(encode(kind())) for kind in MESSAGES}
 
 
-def control(role: Role, state: ConnectionState) -> Target:
+def control(side: Side, state: ConnectionState) -> Target:
     """
     The target that begins in C{state}.
     """
 
     def target(octets: bytes) -> None:
         with unfailing():
-            _run(Bench(role, state), Reader(octets))
+            _run(Bench(side, state), Reader(octets))
 
     return target
 
@@ -41,10 +43,10 @@ def control(role: Role, state: ConnectionState) -> Target:
 def _run(bench: Bench, reader: Reader) -> None:
     connection = bench.connection
     decision = reader.number()
-    undecided: list[Call] = []
+    undecided: list[AskedCall] = []
     took: list[Call] = []
 
-    def decide(call: Call) -> None:
+    def decide(call: AskedCall) -> None:
         choice = (decision >> 2 * (len(bench.requested) % 4)) & 3
         if choice == 0:
             call.refuse(Refusal.BUSY)
@@ -94,15 +96,16 @@ def _message(bench: Bench, reader: Reader) -> bytes:
     return header + MAGIC_COOKIE.to_bytes(4, "big") + kind.to_bytes(2, "big") + bytes(2) + body
 
 
-def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) -> None:
+def _act(bench: Bench, reader: Reader, undecided: list[AskedCall], took: list[Call]) -> None:
     """
     Let this end do something.
     """
-    kind = reader.number() % 5
+    kind = reader.number() % 6
     living = list(bench.connection.calls.values())
-    if kind == 0:
+    if kind in (0, 5):
         try:
-            took.append(bench.connection.placeCall(bench))
+            placed = PlacedIncomingCall if kind else PlacedOutgoingCall
+            took.append(bench.connection.placeCall(bench, kind=placed))
         except (CallError, Exhausted):
             pass
     elif kind == 1 and undecided:
@@ -118,12 +121,12 @@ def _act(bench: Bench, reader: Reader, undecided: list[Call], took: list[Call]) 
 
 
 TARGETS: dict[str, Target] = {
-    "pac-idle": control(Role.PAC, ConnectionState.IDLE),
-    "pac-established": control(Role.PAC, ConnectionState.ESTABLISHED),
-    "pac-stopping": control(Role.PAC, ConnectionState.WAIT_STOP_REPLY),
-    "pns-waiting": control(Role.PNS, ConnectionState.IDLE),
-    "pns-established": control(Role.PNS, ConnectionState.ESTABLISHED),
-    "pns-stopping": control(Role.PNS, ConnectionState.WAIT_STOP_REPLY),
+    "receiver-idle": control(Side.RECEIVER, ConnectionState.IDLE),
+    "receiver-established": control(Side.RECEIVER, ConnectionState.ESTABLISHED),
+    "receiver-stopping": control(Side.RECEIVER, ConnectionState.WAIT_STOP_REPLY),
+    "originator-waiting": control(Side.ORIGINATOR, ConnectionState.IDLE),
+    "originator-established": control(Side.ORIGINATOR, ConnectionState.ESTABLISHED),
+    "originator-stopping": control(Side.ORIGINATOR, ConnectionState.WAIT_STOP_REPLY),
 }
 """
 Targets by name.

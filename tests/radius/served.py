@@ -41,7 +41,7 @@ from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.statetable import Side
 
 SERVER, CALLER = "192.0.2.1", "192.0.2.7"
 P = ParamSpec("P")
@@ -113,10 +113,10 @@ class Served:
         self._caller = ClientConnection(reactor, MemoryDataPath(self.wire), 30)
         settings = ConnectionSettings(maximumCalls=1000)
         pns = ControlConnection(
-            reactor, settings, self._ids, self._caller, Role.PNS, CALLER, SERVER
+            reactor, settings, self._ids, self._caller, Side.ORIGINATOR, CALLER, SERVER
         )
         pac = ControlConnection(
-            reactor, settings, self.callIDs, answering(self.gateway), Role.PAC, SERVER, CALLER
+            reactor, settings, self.callIDs, answering(self.gateway), Side.RECEIVER, SERVER, CALLER
         )
         joined(reactor, pns, pac)
 

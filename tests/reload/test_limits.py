@@ -307,6 +307,21 @@ def test_controlConnections() -> None:
     assert (new.settings.handshakeTimeout, new.settings.firstCallTimeout) == (3, 4)
 
 
+@shows("[pptp] access-concentrators")
+def test_accessConcentrators() -> None:
+    """
+    A PAC that is named may offer calls from now on, and one that isn't any more may not.
+    """
+    world = World()
+    tunnel: Any = world.service.tunnels["pptp"]
+    answering = tunnel._answering
+    assert not answering.mayOffer("192.0.2.7")
+    world.reload('[pptp]\naccess-concentrators = ["192.0.2.0/29"]')
+    assert answering.mayOffer("192.0.2.7") and not answering.mayOffer("192.0.2.8")
+    world.reload()
+    assert not answering.mayOffer("192.0.2.7")
+
+
 @shows("[listen] drain-timeout")
 def test_drainTimeout() -> None:
     """

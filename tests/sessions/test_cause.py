@@ -14,7 +14,7 @@ from pptpgw.auth.protocols import CHAP
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import SHUT_DOWN, Cause, Termination, asCause, codeOf
-from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.statetable import Side
 from pptpgw.tunnels.pptp.wire.code import DisconnectResult
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
@@ -210,14 +210,14 @@ class TestCall:
         ids=["cleared", "carrier", "notified", "stopped", "lost", "malformed", "silent", "ours"],
     )
     def test_itsEndHasACode(self, act: Act, code: Termination) -> None:
-        line = Line(Role.PAC)
-        line.incoming()
+        line = Line(Side.RECEIVER)
+        line.asked()
         act(line)
         (told,) = line.told
         assert isinstance(told[1], str) and codeOf(told[1]) is code, told
 
     def test_whatHangsUpKeepsItsCode(self) -> None:
-        line = Line(Role.PAC)
-        line.incoming().hangUp(Cause("idle", Termination.IDLE_TIMEOUT))
+        line = Line(Side.RECEIVER)
+        line.asked().hangUp(Cause("idle", Termination.IDLE_TIMEOUT))
         (told,) = line.told
         assert isinstance(told[1], Cause) and told[1].code is Termination.IDLE_TIMEOUT

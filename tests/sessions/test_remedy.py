@@ -43,6 +43,7 @@ from pptpgw.tunnels.l2tp.settings import ControlSettings
 from tests.sessions.legs import Forwarder
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
 from tests.tunnels.l2tp.joined import Wire
+from tests.tunnels.pptp.test_incoming import incomingCall
 
 Case = Callable[[], IAttempt]
 CASES: list[tuple[Remedy, Case]] = []
@@ -237,6 +238,14 @@ def _() -> IAttempt:
     gateway = Gateway()
     gateway.connect()
     gateway.run(20, 0.1)
+    return over(gateway)
+
+
+@leadsTo(Remedy.NOT_A_CONCENTRATOR)
+def _() -> IAttempt:
+    gateway = Gateway()
+    incomingCall(gateway)
+    gateway.run(1)
     return over(gateway)
 
 

@@ -1,9 +1,10 @@
 """
 The calls of a control connection (RFC 2637 sections 2.7 to 2.15 and 3.2).
 
-As PAC we answer the Outgoing-Call-Request of a PNS by L{Call.accept} or L{Call.refuse}. A call that
-isn't answered within C{answerTimeout} is refused with the result Time-out. As PNS we place the call
-and wait for the Outgoing-Call-Reply.
+A PNS asks a PAC for an outgoing call, and a PAC offers a PNS an incoming one. Either end of a
+control connection may do either, so the role in a call is the call's own.
+L{pptpgw.tunnels.pptp.asked} has the calls that the peer requests, and
+L{pptpgw.tunnels.pptp.placed} those that we request.
 
 A call is found by the call id in a message:
 
@@ -21,7 +22,9 @@ Call-Clear-Request the PNS waits C{clearTimeout} for the notification, no longer
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -36,7 +39,6 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelHost,
     IChannelOwner,
-    IKernelCall,
     IKernelTransport,
     IStagedCall,
     Refusal,
@@ -44,25 +46,15 @@ from pptpgw.interfaces import (
 )
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.pptp.callcode import REFUSALS, disconnection
-from pptpgw.tunnels.pptp.callid import KERNELS, OURS
+from pptpgw.tunnels.pptp.callcode import disconnection
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import CallState, ConnectionState, Role
-from pptpgw.tunnels.pptp.wire.code import (
-    CauseCode,
-    DisconnectResult,
-    GeneralError,
-    OutgoingCallResult,
-    StopReason,
-    describe,
-)
+from pptpgw.tunnels.pptp.wire.code import CauseCode, DisconnectResult, StopReason, describe
 from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     ControlMessage,
-    OutgoingCallReply,
-    OutgoingCallRequest,
 )
 from pptpgw.tunnels.telling import tell
 
@@ -114,7 +106,6 @@ class CallConnection(TypingProtocol):
     peerAddress: str
     peerHostName: str
     peerVendorName: str
-    role: Role
     settings: ConnectionSettings
     state: ConnectionState
 
@@ -124,7 +115,7 @@ class CallConnection(TypingProtocol):
     def allocate(self) -> int: ...
     def addCall(self, call: Call) -> None: ...
     def renumber(self, call: Call, ids: range) -> None: ...
-    def callAsked(self, call: Call) -> None: ...
+    def callAsked(self, call: Any) -> None: ...
     def callFinished(self, call: Call) -> None: ...
     def open(self) -> None: ...
     def askToStop(self, reason: str, code: StopReason) -> None: ...
@@ -132,32 +123,38 @@ class CallConnection(TypingProtocol):
     def stop(self, reason: str = ..., code: StopReason = ...) -> Deferred[None]: ...
 
 
-@implementer(IStagedCall, IKernelCall)
-class Call:
+@implementer(IStagedCall)
+class Call(ABC):
     """
-    See L{IStagedCall} and L{IKernelCall}.
+    See L{IStagedCall}.
 
+    @cvar role: our role in the call.
+    @cvar isPlaced: whether we requested the call.
     @ivar connection: the control connection of the call.
     @ivar localCallID: the call id that we assigned, which is in the GRE packets that we receive.
     @ivar peerCallID: the call id that the peer assigned, which may be 0; -1 if it isn't known yet.
     @ivar peerWindow: the peer's receive window in packets.
-    @ivar request: the Outgoing-Call-Request of the call.
-    @ivar owner: the L{ICallOwner}; None before a PAC's call is accepted, and after its end.
+    @ivar calledNumber: the phone number that is called; usually empty.
+    @ivar callingNumber: the phone number of the one who calls; usually empty.
+    @ivar owner: the L{ICallOwner}; None before a call is accepted, and after its end.
     @ivar cause: why the call ended or is ending.
     """
 
     __slots__ = (
         "_timer",
+        "calledNumber",
+        "callingNumber",
         "cause",
         "connection",
         "localCallID",
         "owner",
         "peerCallID",
         "peerWindow",
-        "request",
         "state",
     )
 
+    role: ClassVar[Role]
+    isPlaced: ClassVar[bool]
     tunnel = PPTP
     headStart = HEAD_START
     carrier = "GRE"
@@ -168,28 +165,18 @@ class Call:
         self,
         connection: CallConnection,
         localCallID: int,
-        request: OutgoingCallRequest,
         owner: ICallOwner | None = None,
     ) -> None:
         self.connection = connection
         self.localCallID = localCallID
-        self.request = request
         self.owner = owner
         self.peerCallID = -1
         self.peerWindow = 0
+        self.calledNumber = b""
+        self.callingNumber = b""
         self.state = CallState.WAIT_REPLY
         self.cause = ""
         self._timer: IDelayedCall | None = None
-        if self.role is Role.PAC:
-            self.peerCallID = request.callID
-            self.peerWindow = request.window
-
-    @property
-    def role(self) -> Role:
-        """
-        Our role: PAC if the peer asked for the call, PNS if we placed it.
-        """
-        return self.connection.role
 
     @property
     def localAddress(self) -> str:
@@ -206,25 +193,18 @@ class Call:
         return self.connection.peerAddress
 
     @property
-    def calledNumber(self) -> bytes:
-        """
-        The phone number in the request, unchanged; usually empty.
-        """
-        return self.request.phoneNumber
-
-    @property
     def caller(self) -> str:
         """
-        The PNS's IPv4 address, dotted.
+        The IPv4 address of the end that requested the call, dotted.
         """
-        return self.peerAddress if self.role is Role.PAC else self.localAddress
+        return self.localAddress if self.isPlaced else self.peerAddress
 
     @property
     def called(self) -> str:
         """
-        The PAC's IPv4 address, dotted.
+        The IPv4 address of the end that was asked, dotted.
         """
-        return self.localAddress if self.role is Role.PAC else self.peerAddress
+        return self.peerAddress if self.isPlaced else self.localAddress
 
     @property
     def steps(self) -> Sequence[tuple[str, float]]:
@@ -264,38 +244,21 @@ class Call:
 
     # ICall, for the owner
 
+    @abstractmethod
     def accept(self, owner: ICallOwner) -> None:
         """
         See L{ICall.accept}.
 
-        @raise CallError: we are the PNS, or the call has been accepted before.
+        @raise CallError: the call can't be accepted.
         """
-        if self.role is not Role.PAC or self.owner is not None:
-            raise CallError(f"{self!r} can't be accepted")
-        if self.state is CallState.ENDED:
-            tell(owner.callEnded, self, self.cause)
-            return
-        self.owner = owner
-        self._cancel()
-        self.state = CallState.ESTABLISHED
-        settings = self.connection.settings
-        self._reply(
-            OutgoingCallResult.CONNECTED,
-            connectSpeed=min(settings.linkSpeed, self.request.maximumBPS or settings.linkSpeed),
-            window=settings.window,
-        )
-        # A peer in the same process may have ended the call already.
-        if self.isEstablished:
-            tell(owner.callEstablished, self)
 
+    @abstractmethod
     def refuse(self, reason: Refusal) -> None:
         """
         See L{ICall.refuse}.
 
-        @raise CallError: we are the PNS, or the call has been accepted.
+        @raise CallError: the call can't be refused.
         """
-        result, cause = REFUSALS[reason]
-        self._turnDown(result, cause)
 
     def hangUp(self, cause: str) -> None:
         """
@@ -303,16 +266,15 @@ class Call:
         a Call-Clear-Request, and the call is over with the peer's notification, or after
         C{clearTimeout}.
         """
+        if self.state is CallState.ENDED or self.state is CallState.WAIT_DISCONNECT:
+            return
         if self.role is Role.PNS:
-            if self.state in (CallState.WAIT_REPLY, CallState.ESTABLISHED):
-                self.cause = cause
-                self.state = CallState.WAIT_DISCONNECT
-                clear = CallClearRequest(self.localCallID)
-                self.wait(self.connection.within(clear), self._notNotified)
-                self.connection.send(clear)
-        elif self.owner is None:
-            self.refuse(Refusal.STOPPING)
-        elif self.isEstablished:
+            self.cause = cause
+            self.state = CallState.WAIT_DISCONNECT
+            clear = CallClearRequest(self.localCallID)
+            self.wait(self.connection.within(clear), self._notNotified)
+            self.connection.send(clear)
+        else:
             self._notify(*disconnection(cause))
             self.finish(cause)
 
@@ -329,27 +291,7 @@ class Call:
         channels = self.connection.channels
         if channels is None:
             raise CallError(f"{self!r} has no GRE port")
-        if self.localCallID in KERNELS:
-            # The kernel was to carry it, and couldn't.
-            self.connection.renumber(self, OURS)
         return channels.open(self, owner, dataPath)
-
-    def openTransport(self, receive: Callable[[int, bytes], None]) -> IKernelTransport:
-        """
-        See L{IKernelCall.openTransport}. The call gets another call id.
-
-        @raise CallError: we are the PNS, which has told the peer its call id already; or the
-            connection has no GRE port.
-        """
-        channels = self.connection.channels
-        if channels is None or self.role is not Role.PAC:
-            raise CallError(f"the kernel doesn't carry {self!r}")
-        self.connection.renumber(self, KERNELS)
-        try:
-            return channels.openTransport(self, receive)
-        except BaseException:
-            self.connection.renumber(self, OURS)
-            raise
 
     # Methods for the control connection
 
@@ -360,45 +302,14 @@ class Call:
         """
         return self.state is CallState.ESTABLISHED
 
-    def requested(self) -> None:
+    def establish(self) -> None:
         """
-        As PAC, limit the time for an answer. This is called after the owner of the connection was
-        told of the call, unless it has answered.
+        Carry packets from now on, and tell the owner.
         """
-        if self.state is CallState.WAIT_REPLY:
-            self.wait(self.connection.settings.answerTimeout, self._notAnswered)
-
-    def placed(self) -> None:
-        """
-        As PNS, send the Outgoing-Call-Request.
-        """
-        self.wait(self.connection.within(self.request), self._notReplied)
-        self.connection.send(self.request)
-
-    def replied(self, reply: OutgoingCallReply) -> bool:
-        """
-        As PNS, handle an Outgoing-Call-Reply.
-
-        @return: False if none was expected.
-        """
-        if self.state not in (CallState.WAIT_REPLY, CallState.WAIT_DISCONNECT):
-            return False
-        if reply.result != OutgoingCallResult.CONNECTED:
-            text = describe(OutgoingCallResult, reply.result)
-            if reply.error:
-                text += f", {describe(GeneralError, reply.error)}"
-            if reply.cause:
-                text += f", cause: {describe(CauseCode, reply.cause)}"
-            self.finish(self.cause or f"the peer refused the call: {text}")
-            return True
-        self.peerCallID = reply.callID
-        self.peerWindow = reply.window
-        if self.state is CallState.WAIT_REPLY:
-            self._cancel()
-            self.state = CallState.ESTABLISHED
-            if self.owner is not None:
-                tell(self.owner.callEstablished, self)
-        return True
+        self._cancel()
+        self.state = CallState.ESTABLISHED
+        if self.owner is not None:
+            tell(self.owner.callEstablished, self)
 
     def cleared(self) -> None:
         """
@@ -440,43 +351,8 @@ class Call:
     def _cancel(self) -> None:
         self._timer = cancelled(self._timer)
 
-    def _turnDown(self, result: int, cause: int = 0) -> None:
-        if self.state is CallState.ENDED:
-            return
-        if self.role is not Role.PAC or self.owner is not None:
-            raise CallError(f"{self!r} can't be refused")
-        self._reply(result, cause=cause)
-        self.finish(f"refused: {describe(OutgoingCallResult, result)}")
-
-    def _notAnswered(self) -> None:
-        self._turnDown(OutgoingCallResult.TIME_OUT)
-
-    def _notReplied(self) -> None:
-        text = "the peer didn't answer the Outgoing-Call-Request"
-        self.hangUp(Cause(text, Termination.LOST_CARRIER))
-
     def _notNotified(self) -> None:
         self.finish(self.cause)
-
-    def _reply(
-        self,
-        result: int,
-        error: int = GeneralError.NONE,
-        cause: int = 0,
-        connectSpeed: int = 0,
-        window: int = 0,
-    ) -> None:
-        self.connection.send(
-            OutgoingCallReply(
-                callID=self.localCallID,
-                peerCallID=self.peerCallID,
-                result=result,
-                error=error,
-                cause=cause,
-                connectSpeed=connectSpeed,
-                window=window,
-            )
-        )
 
     def _notify(self, result: int, error: int, causeCode: int) -> None:
         self.connection.send(

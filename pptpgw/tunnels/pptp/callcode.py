@@ -10,10 +10,11 @@ from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,
     GeneralError,
+    IncomingCallResult,
     OutgoingCallResult,
 )
 
-REFUSALS = {
+OUTGOING = {
     Refusal.BUSY: (OutgoingCallResult.BUSY, CauseCode.RESOURCE_UNAVAILABLE),
     Refusal.FORBIDDEN: (OutgoingCallResult.DO_NOT_ACCEPT, CauseCode.CALL_REJECTED),
     Refusal.STOPPING: (OutgoingCallResult.BUSY, CauseCode.TEMPORARY_FAILURE),
@@ -21,6 +22,17 @@ REFUSALS = {
 """
 The result and cause codes of an Outgoing-Call-Reply (RFC 2637 section 2.8) by the reason. Clients
 redial a line that is busy.
+"""
+
+_BUSY = IncomingCallResult.GENERAL_ERROR, GeneralError.NO_RESOURCE
+
+INCOMING = {
+    Refusal.BUSY: _BUSY,
+    Refusal.FORBIDDEN: (IncomingCallResult.DO_NOT_ACCEPT, GeneralError.NONE),
+    Refusal.STOPPING: _BUSY,
+}
+"""
+The result and error codes of an Incoming-Call-Reply (RFC 2637 section 2.10) by the reason.
 """
 
 _GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING

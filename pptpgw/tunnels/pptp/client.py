@@ -27,7 +27,8 @@ from pptpgw.interfaces import (
 )
 from pptpgw.ppp.client import ClientCall, NetworkListener
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.tunnels.pptp.call import Call, Channels
+from pptpgw.tunnels.pptp.asked import AskedCall
+from pptpgw.tunnels.pptp.call import Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.port.control import ControlClientFactory, PPTPProtocol
@@ -132,7 +133,7 @@ class ClientConnection:
         self._control = connection
         self.opened.callback(self)
 
-    def callRequested(self, call: Call) -> None:
+    def callRequested(self, call: AskedCall) -> None:
         """
         Refuse a call that the peer requests.
         """

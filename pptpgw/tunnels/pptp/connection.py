@@ -20,17 +20,18 @@ from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp import handlers
+from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.owner import ControlTransport
+from pptpgw.tunnels.pptp.placed import PlacedCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Side
 from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
 from pptpgw.tunnels.pptp.wire.framing import Framing
 from pptpgw.tunnels.pptp.wire.message import (
     ControlMessage,
     EchoRequest,
-    OutgoingCallRequest,
     StartControlConnectionRequest,
     StopControlConnectionRequest,
     UnknownMessage,
@@ -47,12 +48,12 @@ class ConnectionOwner(TypingProtocol):
 
     def connectionOpened(self, connection: ControlConnection) -> None:
         """
-        Note that the connection is established: calls can be requested (PAC) or placed (PNS).
+        Note that the connection is established: calls can be placed, and requested by the peer.
         """
 
-    def callRequested(self, call: Call) -> None:
+    def callRequested(self, call: AskedCall) -> None:
         """
-        As PAC, answer a request by L{Call.accept} or L{Call.refuse}, at once or within
+        Answer a request by L{AskedCall.accept} or L{AskedCall.refuse}, at once or within
         C{answerTimeout}.
         """
 
@@ -102,8 +103,8 @@ class ControlConnection:
         "peerAddress",
         "peerHostName",
         "peerVendorName",
-        "role",
         "settings",
+        "side",
         "state",
     )
 
@@ -113,7 +114,7 @@ class ControlConnection:
         settings: ConnectionSettings,
         callIDs: CallIDs,
         owner: ConnectionOwner,
-        role: Role,
+        side: Side,
         localAddress: str,
         peerAddress: str,
         counters: Counters | None = None,
@@ -127,7 +128,7 @@ class ControlConnection:
         self.settings = settings
         self.callIDs = callIDs
         self.owner = owner
-        self.role = role
+        self.side = side
         self.localAddress = localAddress
         self.peerAddress = peerAddress
         self.counters = Counters() if counters is None else counters
@@ -154,7 +155,7 @@ class ControlConnection:
 
     def __repr__(self) -> str:
         return (
-            f"<ControlConnection as {self.role.value} with {self.peerAddress}, {self.state.value}, "
+            f"<ControlConnection as {self.side.value} with {self.peerAddress}, {self.state.value}, "
             f"{len(self.calls)} calls>"
         )
 
@@ -162,13 +163,13 @@ class ControlConnection:
 
     def connectionMade(self, transport: ControlTransport) -> None:
         """
-        Begin, since the TCP connection is established. A PNS sends the
+        Begin, since the TCP connection is established. The originator sends the
         Start-Control-Connection-Request.
         """
         self._transport = transport
         self.accepted = self.clock.seconds()
         self._watch(self.settings.handshakeTimeout)
-        if self.role is Role.PNS:
+        if self.side is Side.ORIGINATOR:
             self.state = ConnectionState.WAIT_CTL_REPLY
             settings = self.settings
             self.ask(
@@ -212,26 +213,24 @@ class ControlConnection:
 
     # Methods for the owner
 
-    def placeCall(self, owner: ICallOwner, calledNumber: bytes = b"") -> Call:
+    def placeCall(
+        self,
+        owner: ICallOwner,
+        calledNumber: bytes = b"",
+        callingNumber: bytes = b"",
+        kind: type[PlacedCall] = PlacedOutgoingCall,
+    ) -> PlacedCall:
         """
-        As PNS, ask the peer for a call. C{owner} is told what becomes of it.
+        Request a call. C{owner} is told what becomes of it.
 
-        @raise CallError: the control connection isn't established, or we are its PAC.
+        @raise CallError: the control connection isn't established.
         @raise Exhausted: no call id is left, or this connection has too many calls.
         """
-        if self.role is not Role.PNS or self.state is not ConnectionState.ESTABLISHED:
+        if self.state is not ConnectionState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
         callID = self.allocate()
         self._serial = (self._serial + 1) & 0xFFFF
-        request = OutgoingCallRequest(
-            callID=callID,
-            callSerialNumber=self._serial,
-            maximumBPS=self.settings.linkSpeed,
-            window=self.settings.window,
-            phoneNumberLength=len(calledNumber),
-            phoneNumber=calledNumber,
-        )
-        call = Call(self, callID, request, owner)
+        call = kind(self, callID, self._serial, owner, calledNumber, callingNumber)
         self.addCall(call)
         call.placed()
         return call
@@ -310,7 +309,7 @@ class ControlConnection:
         call.localCallID = callID
         self.calls[callID] = call
 
-    def callAsked(self, call: Call) -> None:
+    def callAsked(self, call: AskedCall) -> None:
         """
         Tell the owner that the peer asks for C{call}.
         """
@@ -339,7 +338,7 @@ class ControlConnection:
                 return
             raise
         kind = message.messageType
-        action = ACTIONS[self.role, self.state, kind]
+        action = ACTIONS[self.state, kind]
         self._alive()
         if action == "take":
             getattr(handlers, f"pptp_{kind.name}")(self, message)
@@ -421,7 +420,7 @@ class ControlConnection:
             if self._transport is not None:
                 self._transport.abortConnection()
         else:
-            awaited = "Request" if self.role is Role.PAC else "Reply"
+            awaited = "Request" if self.side is Side.RECEIVER else "Reply"
             text = f"no Start-Control-Connection-{awaited} in {self.settings.handshakeTimeout:g} s"
             self.end(Cause(text, remedy=Remedy.NOTHING_SAID))
 
@@ -435,7 +434,8 @@ class ControlConnection:
         self._timer = cancelled(self._timer)
 
     def _startIdling(self) -> None:
-        if self.role is Role.PAC and self.state is ConnectionState.ESTABLISHED and not self.calls:
+        isOurs = self.side is Side.ORIGINATOR
+        if not isOurs and self.state is ConnectionState.ESTABLISHED and not self.calls:
             self._stopIdling()
             settings = self.settings
             seconds = settings.callTimeout if self.hadCall else settings.firstCallTimeout

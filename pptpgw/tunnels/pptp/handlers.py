@@ -10,8 +10,10 @@ from __future__ import annotations
 from pptpgw.error import Exhausted
 from pptpgw.log import readable
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.tunnels.pptp.asked import AskedCall, AskedIncomingCall, AskedOutgoingCall
 from pptpgw.tunnels.pptp.call import Call, CallConnection
-from pptpgw.tunnels.pptp.statetable import CallState
+from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
+from pptpgw.tunnels.pptp.statetable import CallState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     GeneralError,
     IncomingCallResult,
@@ -27,6 +29,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     ControlMessage,
     EchoReply,
     EchoRequest,
+    IncomingCallConnected,
     IncomingCallReply,
     IncomingCallRequest,
     OutgoingCallReply,
@@ -119,26 +122,24 @@ def pptp_ECHO_REPLY(connection: CallConnection, message: EchoReply) -> None:
 
 def pptp_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
     """
-    Offer the call that a PNS asks for. Its call id may be any number, even one that it uses
-    already.
+    Offer the owner the call that a PNS asks for. Its call id may be any number, even one that it
+    uses already.
     """
     try:
         callID = connection.allocate()
     except Exhausted:
         connection.counters.discard("Outgoing-Call-Request beyond the limit")
-        _refuseCall(connection, message, OutgoingCallResult.GENERAL_ERROR, GeneralError.NO_RESOURCE)
+        connection.send(
+            OutgoingCallReply(
+                peerCallID=message.callID,
+                result=OutgoingCallResult.GENERAL_ERROR,
+                error=GeneralError.NO_RESOURCE,
+                connectSpeed=0,
+                window=0,
+            )
+        )
         return
-    call = Call(connection, callID, message)
-    connection.addCall(call)
-    connection.callAsked(call)
-    call.requested()
-
-
-def refuse_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCallRequest) -> None:
-    """
-    Refuse a call that is asked of us although we are the PNS.
-    """
-    _refuseCall(connection, message, OutgoingCallResult.DO_NOT_ACCEPT)
+    _offer(connection, AskedOutgoingCall(connection, callID, message))
 
 
 def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallReply) -> None:
@@ -146,28 +147,61 @@ def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallRe
     Pass the PAC's reply to the call that we placed.
     """
     call = connection.calls.get(message.peerCallID)
-    if call is None or not call.replied(message):
+    if not isinstance(call, PlacedOutgoingCall) or not call.replied(message):
         connection.counters.discard("Outgoing-Call-Reply to no request")
 
 
-def refuse_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCallRequest) -> None:
+def pptp_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCallRequest) -> None:
     """
-    Refuse an incoming call, without assigning a call id to it.
+    Offer the owner the call that a PAC has.
     """
-    connection.send(
-        IncomingCallReply(
-            peerCallID=message.callID, result=IncomingCallResult.DO_NOT_ACCEPT, window=0
+    try:
+        callID = connection.allocate()
+    except Exhausted:
+        connection.counters.discard("Incoming-Call-Request beyond the limit")
+        connection.send(
+            IncomingCallReply(
+                peerCallID=message.callID,
+                result=IncomingCallResult.GENERAL_ERROR,
+                error=GeneralError.NO_RESOURCE,
+                window=0,
+            )
         )
-    )
+        return
+    _offer(connection, AskedIncomingCall(connection, callID, message))
+
+
+def pptp_INCOMING_CALL_REPLY(connection: CallConnection, message: IncomingCallReply) -> None:
+    """
+    Pass the PNS's reply to the call that we offered.
+    """
+    call = connection.calls.get(message.peerCallID)
+    if not isinstance(call, PlacedIncomingCall) or not call.replied(message):
+        connection.counters.discard("Incoming-Call-Reply to no request")
+
+
+def pptp_INCOMING_CALL_CONNECTED(
+    connection: CallConnection, message: IncomingCallConnected
+) -> None:
+    """
+    Establish the call that we have accepted.
+    """
+    call = connection.calls.get(message.peerCallID)
+    if not isinstance(call, AskedIncomingCall) or not call.connected(message):
+        connection.counters.discard("Incoming-Call-Connected of no call")
 
 
 def pptp_CALL_CLEAR_REQUEST(connection: CallConnection, message: CallClearRequest) -> None:
     """
-    End a call at the PNS's request.
+    End a call at the PNS's request. A PAC's request is none.
     """
     call = _callOfPeer(connection, message.callID)
-    if call is not None:
+    if call is None:
+        return
+    if call.role is Role.PAC:
         call.cleared()
+    else:
+        connection.counters.discard("Call-Clear-Request of a PAC")
 
 
 def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconnectNotify) -> None:
@@ -236,14 +270,7 @@ def _startReply(connection: CallConnection, result: StartResult) -> None:
     )
 
 
-def _refuseCall(
-    connection: CallConnection,
-    request: OutgoingCallRequest,
-    result: OutgoingCallResult,
-    error: GeneralError = GeneralError.NONE,
-) -> None:
-    connection.send(
-        OutgoingCallReply(
-            peerCallID=request.callID, result=result, error=error, connectSpeed=0, window=0
-        )
-    )
+def _offer(connection: CallConnection, call: AskedCall) -> None:
+    connection.addCall(call)
+    connection.callAsked(call)
+    call.requested()

@@ -2,8 +2,8 @@
 The table of the states of PPTP's control connection, and of the messages that are legal in each
 (RFC 2637 section 3.1).
 
-The control connection is opened by the PNS, as all known clients do. L{RULES} has a row for each
-message and, for each role, a column for each state in which a message can arrive:
+Either end may open the control connection, and then each may request calls, as PNS or as PAC.
+L{RULES} has a row for each message, and a column for each state in which a message can arrive:
 
   - take: the message is handled by C{pptp_NAME}.
   - refuse: the message is answered by C{refuse_NAME} with a refusal, and nothing changes.
@@ -26,7 +26,8 @@ These rules aren't in the table:
   - A message of an unknown control message type, or a PPTP management message, is dropped if the
     connection is established or is being stopped. Before that the connection is closed.
   - If no whole message comes for C{echoInterval}, an Echo-Request is sent; any message counts as a
-    sign of life. A PAC stops a connection that has had no call for C{callTimeout}.
+    sign of life. The end that was called stops a connection that has had no call for
+    C{callTimeout}.
   - A Stop-Control-Connection-Request from the peer ends every call without a notification;
     C{ControlConnection.stop} notifies the peer of each call's end first.
   - When the TCP connection ends, its calls end at once.
@@ -41,11 +42,12 @@ from pptpgw.tunnels.pptp.wire.code import ControlMessageType, nameOf
 
 class CallState(Enum):
     """
-    The states of an outgoing call (RFC 2637 section 3.2). C{WAIT_REPLY} stands for the PAC's
-    wait_cs_ans too: the Outgoing-Call-Reply, ours or the peer's, is still to come.
+    The states of a call (RFC 2637 section 3.2). C{WAIT_REPLY} stands for wait_cs_ans too: the
+    reply, ours or the peer's, is still to come. In C{WAIT_CONNECT} the Incoming-Call-Connected is.
     """
 
     WAIT_REPLY = "wait_reply"
+    WAIT_CONNECT = "wait_connect"
     ESTABLISHED = "established"
     WAIT_DISCONNECT = "wait_disconnect"
     ENDED = "ended"
@@ -53,11 +55,20 @@ class CallState(Enum):
 
 class Role(Enum):
     """
-    Our role on a control connection.
+    Our role in a call.
     """
 
     PAC = "PAC"
     PNS = "PNS"
+
+
+class Side(Enum):
+    """
+    Our side of a control connection (RFC 2637 section 3.1): the originator has opened it.
+    """
+
+    ORIGINATOR = "originator"
+    RECEIVER = "receiver"
 
 
 class ConnectionState(Enum):
@@ -72,53 +83,50 @@ class ConnectionState(Enum):
     CLOSED = "closed"
 
 
-# The columns of "take", "refuse", "drop" and "end" are: PAC in idle, established and
-# wait_stop_reply; PNS in wait_ctl_reply, established and wait_stop_reply. The number is the type
-# of the answer.
+# The columns of "take", "refuse", "drop" and "end" are the states idle, wait_ctl_reply, established
+# and wait_stop_reply. The number is the type of the answer.
 RULES = """
-                                      PAC                 PNS
- 1 Start-Control-Connection-Request   take refuse drop    end  refuse drop    2 handshakeTimeout
- 2 Start-Control-Connection-Reply     end  drop   drop    take drop   drop
- 3 Stop-Control-Connection-Request    take take   take    take take   take    4 stopTimeout
- 4 Stop-Control-Connection-Reply      end  drop   take    end  drop   take
- 5 Echo-Request                       end  take   take    end  take   take    6 echoTimeout
- 6 Echo-Reply                         end  take   drop    end  take   drop
- 7 Outgoing-Call-Request              end  take   drop    end  refuse drop    8 replyTimeout
- 8 Outgoing-Call-Reply                end  drop   drop    end  take   drop
- 9 Incoming-Call-Request              end  refuse drop    end  refuse drop   10 replyTimeout
-10 Incoming-Call-Reply                end  drop   drop    end  drop   drop
-11 Incoming-Call-Connected            end  drop   drop    end  drop   drop
-12 Call-Clear-Request                 end  take   drop    end  drop   drop   13 clearTimeout
-13 Call-Disconnect-Notify             end  take   drop    end  take   drop
-14 WAN-Error-Notify                   end  drop   drop    end  take   drop
-15 Set-Link-Info                      end  take   drop    end  take   drop
+                                     idle  ctl   estab. stop
+ 1 Start-Control-Connection-Request  take  end   refuse drop   2 handshakeTimeout
+ 2 Start-Control-Connection-Reply    end   take  drop   drop
+ 3 Stop-Control-Connection-Request   take  take  take   take   4 stopTimeout
+ 4 Stop-Control-Connection-Reply     end   end   drop   take
+ 5 Echo-Request                      end   end   take   take   6 echoTimeout
+ 6 Echo-Reply                        end   end   take   drop
+ 7 Outgoing-Call-Request             end   end   take   drop   8 replyTimeout
+ 8 Outgoing-Call-Reply               end   end   take   drop
+ 9 Incoming-Call-Request             end   end   take   drop  10 replyTimeout
+10 Incoming-Call-Reply               end   end   take   drop  11 replyTimeout
+11 Incoming-Call-Connected           end   end   take   drop
+12 Call-Clear-Request                end   end   take   drop  13 clearTimeout
+13 Call-Disconnect-Notify            end   end   take   drop
+14 WAN-Error-Notify                  end   end   take   drop
+15 Set-Link-Info                     end   end   take   drop
 """
-_COLUMNS = (
-    (Role.PAC, ConnectionState.IDLE),
-    (Role.PAC, ConnectionState.ESTABLISHED),
-    (Role.PAC, ConnectionState.WAIT_STOP_REPLY),
-    (Role.PNS, ConnectionState.WAIT_CTL_REPLY),
-    (Role.PNS, ConnectionState.ESTABLISHED),
-    (Role.PNS, ConnectionState.WAIT_STOP_REPLY),
+_STATES = (
+    ConnectionState.IDLE,
+    ConnectionState.WAIT_CTL_REPLY,
+    ConnectionState.ESTABLISHED,
+    ConnectionState.WAIT_STOP_REPLY,
 )
 
 
 def _parse(
     table: str,
 ) -> tuple[
-    dict[tuple[Role, ConnectionState, ControlMessageType], str],
+    dict[tuple[ConnectionState, ControlMessageType], str],
     dict[ControlMessageType, tuple[ControlMessageType, str]],
 ]:
-    actions: dict[tuple[Role, ConnectionState, ControlMessageType], str] = {}
+    actions: dict[tuple[ConnectionState, ControlMessageType], str] = {}
     answers: dict[ControlMessageType, tuple[ControlMessageType, str]] = {}
     for line in table.strip().splitlines()[1:]:
         number, name, *rest = line.split()
         kind = ControlMessageType(int(number))
         assert nameOf(kind) == name, name
-        for (role, state), action in zip(_COLUMNS, rest[:6], strict=True):
-            actions[role, state, kind] = action
-        if rest[6:]:
-            answer, setting = rest[6:]
+        for state, action in zip(_STATES, rest[:4], strict=True):
+            actions[state, kind] = action
+        if rest[4:]:
+            answer, setting = rest[4:]
             answers[kind] = (ControlMessageType(int(answer)), setting)
     return actions, answers
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
-from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, seconds, whole
+from pptpgw.config.kind import ENDPOINTS, NETWORKS, NEW, key, restart, seconds, whole
 from pptpgw.config.section import TunnelSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
@@ -26,13 +27,17 @@ from pptpgw.interfaces import (
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
+    Refusal,
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.ports.machine import lackingAddress
 from pptpgw.ports.prompt import sendAtOnce
 from pptpgw.sessions.attempts import Attempts
-from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Call
+from pptpgw.sessions.cause import Cause
+from pptpgw.sessions.remedy import Remedy
+from pptpgw.tunnels.pptp.asked import AskedCall
+from pptpgw.tunnels.pptp.call import CONTROL, PPTP
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channels import GREChannels
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -40,8 +45,17 @@ from pptpgw.tunnels.pptp.port.control import ControlFactory
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.pppox import PPPoXSocket
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
+from pptpgw.tunnels.pptp.statetable import Role
 
 EVERY_ADDRESS = ""
+
+INCOMING_CALL = "incoming call"
+NOT_A_CONCENTRATOR = Cause(
+    "its address isn't among [pptp] access-concentrators", remedy=Remedy.NOT_A_CONCENTRATOR
+)
+"""
+The stage of an attempt that ends with an incoming call of somebody who may offer none, and why.
+"""
 
 BACKLOG = 4096
 """
@@ -62,6 +76,7 @@ class PPTPSettings(TunnelSection):
     @ivar maxCallsPerConnection: the largest number of calls on one control connection.
     @ivar handshakeTimeout: seconds from the TCP connection to its Start-Control-Connection-Request.
     @ivar callTimeout: seconds from that request to the first call.
+    @ivar accessConcentrators: the networks of the PACs that may offer incoming calls.
     """
 
     port: int = key(whole(0, 65535), 1723, restart("the port is open"))
@@ -69,6 +84,7 @@ class PPTPSettings(TunnelSection):
     maxCallsPerConnection: int = key(whole(1, 65535), 64, NEW)
     handshakeTimeout: float = key(seconds(1, 300), 10.0, NEW)
     callTimeout: float = key(seconds(1, 300), 10.0, NEW)
+    accessConcentrators: tuple[IPv4Network, ...] = key(NETWORKS, (), NEW)
 
     def ofConnections(self) -> ConnectionSettings:
         """
@@ -85,6 +101,8 @@ class Answering:
     """
     The owner of the control connections that callers open, which offers their calls to the gateway.
     It implements L{pptpgw.tunnels.pptp.connection.ConnectionOwner}.
+
+    @ivar concentrators: the networks of the PACs that may offer incoming calls.
     """
 
     _log = Logger()
@@ -95,6 +113,7 @@ class Answering:
         @param quota: limits the lines of the log.
         @param attempts: where connections are noted that end without a call.
         """
+        self.concentrators: tuple[IPv4Network, ...] = ()
         self._calls = calls
         self._quota = quota
         self._attempts = attempts
@@ -111,11 +130,30 @@ class Answering:
                 vendor=connection.peerVendorName,
             )
 
-    def callRequested(self, call: Call) -> None:
+    def callRequested(self, call: AskedCall) -> None:
         """
-        Offer C{call} to the gateway.
+        Offer C{call} to the gateway, unless it is an incoming call of somebody who may offer none.
         """
-        self._calls.callRequested(call)
+        if call.role is Role.PAC or self.mayOffer(call.peerAddress):
+            self._calls.callRequested(call)
+            return
+        call.refuse(Refusal.FORBIDDEN)
+        self._attempts.turnedAway(
+            call.peerAddress, PPTP, INCOMING_CALL, NOT_A_CONCENTRATOR, isRefused=True
+        )
+        if self._quota.allows("incoming calls", call.peerAddress):
+            self._log.warn(
+                "{peer} offers an incoming call: {reason}",
+                peer=call.peerAddress,
+                reason=NOT_A_CONCENTRATOR,
+            )
+
+    def mayOffer(self, address: str) -> bool:
+        """
+        Return whether the PAC at C{address}, dotted, may offer incoming calls.
+        """
+        host = IPv4Address(address)
+        return any(host in network for network in self.concentrators)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
         """
@@ -224,11 +262,13 @@ class PPTPTunnel:
         self._addresses = [str(one) for one in environment.listen.addresses]
         counters: Counters = environment.counters
         self.gre = GREPorts(self._reactor, self._addresses, counters)
+        self._answering = Answering(environment.calls, environment.quota, environment.attempts)
+        self._answering.concentrators = settings.accessConcentrators
         self._control = ControlFactory(
             environment,
             settings.ofConnections(),
             self.gre.callIDs,
-            Answering(environment.calls, environment.quota, environment.attempts),
+            self._answering,
             self.gre.channels,
         )
         self._entrance = self._control.entrance
@@ -290,6 +330,7 @@ class PPTPTunnel:
         """
         self._settings = settings
         self._control.settings = settings.ofConnections()
+        self._answering.concentrators = settings.accessConcentrators
 
     def stopListening(self) -> Deferred[Any]:
         """

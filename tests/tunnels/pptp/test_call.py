@@ -1,5 +1,6 @@
 """
-Tests for L{pptpgw.tunnels.pptp.call}.
+Tests for L{pptpgw.tunnels.pptp.call}, L{pptpgw.tunnels.pptp.asked} and
+L{pptpgw.tunnels.pptp.placed}.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import CallError, Exhausted
-from pptpgw.interfaces import Grant, ICall, ICallOwner, Refusal, TunnelKind
+from pptpgw.interfaces import Grant, ICall, ICallOwner, IKernelCall, Refusal, TunnelKind
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import KERNELS, OURS, CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.placed import PlacedIncomingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import CallState, Role
+from pptpgw.tunnels.pptp.statetable import CallState, Role, Side
 from pptpgw.tunnels.pptp.wire.code import (
     CauseCode,
     DisconnectResult,
     GeneralError,
+    IncomingCallResult,
     OutgoingCallResult,
 )
 from pptpgw.tunnels.pptp.wire.framing import Framing
@@ -33,6 +37,9 @@ from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     ControlMessage,
+    IncomingCallConnected,
+    IncomingCallReply,
+    IncomingCallRequest,
     OutgoingCallReply,
     OutgoingCallRequest,
     SetLinkInfo,
@@ -49,18 +56,18 @@ class Line:
     An established control connection, its transport and the owner of everything on it.
     """
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, side: Side) -> None:
         self.clock = Clock()
         self.callIDs = CallIDs(self.clock)
         self.octets = b""
-        self.requested: list[Call] = []
+        self.requested: list[AskedCall] = []
         self.told: list[tuple[str, object]] = []
         self.connection = ControlConnection(
-            self.clock, ConnectionSettings(), self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
+            self.clock, ConnectionSettings(), self.callIDs, self, side, "192.0.2.1", "192.0.2.9"
         )
         self.connection.connectionMade(self)
         opening: ControlMessage = StartControlConnectionRequest()
-        if role is Role.PNS:
+        if side is Side.ORIGINATOR:
             opening = StartControlConnectionReply()
         self.receive(opening)
         self.sent()
@@ -77,7 +84,7 @@ class Line:
     def connectionOpened(self, connection: ControlConnection) -> None:
         pass
 
-    def callRequested(self, call: Call) -> None:
+    def callRequested(self, call: AskedCall) -> None:
         self.requested.append(call)
 
     def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
@@ -101,9 +108,9 @@ class Line:
             found.append(decode(frame))
         return found
 
-    def incoming(self, callID: int = 0x1234, accept: bool = True) -> Call:
+    def asked(self, callID: int = 0x1234, accept: bool = True) -> AskedCall:
         """
-        A call that the peer requests.
+        An outgoing call that the peer requests.
         """
         self.receive(
             OutgoingCallRequest(callID=callID, window=3, maximumBPS=10_000_000, phoneNumber=b"555")
@@ -128,12 +135,12 @@ class Line:
 
 @pytest.fixture
 def pac() -> Line:
-    return Line(Role.PAC)
+    return Line(Side.RECEIVER)
 
 
 @pytest.fixture
 def pns() -> Line:
-    return Line(Role.PNS)
+    return Line(Side.ORIGINATOR)
 
 
 # Calls of a PAC.
@@ -143,7 +150,7 @@ def test_accept(pac: Line) -> None:
     """
     The Outgoing-Call-Reply has both ends' call ids and our window.
     """
-    call = pac.incoming(accept=False)
+    call = pac.asked(accept=False)
     assert (call.peerCallID, call.peerWindow, call.calledNumber) == (0x1234, 3, b"555")
     assert (call.localAddress, call.peerAddress) == ("192.0.2.1", "192.0.2.9")
     call.accept(pac)
@@ -167,7 +174,7 @@ def test_zeroCallIDs(pac: Line) -> None:
     """
     A peer's call id of 0, and one that is already in use, are accepted.
     """
-    first, second = pac.incoming(0), pac.incoming(0)
+    first, second = pac.asked(0), pac.asked(0)
     assert first.peerCallID == second.peerCallID == 0
     assert first.localCallID != second.localCallID
     assert pac.connection.calls == {first.localCallID: first, second.localCallID: second}
@@ -177,7 +184,7 @@ def test_refuse(pac: Line) -> None:
     """
     A refused call gives back its id, and no owner is told.
     """
-    call = pac.incoming(accept=False)
+    call = pac.asked(accept=False)
     call.refuse(Refusal.BUSY)
     (reply,) = pac.sent()
     assert isinstance(reply, OutgoingCallReply)
@@ -199,7 +206,7 @@ def test_notAnswered(pac: Line) -> None:
     A call is refused when its owner doesn't decide in time, and the owner's late answer does
     nothing.
     """
-    call = pac.incoming(accept=False)
+    call = pac.asked(accept=False)
     pac.clock.advance(29)
     assert pac.sent() == []
     pac.clock.advance(1)
@@ -215,7 +222,7 @@ def test_lostBeforeAccepted(pac: Line) -> None:
     """
     An owner that accepts a call which has already ended is told so, once.
     """
-    call = pac.incoming(accept=False)
+    call = pac.asked(accept=False)
     pac.connection.connectionLost("gone")
     assert pac.told == []
     call.accept(pac)
@@ -226,7 +233,7 @@ def test_hangUp(pac: Line) -> None:
     """
     A PAC hangs up with a Call-Disconnect-Notify that has its own call id (section 2.13).
     """
-    call = pac.incoming()
+    call = pac.asked()
     call.hangUp("quota")
     assert pac.sent() == [
         CallDisconnectNotify(call.localCallID, DisconnectResult.ADMIN_SHUTDOWN, 0, 16)
@@ -241,7 +248,7 @@ def test_hangUpBeforeAccepted(pac: Line) -> None:
     """
     Hanging up a call that isn't accepted refuses it.
     """
-    pac.incoming(accept=False).hangUp("no")
+    pac.asked(accept=False).hangUp("no")
     (reply,) = pac.sent()
     assert isinstance(reply, OutgoingCallReply)
     assert reply.result == OutgoingCallResult.BUSY
@@ -251,7 +258,7 @@ def test_cleared(pac: Line) -> None:
     """
     A Call-Clear-Request has the PNS's call id (section 2.12), and the answer has the PAC's.
     """
-    other, call = pac.incoming(5), pac.incoming(6)
+    other, call = pac.asked(5), pac.asked(6)
     pac.receive(CallClearRequest(6))
     assert pac.sent() == [CallDisconnectNotify(call.localCallID, DisconnectResult.REQUEST, 0, 16)]
     assert pac.told == [("ended", "the peer cleared the call")]
@@ -263,8 +270,8 @@ def test_clearedByOurID(pac: Line) -> None:
     A Call-Clear-Request with our call id, which some peers send, clears the call if no call has
     that id as the peer's.
     """
-    first = pac.incoming(5)
-    second = pac.incoming(first.localCallID)
+    first = pac.asked(5)
+    second = pac.asked(first.localCallID)
     pac.receive(CallClearRequest(first.localCallID))
     assert (first.isEstablished, second.isEstablished) == (True, False)
     pac.receive(CallClearRequest(first.localCallID))
@@ -277,7 +284,7 @@ def test_clearedBeforeAccepted(pac: Line) -> None:
     """
     A PNS may clear a call before it is accepted.
     """
-    call = pac.incoming(5, accept=False)
+    call = pac.asked(5, accept=False)
     pac.receive(CallClearRequest(5))
     assert [message.messageType for message in pac.sent()] == [13]
     call.accept(pac)
@@ -289,7 +296,7 @@ def test_disconnectedByPNS(pac: Line, result: int) -> None:
     """
     A PNS that sends a Call-Disconnect-Notify, as a PAC does, ends the call, whatever its result is.
     """
-    pac.incoming(5)
+    pac.asked(5)
     pac.receive(CallDisconnectNotify(5, result))
     assert pac.sent() == []
     assert len(pac.told) == 1
@@ -299,7 +306,7 @@ def test_linkInfo(pac: Line) -> None:
     """
     Set-Link-Info changes nothing, and is tolerated for unknown calls, repeatedly, and late.
     """
-    call = pac.incoming()
+    call = pac.asked()
     info = SetLinkInfo(call.localCallID, 0xFFFFFFFF, 0x000A0000)
     pac.receive(info)
     pac.receive(info)
@@ -320,7 +327,6 @@ def test_place(pns: Line) -> None:
     """
     call = pns.connection.placeCall(pns, b"123")
     (request,) = pns.sent()
-    assert request == call.request
     assert isinstance(request, OutgoingCallRequest)
     assert request.callID == call.localCallID
     assert (request.phoneNumber, request.phoneNumberLength, request.window) == (b"123", 3, 64)
@@ -339,7 +345,8 @@ def test_placeSeveral(pns: Line) -> None:
     """
     calls = [pns.connection.placeCall(pns) for _ in range(3)]
     assert len({call.localCallID for call in calls}) == 3
-    assert [call.request.callSerialNumber for call in calls] == [1, 2, 3]
+    requests = [one for one in pns.sent() if isinstance(one, OutgoingCallRequest)]
+    assert [one.callSerialNumber for one in requests] == [1, 2, 3]
 
 
 def test_replyRefuses(pns: Line) -> None:
@@ -434,17 +441,165 @@ def test_disconnected(pns: Line, result: int) -> None:
     assert len(pns.told) == 2
 
 
-def test_roles(pac: Line, pns: Line) -> None:
+def test_placedNotAsked(pns: Line) -> None:
     """
-    A PAC can't place calls, and a PNS can neither accept nor refuse them.
+    A call that we placed can neither be accepted nor refused.
     """
-    with pytest.raises(CallError):
-        pac.connection.placeCall(pac)
     call = pns.placed()
     with pytest.raises(CallError):
         call.accept(pns)
     with pytest.raises(CallError):
         call.refuse(Refusal.BUSY)
+
+
+# Incoming calls, as PNS.
+
+
+def incoming(line: Line) -> AskedCall:
+    """
+    An incoming call that the peer, a PAC, offers.
+    """
+    line.receive(IncomingCallRequest(callID=0x1234, dialedNumber=b"555", dialingNumber=b"0123 456"))
+    return line.requested[-1]
+
+
+def test_incoming(pac: Line) -> None:
+    """
+    A call that a PAC offers is established by its Incoming-Call-Connected, once it was accepted.
+    """
+    call = incoming(pac)
+    assert (call.role, call.caller, call.called) == (Role.PNS, "192.0.2.9", "192.0.2.1")
+    assert (call.peerCallID, call.calledNumber, call.callingNumber) == (0x1234, b"555", b"0123 456")
+    pac.receive(IncomingCallConnected(call.localCallID))
+    assert pac.connection.counters.discards == {"Incoming-Call-Connected of no call": 1}
+    call.accept(pac)
+    assert pac.sent() == [IncomingCallReply(callID=call.localCallID, peerCallID=0x1234, window=64)]
+    assert pac.told == []
+    pac.receive(IncomingCallConnected(call.localCallID, window=7))
+    assert pac.told == [("established", call.localCallID)]
+    assert call.peerWindow == 7
+    pac.receive(IncomingCallConnected(call.localCallID, window=9))
+    assert call.peerWindow == 7
+    with pytest.raises(CallError):
+        call.refuse(Refusal.BUSY)
+
+
+@pytest.mark.parametrize(
+    ("reason", "result", "error"),
+    [(Refusal.BUSY, 2, 4), (Refusal.FORBIDDEN, 3, 0), (Refusal.STOPPING, 2, 4)],
+)
+def test_incomingRefused(pac: Line, reason: Refusal, result: int, error: int) -> None:
+    """
+    A refused call that a PAC offered gives back its id, and no owner is told.
+    """
+    call = incoming(pac)
+    call.refuse(reason)
+    (reply,) = pac.sent()
+    assert isinstance(reply, IncomingCallReply)
+    assert (reply.result, reply.error, reply.peerCallID) == (result, error, 0x1234)
+    assert len(pac.callIDs) == 0 and pac.told == []
+
+
+def test_incomingNotAnswered(pac: Line) -> None:
+    """
+    A call that a PAC offered is refused when its owner doesn't decide in time.
+    """
+    incoming(pac)
+    pac.clock.advance(30)
+    (reply,) = pac.sent()
+    assert isinstance(reply, IncomingCallReply)
+    assert reply.result == IncomingCallResult.GENERAL_ERROR
+
+
+def test_incomingNotConnected(pac: Line) -> None:
+    """
+    A PAC that doesn't connect the call which we accepted has it cleared.
+    """
+    call = incoming(pac)
+    call.accept(pac)
+    pac.clock.advance(59.9)
+    pac.sent()
+    pac.clock.advance(0.1)
+    assert CallClearRequest(call.localCallID) in pac.sent()
+    pac.receive(CallDisconnectNotify(0x1234))
+    assert pac.told == [("ended", "the peer sent no Incoming-Call-Connected")]
+
+
+def test_incomingCleared(pac: Line) -> None:
+    """
+    We, the PNS, end an incoming call by a Call-Clear-Request. That of a PAC has no meaning.
+    """
+    call = incoming(pac)
+    call.accept(pac)
+    pac.receive(IncomingCallConnected(call.localCallID))
+    pac.receive(CallClearRequest(0x1234))
+    assert pac.connection.counters.discards == {"Call-Clear-Request of a PAC": 1}
+    pac.sent()
+    call.hangUp("enough")
+    assert pac.sent() == [CallClearRequest(call.localCallID)]
+    pac.receive(CallDisconnectNotify(0x1234))
+    assert pac.told[1:] == [("ended", "enough")]
+
+
+# Incoming calls, as PAC.
+
+
+def offered(line: Line) -> Call:
+    """
+    An incoming call that we offer.
+    """
+    return line.connection.placeCall(line, b"555", b"0123 456", kind=PlacedIncomingCall)
+
+
+def test_offer(pns: Line) -> None:
+    """
+    We offer a call with its numbers, and connect it as soon as the PNS accepts it.
+    """
+    call = offered(pns)
+    assert (call.role, call.caller, call.called) == (Role.PAC, "192.0.2.1", "192.0.2.9")
+    assert pns.sent() == [
+        IncomingCallRequest(
+            callID=call.localCallID,
+            callSerialNumber=1,
+            dialedNumberLength=3,
+            dialingNumberLength=8,
+            dialedNumber=b"555",
+            dialingNumber=b"0123 456",
+        )
+    ]
+    pns.receive(OutgoingCallReply(callID=5, peerCallID=call.localCallID))
+    assert pns.told == []
+    pns.receive(IncomingCallReply(callID=6, peerCallID=call.localCallID, window=3))
+    assert pns.sent() == [IncomingCallConnected(6)]
+    assert pns.told == [("established", call.localCallID)]
+    assert (call.peerCallID, call.peerWindow) == (6, 3)
+    pns.receive(CallClearRequest(6))
+    assert pns.sent() == [CallDisconnectNotify(call.localCallID, DisconnectResult.REQUEST, 0, 16)]
+    assert pns.told[1:] == [("ended", "the peer cleared the call")]
+
+
+def test_offerRefused(pns: Line) -> None:
+    """
+    A refusal ends the call that we offered, and the cause has its codes in words.
+    """
+    call = offered(pns)
+    pns.receive(IncomingCallReply(peerCallID=call.localCallID, result=2, error=4))
+    assert pns.told == [("ended", "the peer refused the call: general error, no resource")]
+    assert len(pns.callIDs) == 0
+
+
+def test_offerNotReplied(pns: Line) -> None:
+    """
+    An offer without a reply ends with a Call-Disconnect-Notify.
+    """
+    call = offered(pns)
+    pns.clock.advance(59.9)
+    pns.sent()
+    pns.clock.advance(0.1)
+    assert [one for one in pns.sent() if isinstance(one, CallDisconnectNotify)] == [
+        CallDisconnectNotify(call.localCallID, DisconnectResult.ADMIN_SHUTDOWN, 0, 16)
+    ]
+    assert pns.told == [("ended", "the peer didn't answer the Incoming-Call-Request")]
 
 
 # Call ids.
@@ -542,7 +697,7 @@ class TestCarriedByTheKernel:
         that one alone.
         """
         pac.connection.channels = carrier = Carrier()  # type: ignore[assignment]
-        call = pac.incoming()
+        call = pac.asked()
         before = call.localCallID
         assert before in OURS
         call.openTransport(lambda protocol, information: None)
@@ -561,7 +716,7 @@ class TestCarriedByTheKernel:
         """
         pac.connection.channels = carrier = Carrier()  # type: ignore[assignment]
         carrier.error = OSError("no route")
-        call = pac.incoming()
+        call = pac.asked()
         with pytest.raises(OSError, match="no route"):
             call.openTransport(lambda protocol, information: None)
         assert call.localCallID in OURS
@@ -572,16 +727,15 @@ class TestCarriedByTheKernel:
         """
         A call that we place isn't carried, since the peer knows its id.
         """
-        pns.connection.channels = Carrier()  # type: ignore[assignment]
-        with pytest.raises(CallError):
-            pns.placed().openTransport(lambda protocol, information: None)
+        assert IKernelCall.providedBy(pns.asked())
+        assert not IKernelCall.providedBy(pns.placed())
 
 
 def test_interfaces(pac: Line, pns: Line) -> None:
     """
     A call provides L{ICall}, whichever end placed it.
     """
-    offered, placed = pac.incoming(), pns.placed()
+    offered, placed = pac.asked(), pns.placed()
     verifyObject(ICall, offered)
     verifyObject(ICallOwner, pac)
     assert (offered.caller, offered.called) == ("192.0.2.9", "192.0.2.1")
@@ -598,7 +752,7 @@ def test_interfaces(pac: Line, pns: Line) -> None:
     ],
 )
 def test_everyRefusalHasItsCodes(pac: Line, reason: Refusal, result: int, cause: int) -> None:
-    pac.incoming(accept=False).refuse(reason)
+    pac.asked(accept=False).refuse(reason)
     (reply,) = pac.sent()
     assert isinstance(reply, OutgoingCallReply)
     assert (reply.result, reply.error, reply.cause) == (result, 0, cause)
@@ -608,7 +762,7 @@ def test_aCallWithoutResourcesSaysSo(pac: Line) -> None:
     """
     The codes of a Call-Disconnect-Notify follow from the code of the call's cause.
     """
-    call = pac.incoming()
+    call = pac.asked()
     call.hangUp(Cause("no address is left", Termination.SERVICE_UNAVAILABLE))
     assert pac.sent() == [
         CallDisconnectNotify(
@@ -621,7 +775,7 @@ def test_aCallWithoutResourcesSaysSo(pac: Line) -> None:
 
 
 def test_aProvenCallerProvesItsControlConnection(pac: Line) -> None:
-    call = pac.incoming()
+    call = pac.asked()
     assert not call.connection.isProven
     call.authenticated(Grant("alice", b"", None, None))
     assert call.connection.isProven
@@ -631,6 +785,6 @@ def test_aCallWithoutGRE(pac: Line) -> None:
     """
     A call that was made for another data path can't have a channel in this process.
     """
-    call: Any = pac.incoming()
+    call: Any = pac.asked()
     with pytest.raises(CallError, match="no GRE port"):
         call.openChannel(None, None)

@@ -20,11 +20,20 @@ from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import ICallOwner, Refusal
 from pptpgw.tunnels import telling
 from pptpgw.tunnels.pptp import handlers
+from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, CallState, ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import (
+    ACTIONS,
+    ANSWERS,
+    CallState,
+    ConnectionState,
+    Role,
+    Side,
+)
 from pptpgw.tunnels.pptp.wire.code import (
     ControlMessageType,
     GeneralError,
@@ -41,6 +50,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     ControlMessage,
     EchoReply,
     EchoRequest,
+    IncomingCallConnected,
     IncomingCallReply,
     IncomingCallRequest,
     OutgoingCallReply,
@@ -77,7 +87,7 @@ class Bench:
     """
 
     def __init__(
-        self, role: Role = Role.PAC, state: ConnectionState = ConnectionState.IDLE
+        self, side: Side = Side.RECEIVER, state: ConnectionState = ConnectionState.IDLE
     ) -> None:
         self.clock = Clock()
         self.callIDs = CallIDs(self.clock)
@@ -86,18 +96,18 @@ class Bench:
         self.aborted = False
         self.opened = 0
         self.closed: list[str] = []
-        self.requested: list[Call] = []
+        self.requested: list[AskedCall] = []
         self.established: list[Call] = []
         self.ended: list[tuple[Call, str]] = []
-        self.decide: Callable[[Call], object] = lambda call: call.accept(self)
+        self.decide: Callable[[AskedCall], object] = lambda call: call.accept(self)
         self.connection = ControlConnection(
-            self.clock, SETTINGS, self.callIDs, self, role, "192.0.2.1", "192.0.2.9"
+            self.clock, SETTINGS, self.callIDs, self, side, "192.0.2.1", "192.0.2.9"
         )
         self.connection.connectionMade(self)
         if state is ConnectionState.ESTABLISHED or state is ConnectionState.WAIT_STOP_REPLY:
             self.receive(
                 StartControlConnectionRequest()
-                if role is Role.PAC
+                if side is Side.RECEIVER
                 else StartControlConnectionReply(maximumChannels=1)
             )
         if state is ConnectionState.WAIT_STOP_REPLY:
@@ -118,7 +128,7 @@ class Bench:
     def connectionOpened(self, connection: ControlConnection) -> None:
         self.opened += 1
 
-    def callRequested(self, call: Call) -> None:
+    def callRequested(self, call: AskedCall) -> None:
         self.requested.append(call)
         self.decide(call)
 
@@ -152,7 +162,7 @@ class Bench:
         """
         Establish one more call.
         """
-        if self.connection.role is Role.PAC:
+        if self.connection.side is Side.RECEIVER:
             self.receive(OutgoingCallRequest(callID=peerCallID))
         else:
             placed = self.connection.placeCall(self)
@@ -185,9 +195,9 @@ def test_originates() -> None:
     """
     A PNS sends the request when TCP connects, and the reply establishes the connection.
     """
-    bench = Bench(Role.PNS)
+    bench = Bench(Side.ORIGINATOR)
     connection = ControlConnection(
-        bench.clock, SETTINGS, bench.callIDs, bench, Role.PNS, "192.0.2.1", "192.0.2.9"
+        bench.clock, SETTINGS, bench.callIDs, bench, Side.ORIGINATOR, "192.0.2.1", "192.0.2.9"
     )
     connection.connectionMade(bench)
     assert bench.sent() == [
@@ -205,7 +215,7 @@ def test_replyAccepted(result: int) -> None:
     """
     A PNS takes result 1 as success, and also 0, which some peers send.
     """
-    bench = Bench(Role.PNS)
+    bench = Bench(Side.ORIGINATOR)
     bench.receive(StartControlConnectionReply(result=result, hostName=b"there"))
     assert bench.opened == 1
     assert bench.connection.peerHostName == "there"
@@ -215,7 +225,7 @@ def test_replyRefused() -> None:
     """
     A PNS closes at any other result and gives the reason.
     """
-    bench = Bench(Role.PNS)
+    bench = Bench(Side.ORIGINATOR)
     bench.receive(StartControlConnectionReply(result=2, error=GeneralError.NO_RESOURCE))
     assert bench.closing
     assert bench.closed == ["the peer refused the control connection: general error, no resource"]
@@ -251,7 +261,7 @@ def test_earlierVersionReplied() -> None:
     """
     A PNS answers an earlier version with a Stop of reason 2 (section 3.1.1).
     """
-    bench = Bench(Role.PNS)
+    bench = Bench(Side.ORIGINATOR)
     bench.receive(StartControlConnectionReply(protocolVersion=0x0001))
     assert bench.sent() == [StopControlConnectionRequest(StopReason.STOP_PROTOCOL)]
     assert bench.connection.state is ConnectionState.WAIT_STOP_REPLY
@@ -264,7 +274,7 @@ def test_secondRequest() -> None:
     A second request is answered with the result that a connection exists, which stays open with its
     calls.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     call = bench.call()
     bench.receive(StartControlConnectionRequest())
     (reply,) = bench.sent()
@@ -296,32 +306,32 @@ WAN-Error-Notify                  end  drop drop  end   drop drop
 Set-Link-Info                     end  quiet drop end   quiet drop
 """
 COLUMNS = [
-    (Role.PAC, ConnectionState.IDLE),
-    (Role.PAC, ConnectionState.ESTABLISHED),
-    (Role.PAC, ConnectionState.WAIT_STOP_REPLY),
-    (Role.PNS, ConnectionState.WAIT_CTL_REPLY),
-    (Role.PNS, ConnectionState.ESTABLISHED),
-    (Role.PNS, ConnectionState.WAIT_STOP_REPLY),
+    (Side.RECEIVER, ConnectionState.IDLE),
+    (Side.RECEIVER, ConnectionState.ESTABLISHED),
+    (Side.RECEIVER, ConnectionState.WAIT_STOP_REPLY),
+    (Side.ORIGINATOR, ConnectionState.WAIT_CTL_REPLY),
+    (Side.ORIGINATOR, ConnectionState.ESTABLISHED),
+    (Side.ORIGINATOR, ConnectionState.WAIT_STOP_REPLY),
 ]
 CASES = [
-    (line.split()[0], role, state, seen)
+    (line.split()[0], side, state, seen)
     for line in SEEN.strip().splitlines()
-    for (role, state), seen in zip(COLUMNS, line.split()[1:], strict=True)
+    for (side, state), seen in zip(COLUMNS, line.split()[1:], strict=True)
 ]
 
 
-@pytest.mark.parametrize(("name", "role", "state", "seen"), CASES)
-def test_everyMessageInEveryState(name: str, role: Role, state: ConnectionState, seen: str) -> None:
+@pytest.mark.parametrize(("name", "side", "state", "seen"), CASES)
+def test_everyMessageInEveryState(name: str, side: Side, state: ConnectionState, seen: str) -> None:
     """
     Each message has exactly the effect that the table gives for the role and the state.
     """
     (kind,) = [kind for kind in MESSAGES if nameOf(kind.messageType) == name]
-    bench = Bench(role, state)
+    bench = Bench(side, state)
     message = kind()
     if state is ConnectionState.ESTABLISHED:
         call = bench.call(peerCallID=0)
         if kind is OutgoingCallReply:
-            placed = bench.connection.placeCall(bench) if role is Role.PNS else call
+            placed = bench.connection.placeCall(bench) if side is Side.ORIGINATOR else call
             message = OutgoingCallReply(callID=9, peerCallID=placed.localCallID)
             bench.sent()
     bench.receive(message)
@@ -342,10 +352,10 @@ def test_everyMessageInEveryState(name: str, role: Role, state: ConnectionState,
 
 def test_rulesComplete() -> None:
     """
-    The table has an action for each message, state and role, and code for each action.
+    The table has an action for each message and state, and code for each action.
     """
-    assert len(ACTIONS) == 15 * 6
-    for (_, _, kind), action in ACTIONS.items():
+    assert len(ACTIONS) == 15 * 4
+    for (_, kind), action in ACTIONS.items():
         assert action in ("take", "refuse", "drop", "end")
         if action in ("take", "refuse"):
             prefix = {"take": "pptp", "refuse": "refuse"}[action]
@@ -355,7 +365,7 @@ def test_rulesComplete() -> None:
         assert getattr(SETTINGS, setting) > 0
 
 
-@pytest.mark.parametrize(("role", "state"), COLUMNS)
+@pytest.mark.parametrize(("side", "state"), COLUMNS)
 @pytest.mark.parametrize(
     "octets",
     [
@@ -370,11 +380,11 @@ def test_rulesComplete() -> None:
     ],
     ids=["http", "cookie", "0", "11", "221", "65535", "long", "short"],
 )
-def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
+def test_malformed(side: Side, state: ConnectionState, octets: bytes) -> None:
     """
     Octets that aren't a message close the connection at once, in every state.
     """
-    bench = Bench(role, state)
+    bench = Bench(side, state)
     bench.connection.dataReceived(octets)
     assert bench.closing
     assert bench.closed[0].startswith("malformed: ")
@@ -383,7 +393,7 @@ def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
     assert bench.sent() == []
 
 
-@pytest.mark.parametrize(("role", "state"), COLUMNS)
+@pytest.mark.parametrize(("side", "state"), COLUMNS)
 @pytest.mark.parametrize(
     "octets",
     [
@@ -392,12 +402,12 @@ def test_malformed(role: Role, state: ConnectionState, octets: bytes) -> None:
     ],
     ids=["type 16", "management"],
 )
-def test_unknown(role: Role, state: ConnectionState, octets: bytes) -> None:
+def test_unknown(side: Side, state: ConnectionState, octets: bytes) -> None:
     """
     An unknown but well-framed message is dropped by an established connection, and closes any
     other.
     """
-    bench = Bench(role, state)
+    bench = Bench(side, state)
     bench.connection.dataReceived(octets)
     if state in (ConnectionState.ESTABLISHED, ConnectionState.WAIT_STOP_REPLY):
         assert not bench.closing
@@ -432,34 +442,54 @@ def test_segments(size: int) -> None:
     for start in range(0, len(CONVERSATION), size):
         bench.connection.dataReceived(CONVERSATION[start : start + size])
     assert [message.messageType for message in bench.sent()] == [2, 8, 8, 6, 10, 13, 4]
-    assert len(bench.ended) == 2
+    assert len(bench.ended) == 3
     assert bench.closed == ["the peer stopped the control connection: none"]
 
 
 # Refusals.
 
 
-def test_outgoingCallRefusedByPNS() -> None:
+@pytest.mark.parametrize("side", list(Side))
+def test_eitherSideAnswers(side: Side) -> None:
     """
-    A PNS refuses an Outgoing-Call-Request.
+    Whoever has opened the connection, the peer may ask for outgoing calls and offer incoming ones.
     """
-    bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
-    bench.receive(OutgoingCallRequest(callID=5))
-    assert bench.sent() == [
-        OutgoingCallReply(
-            peerCallID=5, result=OutgoingCallResult.DO_NOT_ACCEPT, connectSpeed=0, window=0
-        )
-    ]
+    bench = Bench(side, ConnectionState.ESTABLISHED)
+    bench.receive(OutgoingCallRequest(callID=5), IncomingCallRequest(callID=6))
+    outgoing, incoming = bench.requested
+    assert (outgoing.role, incoming.role) == (Role.PAC, Role.PNS)
+    assert [message.messageType for message in bench.sent()] == [8, 10]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_eitherSideAsks(side: Side) -> None:
+    """
+    Whoever has opened the connection, we may ask for outgoing calls and offer incoming ones.
+    """
+    bench = Bench(side, ConnectionState.ESTABLISHED)
+    outgoing = bench.connection.placeCall(bench)
+    incoming = bench.connection.placeCall(bench, kind=PlacedIncomingCall)
+    assert (outgoing.role, incoming.role) == (Role.PNS, Role.PAC)
+    first, second = bench.sent()
+    assert isinstance(first, OutgoingCallRequest) and isinstance(second, IncomingCallRequest)
+    assert (first.callSerialNumber, second.callSerialNumber) == (1, 2)
 
 
 def test_incomingCallRefused() -> None:
     """
     An incoming call is refused with the code of section 2.10.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
+    bench.decide = lambda call: call.refuse(Refusal.FORBIDDEN)
     bench.receive(IncomingCallRequest(callID=5))
+    (call,) = bench.requested
     assert bench.sent() == [
-        IncomingCallReply(peerCallID=5, result=IncomingCallResult.DO_NOT_ACCEPT, window=0)
+        IncomingCallReply(
+            callID=call.localCallID,
+            peerCallID=5,
+            result=IncomingCallResult.DO_NOT_ACCEPT,
+            window=0,
+        )
     ]
     assert len(bench.callIDs) == 0
 
@@ -468,7 +498,7 @@ def test_tooManyCalls() -> None:
     """
     A call beyond the limit gets General Error with No-Resource, and uses nothing up.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     for number in range(4):
         bench.call(number)
     bench.receive(OutgoingCallRequest(callID=9))
@@ -481,15 +511,27 @@ def test_tooManyCalls() -> None:
             window=0,
         )
     ]
+    bench.receive(IncomingCallRequest(callID=9))
+    assert bench.sent() == [
+        IncomingCallReply(
+            peerCallID=9,
+            result=IncomingCallResult.GENERAL_ERROR,
+            error=GeneralError.NO_RESOURCE,
+            window=0,
+        )
+    ]
     assert len(bench.connection.calls) == len(bench.callIDs) == 4
-    assert bench.discards == {"Outgoing-Call-Request beyond the limit": 1}
+    assert bench.discards == {
+        "Outgoing-Call-Request beyond the limit": 1,
+        "Incoming-Call-Request beyond the limit": 1,
+    }
 
 
 def test_tooManyCallsPlaced() -> None:
     """
     The limit of calls applies to a PNS too.
     """
-    bench = Bench(Role.PNS, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.ORIGINATOR, ConnectionState.ESTABLISHED)
     for number in range(4):
         bench.call(number)
     with pytest.raises(Exhausted):
@@ -503,8 +545,8 @@ def test_handshakeTimer() -> None:
     """
     A TCP connection is closed if no control connection is opened on it in time.
     """
-    for role, awaited in ((Role.PAC, "Request"), (Role.PNS, "Reply")):
-        bench = Bench(role)
+    for side, awaited in ((Side.RECEIVER, "Request"), (Side.ORIGINATOR, "Reply")):
+        bench = Bench(side)
         bench.connection.dataReceived(encode(EchoRequest())[:5])
         bench.clock.advance(9.9)
         assert bench.closed == []
@@ -516,7 +558,7 @@ def test_echo() -> None:
     """
     An Echo-Request is sent after 60 s of silence, and the connection ends after 60 s more.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     call = bench.call()
     bench.clock.advance(59)
     assert bench.sent() == []
@@ -534,7 +576,7 @@ def test_echoAnswered() -> None:
     """
     An Echo-Reply, like any message, starts the 60 s anew. A part of a message doesn't.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     bench.call()
     bench.clock.advance(60)
     (request,) = bench.sent()
@@ -555,12 +597,12 @@ def test_noCall() -> None:
     """
     A PAC stops a connection that has no call for a time, at its beginning and later.
     """
-    early = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    early = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     early.clock.advance(10)
     assert early.sent() == [StopControlConnectionRequest(StopReason.NONE)]
     early.receive(StopControlConnectionReply())
     assert early.closed == ["no call for 10 s"]
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     bench.clock.advance(9)
     call = bench.call()
     for _ in range(4):
@@ -581,7 +623,7 @@ def test_closeBounded() -> None:
     """
     A TCP connection that doesn't close in order is aborted.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     bench.receive(StopControlConnectionRequest())
     assert bench.closing
     bench.clock.advance(4.9)
@@ -596,17 +638,17 @@ def test_closeBounded() -> None:
 # Ends.
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_stop(role: Role) -> None:
+@pytest.mark.parametrize("side", list(Side))
+def test_stop(side: Side) -> None:
     """
     C{stop} notifies every call and then sends a Stop-Control-Connection-Request, and the reply
     closes the connection.
     """
-    bench = Bench(role, ConnectionState.ESTABLISHED)
+    bench = Bench(side, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
     fired: list[None] = []
     bench.connection.stop("bye").addCallback(fired.append)
-    notice = 13 if role is Role.PAC else 12
+    notice = 13 if side is Side.RECEIVER else 12
     sent = bench.sent()
     assert [message.messageType for message in sent] == [notice, notice, 3]
     assert sent[-1] == StopControlConnectionRequest(StopReason.STOP_LOCAL_SHUTDOWN)
@@ -625,7 +667,7 @@ def test_stopUnanswered() -> None:
     """
     C{stop} waits for the peer's reply for a limited time.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     fired: list[None] = []
     bench.connection.stop().addCallback(fired.append)
     bench.receive(EchoRequest())
@@ -651,7 +693,7 @@ def test_stopFromCallEnded() -> None:
     """
     An owner that stops the connection when a call ends causes one Stop.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     bench.call(1)
     bench.call(2)
     stops: list[Deferred[None]] = []
@@ -671,7 +713,7 @@ def test_lost() -> None:
     """
     The loss of the TCP connection ends its calls at once and leaves nothing behind.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     calls = [bench.call(1), bench.call(2)]
     bench.connection.connectionLost("gone")
     assert bench.ended == [(call, "gone") for call in calls]
@@ -690,7 +732,7 @@ def test_ownersFault(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     log = Log()
     monkeypatch.setattr(telling, "_log", Logger(observer=log))
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     bench.call(1)
     bench.call(2)
 
@@ -710,7 +752,7 @@ def test_ownerFailsToDecide(monkeypatch: pytest.MonkeyPatch) -> None:
     A request whose owner raises is refused when its time is up.
     """
     monkeypatch.setattr(telling, "_log", Logger(observer=Log()))
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
 
     def decide(call: Call) -> None:
         raise RuntimeError("fault")
@@ -727,7 +769,7 @@ def test_reentrant() -> None:
     """
     Octets that arrive while a message is handled are handled after it.
     """
-    bench = Bench(Role.PAC, ConnectionState.ESTABLISHED)
+    bench = Bench(Side.RECEIVER, ConnectionState.ESTABLISHED)
     order: list[int] = []
 
     def decide(call: Call) -> None:
@@ -748,6 +790,9 @@ FUZZ_MESSAGE = st.one_of(
     st.sampled_from([kind() for kind in MESSAGES]),
     st.builds(OutgoingCallRequest, callID=SMALL, window=SMALL, maximumBPS=SMALL),
     st.builds(OutgoingCallReply, callID=SMALL, peerCallID=SMALL, result=st.integers(0, 8)),
+    st.builds(IncomingCallRequest, callID=SMALL),
+    st.builds(IncomingCallReply, callID=SMALL, peerCallID=SMALL, result=st.integers(0, 4)),
+    st.builds(IncomingCallConnected, SMALL),
     st.builds(CallClearRequest, SMALL),
     st.builds(CallDisconnectNotify, SMALL, st.integers(0, 255)),
     st.builds(SetLinkInfo, SMALL),
@@ -769,7 +814,7 @@ STEP = st.one_of(
     _mutated(),
     st.binary(max_size=30),
     st.floats(0.1, 70),
-    st.sampled_from(["place", "answer", "mine", "hang up", "stop"]),
+    st.sampled_from(["place", "offer", "answer", "connect", "mine", "hang up", "stop"]),
 )
 
 
@@ -780,7 +825,7 @@ STEP = st.one_of(
     st.lists(st.sampled_from(["accept", "refuse", "later"]), min_size=1),
 )
 def test_fuzz(
-    column: tuple[Role, ConnectionState],
+    column: tuple[Side, ConnectionState],
     steps: list[bytes | float | str],
     decisions: list[str],
 ) -> None:
@@ -807,13 +852,19 @@ def test_fuzz(
             connection.dataReceived(step)
         elif isinstance(step, float):
             bench.clock.advance(step)
-        elif step == "place":
+        elif step in ("place", "offer"):
+            kind = PlacedOutgoingCall if step == "place" else PlacedIncomingCall
             try:
-                accepted.append(connection.placeCall(bench))
+                accepted.append(connection.placeCall(bench, kind=kind))
             except (CallError, Exhausted):
                 pass
         elif step == "answer" and living:
-            bench.receive(OutgoingCallReply(callID=1, peerCallID=living[-1].localCallID))
+            bench.receive(
+                OutgoingCallReply(callID=1, peerCallID=living[-1].localCallID),
+                IncomingCallReply(callID=1, peerCallID=living[-1].localCallID),
+            )
+        elif step == "connect" and living:
+            bench.receive(IncomingCallConnected(living[-1].localCallID))
         elif step == "mine" and living:
             bench.receive(CallDisconnectNotify(living[0].localCallID))
         elif step == "hang up" and living:

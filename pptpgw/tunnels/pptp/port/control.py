@@ -30,7 +30,7 @@ from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
 from pptpgw.tunnels.pptp.owner import ControlTransport
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Side
 
 STALL_TIMEOUT = 30.0
 QUEUE = 8192
@@ -241,7 +241,7 @@ class ConnectionFactory(Factory):
     """
 
     noisy = False
-    role: Role
+    side: Side
 
     def __init__(
         self,
@@ -278,7 +278,7 @@ class ConnectionFactory(Factory):
             self.settings,
             self.callIDs,
             self.owner,
-            self.role,
+            self.side,
             localAddress,
             peerAddress,
             self.counters,
@@ -318,7 +318,7 @@ class ControlClientFactory(ConnectionFactory):
     The factory for a client endpoint. Each connection is a control connection that we open, as PNS.
     """
 
-    role = Role.PNS
+    side = Side.ORIGINATOR
 
 
 class ControlFactory(ConnectionFactory, ServerFactory):
@@ -329,7 +329,7 @@ class ControlFactory(ConnectionFactory, ServerFactory):
     @ivar entrance: the entrance of the tunnel, which lets clients in.
     """
 
-    role = Role.PAC
+    side = Side.RECEIVER
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ from pptpgw.tunnels.pptp.port.control import (
     ControlFactory,
 )
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-from pptpgw.tunnels.pptp.statetable import ConnectionState, Role
+from pptpgw.tunnels.pptp.statetable import ConnectionState, Side
 from pptpgw.tunnels.pptp.wire.message import (
     EchoReply,
     EchoRequest,
@@ -186,7 +186,7 @@ def test_connection() -> None:
     assert transport.keepAlive
     connection = protocol.connection
     assert (connection.localAddress, connection.peerAddress) == ("192.0.2.1", "192.0.2.9")
-    assert connection.role is Role.PAC
+    assert connection.side is Side.RECEIVER
     protocol.dataReceived(encode(StartControlConnectionRequest()))
     assert port.owner.connections == [connection]
     assert len(transport.value()) == 156
