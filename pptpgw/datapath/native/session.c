@@ -10,10 +10,12 @@ Session *
 session_new(unsigned port, const uint8_t peer[4], const uint8_t local[4], uint16_t local_call,
             uint16_t call, unsigned threads, unsigned receiving)
 {
-    Session *session = calloc(1, sizeof *session + threads * sizeof *session->outward);
+    size_t size = sizeof(Session) + threads * sizeof(Outward);
+    Session *session = aligned_alloc(LINE, (size + LINE - 1) / LINE * LINE);
 
     if (session == NULL)
         return NULL;
+    memset(session, 0, size);
     atomic_init(&session->owner, OWNER_PYTHON);
     atomic_init(&session->threads, threads);
     session->receiver = (packet_word(peer) + packet_word(peer + 2) + local_call) % receiving;

@@ -93,41 +93,46 @@ typedef struct {
 
 typedef struct Session Session;
 
+/* The octets of a processor's cache line. */
+#define LINE 64
+
 struct Session {
-    /* What follows is what packets from the peer touch, together, up to the first network. */
+    /* What follows is what packets from the peer touch, a cache line each. The first line has the owner,
+     * the number of the thread that receives, and the place of the GRE socket. */
     atomic_uint owner;
-    /* The number of the thread that receives, and the place of the GRE socket. */
     unsigned receiver, port;
     /* Whether packets are encrypted that are sent, and that are received; and whether packets of
      * networks may come in clear. */
     uint8_t encrypts, decrypts, clear;
     /* The numbers of the tunnel, as in pptpgw/tunnels/pptp/window.py. */
     uint32_t expected, acknowledged, due, sending;
-    Window window;
-    MPPE receiving_mppe;
     /* The following is the receiver's own. The first and the last of a batch's frames, and the next
      * session that has some. */
     int first, last;
     Session *following;
-    /* Whether the thread owns the session for the batch, and what was decrypted of it before its turn;
-     * NULL if nothing was. */
+    /* Whether the thread owns the session for the batch. */
     int owned;
     /* How many packets from the peer were dropped here since the thread last owned the session. */
     uint32_t dropped;
+    _Alignas(LINE) MPPE receiving_mppe;
+    /* What was decrypted of the batch before the session's turn; NULL if nothing was. */
     Prepared *prepared;
-    /* When acknowledgements are due, and when it looks at the frames that are held. */
-    Timer acknowledging, looking;
-    Leaving leaving;
-    /* The following is all threads' again. Whether a figure isn't zero. */
-    atomic_uint counted;
+    _Alignas(LINE) Window window;
+    /* Whether a figure isn't zero. */
+    _Alignas(LINE) atomic_uint counted;
     atomic_ullong figures[FIGURES];
-    Network networks[NETWORKS];
-    /* What doesn't change: the key in the table of sessions, the peer, our address, and the peer's call
-     * id. */
-    uint64_t key;
+    _Alignas(LINE) Network networks[NETWORKS];
+    /* What packets that only acknowledge touch besides, in a line: when they are due, the peer, our
+     * address, and the peer's call id. */
+    _Alignas(LINE) Timer acknowledging;
     struct sockaddr_in peer;
     struct in_addr local;
     uint16_t call;
+    /* The key in the table of sessions. */
+    uint64_t key;
+    /* When the receiver looks at the frames that are held, and what it left to Python. */
+    Timer looking;
+    Leaving leaving;
     /* What begins an encrypted frame. */
     uint8_t prefix[4], prefix_size;
     MPPE sending_mppe;
@@ -147,6 +152,17 @@ struct Session {
     /* Each thread's own, by its number. */
     Outward outward[];
 };
+
+/* Have the processor fetch what a packet from the peer touches, for which it doesn't wait. */
+static inline void
+session_fetch(const Session *session)
+{
+    __builtin_prefetch(session, 1);
+    __builtin_prefetch(&session->receiving_mppe, 1);
+    __builtin_prefetch(&session->window, 1);
+    __builtin_prefetch(&session->counted, 1);
+    __builtin_prefetch(session->networks);
+}
 
 /* Return a new session, which Python owns, for so many threads, so many of which receive; NULL if there
  * is no memory. Peer and call id choose the one that receives as in share() of filter.py. */

@@ -88,6 +88,13 @@ table_remove(Table *table, Key key)
     }
 }
 
+void
+table_fetch(const Table *table, Key key)
+{
+    if (table->size != 0)
+        __builtin_prefetch(&table->places[first_place(table, key)]);
+}
+
 const Place *
 table_find(const Table *table, Key key)
 {

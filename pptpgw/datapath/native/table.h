@@ -32,6 +32,9 @@ int table_set(Table *table, Key key, void *value);
 /* Remove a key if it is there. Return whether it was. */
 int table_remove(Table *table, Key key);
 
+/* Have the processor fetch the place where a key probably is, for which it doesn't wait. */
+void table_fetch(const Table *table, Key key);
+
 /* Return the place of a key; NULL if it isn't there. */
 const Place *table_find(const Table *table, Key key);
 

@@ -35,8 +35,6 @@ typedef struct {
      * HELD_LIMIT. */
     Held **held;
     unsigned count;
-    /* The last gaps, the latest one last; the length of those that weren't is 0. */
-    Gap gaps[GAPS_KNOWN];
     /* How many packets were dropped since the last gap, after they had arrived. */
     uint32_t dropped;
     /* How many old packets came since the last one in order. */
@@ -44,6 +42,8 @@ typedef struct {
     /* Whether a packet wasn't believed since the last one in order, so that Python handles all that
      * aren't in order. */
     int doubted;
+    /* The last gaps, the latest one last; the length of those that weren't is 0. */
+    Gap gaps[GAPS_KNOWN];
 } Window;
 
 struct Session;
