@@ -76,8 +76,8 @@ def test_aTunnelThatPlacesNoCalls() -> None:
     A destination by a tunnel that places no calls is refused at the reload, and at the start.
     """
     world, _ = makeWorld()
-    text = DESTINATION.replace('"leg"', '"pptp"')
-    with pytest.raises(ConfigurationError, match="'pptp' is none of"):
+    text = DESTINATION.replace('"leg"', '"sstp"')
+    with pytest.raises(ConfigurationError, match="'sstp' is none of"):
         resultOf(world.service.reload(parse(text, "after")))
-    with pytest.raises(ConfigurationError, match="'pptp' is none of"):
+    with pytest.raises(ConfigurationError, match="'sstp' is none of"):
         World(text)

@@ -143,6 +143,20 @@ class L2TPConnection:
         """
         return self._handshake.peerName
 
+    @property
+    def isEstablished(self) -> bool:
+        """
+        Whether calls can be placed.
+        """
+        return self.state is ControlState.ESTABLISHED
+
+    @property
+    def isStopping(self) -> bool:
+        """
+        Whether the peer is to acknowledge a StopCCN.
+        """
+        return self.state is ControlState.STOPPING
+
     # Methods for the transport
 
     def open(self) -> None:

@@ -104,7 +104,7 @@ class CallConnection(TypingProtocol):
     isProven: bool
     localAddress: str
     peerAddress: str
-    peerHostName: str
+    peerName: str
     peerVendorName: str
     settings: ConnectionSettings
     state: ConnectionState

@@ -8,8 +8,6 @@ L{pptpgw.tunnels.pptp.handlers} has a function for each message.
 
 from __future__ import annotations
 
-from typing import Protocol as TypingProtocol
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -23,7 +21,7 @@ from pptpgw.tunnels.pptp import handlers
 from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.owner import ControlTransport
+from pptpgw.tunnels.pptp.owner import ConnectionOwner, ControlTransport
 from pptpgw.tunnels.pptp.placed import PlacedCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Side
@@ -41,29 +39,6 @@ from pptpgw.tunnels.pptp.wire.message import (
 from pptpgw.tunnels.telling import tell
 
 
-class ConnectionOwner(TypingProtocol):
-    """
-    The owner of a control connection, which is told about it and its calls.
-    """
-
-    def connectionOpened(self, connection: ControlConnection) -> None:
-        """
-        Note that the connection is established: calls can be placed, and requested by the peer.
-        """
-
-    def callRequested(self, call: AskedCall) -> None:
-        """
-        Answer a request by L{AskedCall.accept} or L{AskedCall.refuse}, at once or within
-        C{answerTimeout}.
-        """
-
-    def connectionClosed(self, connection: ControlConnection, reason: str) -> None:
-        """
-        Note that the connection has ended, and its calls before it. This is called exactly once for
-        each connection that got a transport.
-        """
-
-
 class ControlConnection:
     """
     One control connection.
@@ -71,7 +46,7 @@ class ControlConnection:
     @ivar accepted: when the TCP connection was established, by the clock; None once there has been
         a call.
     @ivar calls: the current calls by our call id.
-    @ivar peerHostName: the peer's name for itself, printable.
+    @ivar peerName: the peer's name for itself, printable.
     @ivar peerVendorName: the name of the peer's vendor, printable.
     @ivar closeReason: why the connection was closed; empty before.
     @ivar counters: counts discarded messages.
@@ -101,7 +76,7 @@ class ControlConnection:
         "localAddress",
         "owner",
         "peerAddress",
-        "peerHostName",
+        "peerName",
         "peerVendorName",
         "settings",
         "side",
@@ -137,7 +112,7 @@ class ControlConnection:
         self.calls: dict[int, Call] = {}
         self.hadCall = False
         self.isProven = False
-        self.peerHostName = ""
+        self.peerName = ""
         self.peerVendorName = ""
         self.state = ConnectionState.IDLE
         self.closeReason = ""
@@ -158,6 +133,20 @@ class ControlConnection:
             f"<ControlConnection as {self.side.value} with {self.peerAddress}, {self.state.value}, "
             f"{len(self.calls)} calls>"
         )
+
+    @property
+    def isEstablished(self) -> bool:
+        """
+        Whether calls can be placed.
+        """
+        return self.state is ConnectionState.ESTABLISHED
+
+    @property
+    def isStopping(self) -> bool:
+        """
+        Whether the peer is to answer a Stop-Control-Connection-Request.
+        """
+        return self.state is ConnectionState.WAIT_STOP_REPLY
 
     # Methods for the transport
 

@@ -251,7 +251,7 @@ def _peerIs(
     connection: CallConnection,
     message: StartControlConnectionRequest | StartControlConnectionReply,
 ) -> None:
-    connection.peerHostName = readable(message.hostName)
+    connection.peerName = readable(message.hostName)
     connection.peerVendorName = readable(message.vendorName)
 
 

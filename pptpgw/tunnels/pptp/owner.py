@@ -1,10 +1,11 @@
 """
-The interface between control connections and their transport, and the ends of calls.
+The owners and transports of control connections, as those see them, and the ends of calls.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 
@@ -43,4 +44,28 @@ class ControlTransport(TypingProtocol):
     def abortConnection(self) -> object:
         """
         Close the connection at once, without sending what waits.
+        """
+
+
+class ConnectionOwner(TypingProtocol):
+    """
+    The owner of a control connection, a L{pptpgw.tunnels.pptp.connection.ControlConnection}, which
+    is told about it and its calls.
+    """
+
+    def connectionOpened(self, connection: Any) -> None:
+        """
+        Note that the connection is established: calls can be placed, and requested by the peer.
+        """
+
+    def callRequested(self, call: Any) -> None:
+        """
+        Answer a request by the methods of an L{pptpgw.tunnels.pptp.asked.AskedCall}, at once or
+        within C{answerTimeout}.
+        """
+
+    def connectionClosed(self, connection: Any, reason: str) -> None:
+        """
+        Note that the connection has ended, and its calls before it. This is called exactly once for
+        each connection that got a transport.
         """

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
@@ -20,13 +20,18 @@ from pptpgw.config.section import TunnelSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    Forward,
+    ICall,
+    ICallOwner,
     ICallTaker,
+    IForwarder,
     IHealth,
     IPreparable,
     IReloadable,
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
+    Negotiated,
     Refusal,
 )
 from pptpgw.log import Logger, Quota
@@ -40,12 +45,15 @@ from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import CONTROL, PPTP
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channels import GREChannels
+from pptpgw.tunnels.pptp.concentrator import AccessConcentrator
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.port.control import ControlFactory
+from pptpgw.tunnels.pptp.owner import ConnectionOwner
+from pptpgw.tunnels.pptp.port.control import ControlClientFactory, ControlFactory
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.pppox import PPPoXSocket
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import Role
+from pptpgw.tunnels.pptp.wire.message import PORT
 
 EVERY_ADDRESS = ""
 
@@ -100,7 +108,7 @@ class PPTPSettings(TunnelSection):
 class Answering:
     """
     The owner of the control connections that callers open, which offers their calls to the gateway.
-    It implements L{pptpgw.tunnels.pptp.connection.ConnectionOwner}.
+    It implements L{pptpgw.tunnels.pptp.owner.ConnectionOwner}.
 
     @ivar concentrators: the networks of the PACs that may offer incoming calls.
     """
@@ -126,7 +134,7 @@ class Answering:
             self._log.info(
                 "{peer}: control connection from {host!r}, {vendor!r}",
                 peer=connection.peerAddress,
-                host=connection.peerHostName,
+                host=connection.peerName,
                 vendor=connection.peerVendorName,
             )
 
@@ -248,13 +256,16 @@ class ISharedGRE(Interface):
     port = Attribute("The TCP port on which the tunnel listens.")
 
 
-@implementer(ITunnel, IPreparable, IReloadable, IHealth, ISharedGRE)
+@implementer(ITunnel, IForwarder, IPreparable, IReloadable, IHealth, ISharedGRE)
 class PPTPTunnel:
     """
-    The PPTP tunnel, a PPTP Access Concentrator (RFC 2637 section 1.1).
+    The PPTP tunnel. It is a PPTP Access Concentrator for clients, the PNS of concentrators that
+    offer calls, and a concentrator again for calls that are passed on (RFC 2637 section 1.1).
 
     @ivar gre: the GRE ports of the tunnel.
     """
+
+    kind = PPTP
 
     def __init__(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> None:
         self._reactor = environment.reactor
@@ -272,6 +283,8 @@ class PPTPTunnel:
             self.gre.channels,
         )
         self._entrance = self._control.entrance
+        self._counters = counters
+        self._concentrator = AccessConcentrator(self._reactor, settings.ofConnections(), self._open)
         self._endpoints = list(self._makeEndpoints())
 
     @property
@@ -331,6 +344,39 @@ class PPTPTunnel:
         self._settings = settings
         self._control.settings = settings.ofConnections()
         self._answering.concentrators = settings.accessConcentrators
+        self._concentrator.settings = settings.ofConnections()
+
+    def place(
+        self, forward: Forward, negotiated: Negotiated, caller: ICall, owner: ICallOwner
+    ) -> Deferred[ICall]:
+        """
+        See L{IForwarder.place}.
+        """
+        return self._concentrator.place(forward, negotiated, caller, owner)
+
+    def _open(
+        self,
+        settings: ConnectionSettings,
+        owner: ConnectionOwner,
+        localAddress: str,
+        address: str,
+    ) -> Deferred[ControlConnection]:
+        """
+        Open a control connection to a PNS.
+        """
+        source = localAddress or next(iter(self._addresses), "")
+        endpoint = TCP4ClientEndpoint(
+            self._reactor,
+            address,
+            PORT,
+            timeout=settings.handshakeTimeout,
+            bindAddress=(source, 0) if source else None,
+        )
+        factory = ControlClientFactory(
+            self._reactor, settings, self.gre.callIDs, owner, self._counters, self.gre.channels
+        )
+        connecting: Deferred[Any] = endpoint.connect(factory)
+        return connecting.addCallback(lambda protocol: protocol.connection)
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -342,7 +388,8 @@ class PPTPTunnel:
         """
         See L{ITunnel.stop}.
         """
-        return self._entrance.stop().addBoth(self._close)
+        stopped = self._concentrator.stop()
+        return stopped.addCallback(lambda _: self._entrance.stop()).addBoth(self._close)
 
     def _close(self, result: Any) -> Any:
         self.gre.stop()

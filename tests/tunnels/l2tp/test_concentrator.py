@@ -241,6 +241,7 @@ def test_noAddress() -> None:
     def refuse(*_: object) -> Any:
         raise CallError("no port")
 
-    world.concentrator.open = refuse
+    concentrator: Any = world.concentrator
+    concentrator.connect = refuse
     with pytest.raises(CallError, match="no port"):
         resultOf(world.place())

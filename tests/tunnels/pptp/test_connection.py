@@ -187,7 +187,7 @@ def test_receives() -> None:
     ]
     assert bench.opened == 1
     assert bench.connection.state is ConnectionState.ESTABLISHED
-    assert bench.connection.peerHostName == "h?st"
+    assert bench.connection.peerName == "h?st"
     assert bench.connection.peerVendorName == "Microsoft"
 
 
@@ -218,7 +218,7 @@ def test_replyAccepted(result: int) -> None:
     bench = Bench(Side.ORIGINATOR)
     bench.receive(StartControlConnectionReply(result=result, hostName=b"there"))
     assert bench.opened == 1
-    assert bench.connection.peerHostName == "there"
+    assert bench.connection.peerName == "there"
 
 
 def test_replyRefused() -> None:

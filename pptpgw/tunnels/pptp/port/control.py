@@ -27,8 +27,8 @@ from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.pptp.call import CONTROL, PPTP, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
-from pptpgw.tunnels.pptp.connection import ConnectionOwner, ControlConnection
-from pptpgw.tunnels.pptp.owner import ControlTransport
+from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.owner import ConnectionOwner, ControlTransport
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import ConnectionState, Side
 

@@ -1,0 +1,316 @@
+"""
+The gateway as access concentrator: calls that are passed on to network servers, LNSs of L2TP (RFC
+2661 section 1.2) and PNSs of PPTP (RFC 2637 section 1.1).
+
+Calls to the same server share a control connection, as long as everything that is agreed on with it
+is the same (Tunnel-Assignment-ID, RFC 2868 section 3.6). One without a call is closed after
+C{idleTimeout}.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sized
+from dataclasses import replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.abstract import isIPAddress
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pptpgw.error import CallError, PPTPGWError
+from pptpgw.interfaces import Forward, ICall, ICallOwner, Negotiated, Refusal
+from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.timing.timer import cancelled
+
+
+class ServerConnection(Protocol):
+    """
+    A control connection to a network server.
+
+    @ivar calls: the current calls.
+    """
+
+    @property
+    def calls(self) -> Sized: ...
+    @property
+    def isEstablished(self) -> bool:
+        """
+        Whether calls can be placed.
+        """
+
+    @property
+    def isStopping(self) -> bool:
+        """
+        Whether the connection is being closed.
+        """
+
+    @property
+    def peerName(self) -> str:
+        """
+        The name by which the server has introduced itself.
+        """
+
+    def stop(self, reason: str) -> Deferred[None]:
+        """
+        Close the connection.
+        """
+
+
+ConnectionType = TypeVar("ConnectionType", bound=ServerConnection)
+
+
+@implementer(ICallOwner)
+class Leg(Generic[ConnectionType]):
+    """
+    A call that is being placed, and its owner.
+
+    @ivar placed: fires with the call when it can carry frames.
+    @ivar negotiated: what was negotiated with the caller.
+    @ivar caller: the call that is passed on.
+    @ivar call: the call that was placed; None before.
+    """
+
+    def __init__(
+        self,
+        server: Server[ConnectionType],
+        negotiated: Negotiated,
+        caller: ICall,
+        owner: ICallOwner,
+    ) -> None:
+        self.placed: Deferred[ICall] = Deferred(self._cancelled)
+        self.negotiated = negotiated
+        self.caller = caller
+        self.call: ICall | None = None
+        self._server = server
+        self._owner = owner
+        self._isEstablished = False
+
+    def _cancelled(self, placed: Deferred[ICall]) -> None:
+        # This comes first, because the end of the call would make the Deferred fail with CallError.
+        placed.errback(CancelledError())
+        self._server.waiting.pop(self, None)
+        if self.call is not None:
+            self.call.hangUp(Cause("given up", Termination.NAS_REQUEST))
+
+    def failed(self, why: str) -> None:
+        """
+        Note that there will be no call.
+        """
+        if not self.placed.called:
+            self.placed.errback(CallError(why))
+
+    # ICallOwner
+
+    def callEstablished(self, call: ICall) -> None:
+        """
+        See L{ICallOwner.callEstablished}.
+        """
+        self._isEstablished = True
+        self.placed.callback(call)
+
+    def callEnded(self, call: ICall, cause: str) -> None:
+        """
+        See L{ICallOwner.callEnded}.
+        """
+        if self._isEstablished:
+            self._owner.callEnded(call, cause)
+        else:
+            self.failed(cause)
+        self._server.rest()
+
+
+class Server(Generic[ConnectionType]):
+    """
+    A network server. It owns the control connection to it.
+
+    @ivar connection: the control connection; None before it is there.
+    @ivar waiting: the calls that wait for it, in order.
+    """
+
+    def __init__(self, concentrator: Concentrator[ConnectionType], forward: Forward) -> None:
+        self.connection: ConnectionType | None = None
+        self.waiting: dict[Leg[ConnectionType], None] = {}
+        self._concentrator = concentrator
+        self._forward = forward
+        self._idle: IDelayedCall | None = None
+        self._connecting: Deferred[Any] | None = None
+
+    def open(self) -> None:
+        """
+        Look up the name of the server, and open the control connection.
+        """
+        host = self._forward.endpoint
+        resolved = host if isIPAddress(host) else self._concentrator.reactor.resolve(host)
+        self._connecting = connecting = maybeDeferred(lambda: resolved)
+        connecting.addCallback(self._connect).addCallbacks(self._connected, self._failed)
+
+    def place(self, leg: Leg[ConnectionType]) -> None:
+        """
+        Place a call as soon as the connection is established.
+        """
+        self._idle = cancelled(self._idle)
+        connection = self.connection
+        if connection is None or not connection.isEstablished:
+            self.waiting[leg] = None
+            return
+        try:
+            leg.call = self._concentrator.request(connection, leg)
+        except PPTPGWError as error:
+            leg.failed(str(error))
+
+    def rest(self) -> None:
+        """
+        Close the connection after a while if it has no call.
+        """
+        connection = self.connection
+        if connection is not None and not connection.calls and not self.waiting:
+            self._idle = cancelled(self._idle)
+            seconds = self._concentrator.idleTimeout
+            self._idle = self._concentrator.reactor.callLater(seconds, self._cleared, connection)
+
+    def stop(self) -> Deferred[None] | None:
+        """
+        Close the connection.
+
+        @return: fires when it is closed; None if there is none.
+        """
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        return None if self.connection is None else self.connection.stop("the gateway stops")
+
+    # The owner of the control connection
+
+    def connectionOpened(self, connection: ConnectionType) -> None:
+        """
+        Place the calls that wait.
+        """
+        self.connection = connection
+        expected = self._forward.peerName
+        if expected and connection.peerName != expected:
+            name = connection.peerName
+            connection.stop(f"the network server calls itself {name!a}, and not {expected!a}")
+            return
+        waiting, self.waiting = self.waiting, {}
+        for leg in waiting:
+            self.place(leg)
+        self.rest()
+
+    def callRequested(self, call: ICall) -> None:
+        """
+        Refuse a call, since the server is called from here.
+        """
+        call.refuse(Refusal.FORBIDDEN)
+
+    def connectionClosed(self, connection: ConnectionType, reason: str) -> None:
+        """
+        Have all calls that wait fail.
+        """
+        self._over(reason)
+
+    def _connect(self, address: str) -> Deferred[ConnectionType] | ConnectionType:
+        return self._concentrator.connect(self._forward, self, address)
+
+    def _connected(self, connection: ConnectionType) -> None:
+        self._connecting = None
+        self.connection = connection
+
+    def _failed(self, failure: Failure) -> None:
+        self._connecting = None
+        error = failure.trap(PPTPGWError, ConnectError, DNSLookupError, CancelledError)
+        if error is DNSLookupError:
+            self._over(f"the name {self._forward.endpoint!a} isn't known")
+        else:
+            self._over(failure.getErrorMessage().removesuffix("."))
+
+    def _cleared(self, connection: ConnectionType) -> None:
+        self._idle = None
+        connection.stop("no call is left")
+
+    def _over(self, why: str) -> None:
+        self._idle = cancelled(self._idle)
+        self.connection = None
+        self._concentrator.forget(self._forward, self)
+        waiting, self.waiting = self.waiting, {}
+        for leg in waiting:
+            leg.failed(why)
+
+
+class Concentrator(ABC, Generic[ConnectionType]):
+    """
+    The network servers to which calls are passed on.
+
+    @ivar reactor: looks names up, and has timers.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self.reactor = reactor
+        self._servers: dict[Forward, Server[ConnectionType]] = {}
+
+    @property
+    @abstractmethod
+    def idleTimeout(self) -> float:
+        """
+        The seconds that a control connection is kept without a call.
+        """
+
+    @abstractmethod
+    def connect(
+        self, forward: Forward, owner: Server[ConnectionType], address: str
+    ) -> Deferred[ConnectionType] | ConnectionType:
+        """
+        Open a control connection.
+
+        @param forward: the network server.
+        @param owner: the owner of the connection.
+        @param address: the address of the server, in text.
+        @return: the connection, which needn't be established. A Deferred may fail with
+            L{PPTPGWError} and with L{ConnectError}.
+        @raise PPTPGWError: it can't be opened; the text says why.
+        """
+
+    @abstractmethod
+    def request(self, connection: ConnectionType, leg: Leg[ConnectionType]) -> ICall:
+        """
+        Request a call on a connection that is established.
+
+        @param leg: the owner of the call.
+        @raise PPTPGWError: none can be requested; the text says why.
+        """
+
+    def place(
+        self, forward: Forward, negotiated: Negotiated, caller: ICall, owner: ICallOwner
+    ) -> Deferred[ICall]:
+        """
+        See L{pptpgw.interfaces.IForwarder.place}.
+        """
+        key = replace(forward, tunnel="", preference=0)
+        server = self._servers.get(key)
+        isNew = server is None or (server.connection is not None and server.connection.isStopping)
+        if server is None or isNew:
+            server = self._servers[key] = Server(self, key)
+        leg = Leg(server, negotiated, caller, owner)
+        server.place(leg)
+        if isNew:
+            server.open()
+        return leg.placed
+
+    def forget(self, forward: Forward, server: Server[ConnectionType]) -> None:
+        """
+        Forget a server, whose control connection is closed.
+        """
+        if self._servers.get(forward) is server:
+            del self._servers[forward]
+
+    def stop(self) -> Deferred[Any]:
+        """
+        Close every control connection.
+
+        @return: fires when all are closed.
+        """
+        stopping = [server.stop() for server in tuple(self._servers.values())]
+        return DeferredList([one for one in stopping if one is not None])
