@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.bench import packets, paths, prototype, tcp
+from pptpgw.config.configuration import load
+from tests.bench import packets, paths, prototype, readme, setups, tcp, tunnels, udp
 from tests.bench.__main__ import KINDS
+from tests.bench.both import NOTHING, configure
 from tests.bench.case import datagram
+from tests.bench.dialling import DIALLERS
 from tests.bench.fairness import jain
+from tests.bench.gateway import CONFIGURATION
 from tests.bench.load import sourced
 from tests.bench.namespaces import BEYOND
 from tests.bench.plot import bars, plot
@@ -32,7 +36,7 @@ REPORT = Report(
     (
         Row(PLAIN, 4.0, 3.5, 4.25, "us", 3.6, 0.9),
         Row(packets.title(paths.PYTHON, "IPv4", ("out", False, 1400)), 5.0, 5.0, 5.5, "us"),
-        Row(tcp.title(paths.PYTHON, "up", True), 1.12, 1.0, 1.2, "Gb/s a core", 3.3, 0.34),
+        Row(tcp.title(paths.PYTHON, "up", tunnels.MPPE), 1.12, 1.0, 1.2, "Gb/s a core", 3.3, 0.34),
         Row("memory python of an idle session", 18.34, 18.0, 19.0, "KiB"),
     ),
 )
@@ -155,7 +159,7 @@ class TestMeasuring:
         ]
         assert len(names) == len(set(names)) > 10
 
-    @pytest.mark.parametrize("kind", [packets, prototype])
+    @pytest.mark.parametrize("kind", [packets, prototype, setups, tcp])
     def test_quotientsAreOfFiguresThatExist(
         self, kind: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -195,6 +199,27 @@ class TestPaths:
         assert "no such data path" in paths.lacking()[paths.KERNEL]
         assert paths.KERNEL not in paths.possible()
         assert paths.TWINS in paths.possible()
+
+
+class TestTunnels:
+    def test_aTunnelIsMeasuredByTheDataPathsThatMayCarryIt(self) -> None:
+        """
+        Only those of PPTP and L2TP leave the interpreter.
+        """
+        found = {(tunnel, path) for tunnel, path, _ in tunnels.carried(readme.PATHS)}
+        assert (tunnels.L2TP, paths.NATIVE) in found
+        assert (tunnels.SSTP, paths.PYTHON) in found
+        assert (tunnels.SSTP, paths.NATIVE) not in found
+        assert {tunnel for tunnel, _ in found} == set(tunnels.WAYS)
+
+    @pytest.mark.parametrize("tunnel", tunnels.WAYS)
+    def test_theServerIsConfiguredForIt(self, tunnel: str, tmp_path: Path) -> None:
+        configure(tmp_path, NOTHING, tunnel=tunnel)
+        configuration = load(str(tmp_path / CONFIGURATION))
+        assert configuration.listen.tunnels == (tunnel,)
+
+    def test_thereIsACallerForEach(self) -> None:
+        assert set(DIALLERS) == set(tunnels.WAYS)
 
 
 class TestReport:
@@ -265,6 +290,26 @@ class TestReadMe:
         assert [line.rpartition("packets: ")[2] for line in lines] == [
             "packets |  | 1.25 to 1.25 times |",
             "TCP |  | 0.9 to 1.5 times |",
+        ]
+
+    def test_whatEachTunnelCosts(self) -> None:
+        costs = {
+            udp.title(tunnels.SSTP, paths.PYTHON, "in", tunnels.TLS): 4.0,
+            udp.title(tunnels.SSTP, paths.PYTHON, "out", tunnels.TLS): 5.0,
+            tcp.title(paths.PYTHON, "up", tunnels.TLS, tunnels.SSTP): 1.25,
+            tcp.title(paths.PYTHON, "down", tunnels.TLS, tunnels.SSTP): 1.5,
+            setups.tls(paths.PYTHON): 0.75,
+        }
+        for count, cpu in zip(setups.AT_A_TIME, (3.5, 2.5), strict=True):
+            name = setups.title(tunnels.SSTP, paths.PYTHON, count)
+            costs |= {f"{name}, CPU": cpu, f"{name}, made": 1000 / cpu}
+        rows = tuple(Row(name, value, value, value, "us") for name, value in costs.items())
+        assert section(replace(REPORT, rows=rows)).splitlines()[4:] == [
+            "| by `sstp`, `python`: 1396-octet packets, TLS, in / out | 4 / 5 µs "
+            "| 250 / 200 thousand a second |",
+            "| by `sstp`, `python`: TCP, TLS, up / down |  | 1.25 / 1.5 Gb/s |",
+            "| a call by `sstp`, `python`: one at a time / eight | 3.5 / 2.5 ms, TLS 0.75 ms of it "
+            "| 286 / 400 a second |",
         ]
 
     def test_onlyItsOwnPartIsReplaced(self) -> None:

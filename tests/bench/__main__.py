@@ -52,10 +52,10 @@ def nothing() -> Iterator[Quotient]:
 KINDS: tuple[tuple[Trials, Callable[[], Iterator[Quotient]]], ...] = (
     (packets.trials, packets.quotients),
     (threads.trials, nothing),
-    (tcp.trials, nothing),
+    (tcp.trials, tcp.quotients),
     (prototype.trials, prototype.quotients),
     (fairness.trials, nothing),
-    (setups.trials, nothing),
+    (setups.trials, setups.quotients),
     (lateness.trials, nothing),
     (spool.trials, nothing),
     (scrape.trials, nothing),

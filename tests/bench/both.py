@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.bench import paths
+from tests.bench import paths, tunnels
 from tests.bench.caller import PASSWORD, PATIENCE
 from tests.bench.gateway import CONFIGURATION
 from tests.bench.namespaces import Namespaces, namespaces
@@ -52,11 +52,18 @@ class Both:
     """
 
     def __init__(
-        self, made: Namespaces, path: str, auth: str, folder: Path, users: int, sources: int
+        self,
+        made: Namespaces,
+        path: str,
+        auth: str,
+        folder: Path,
+        tunnel: str,
+        users: int,
+        sources: int,
     ) -> None:
         self.made = made
         self.folder = folder
-        self._who = users, sources
+        self._who = tunnel, folder / tunnels.CERTIFICATE, users, sources
         self._workers: list[Worker] = []
         self.server = self._started(made.gateway, "gateway", path, auth, folder)
         # The server answers when it listens.
@@ -94,6 +101,13 @@ class Both:
         """
         octets: int = self.server.ask("memory")
         return octets
+
+    def paths(self) -> list[str]:
+        """
+        Return what carries the packets of the server's sessions: the names of data paths.
+        """
+        found: list[str] = self.server.ask("paths")
+        return found
 
     def sessions(self) -> int:
         """
@@ -160,7 +174,12 @@ class Both:
 
 
 def configure(
-    folder: Path, sections: Sections, users: int = USERS, owners: bool = False, name: str = ""
+    folder: Path,
+    sections: Sections,
+    users: int = USERS,
+    owners: bool = False,
+    name: str = "",
+    tunnel: str = tunnels.PPTP,
 ) -> None:
     """
     Write the server's files: the defaults except for limits and the size of the pool.
@@ -175,12 +194,13 @@ def configure(
     secrets.write_text("".join(f'caller{n} * "{PASSWORD}" {one}\n' for n, one in enumerate(own)))
     all_: dict[str, Mapping[str, object]] = {
         "listen": {
+            "tunnels": [tunnel],
             "max-connections": 32768,
             "max-connections-per-host": 32768,
             # All callers share a process, which has connected thousands before it says a word.
             "max-silent-connections": 32768,
         },
-        "pptp": {"handshake-timeout": PATIENCE, "call-timeout": PATIENCE},
+        **tunnels.sections(tunnel, folder, PATIENCE),
         "limits": {"max-setups": 0, "max-setups-per-source": 0},
         "link": {"encryption": "require", "setup-timeout": PATIENCE},
         "ipv4": {"pool": POOL},
@@ -200,6 +220,7 @@ def running(
     auth: str = SECRETS,
     sections: Sections = NOTHING,
     *,
+    tunnel: str = tunnels.PPTP,
     users: int = USERS,
     sources: int = 1,
     warmUp: int = WARM_UP,
@@ -209,6 +230,7 @@ def running(
     A gateway and its callers, warmed up by some set-ups, one after the other.
 
     @param sections: what its configuration has besides.
+    @param tunnel: by which tunnel they call.
     @param users: how many users there are.
     @param sources: from how many addresses the callers call.
     @param owners: whether every other user has an address of its own.
@@ -229,12 +251,12 @@ def running(
             if auth == RADIUS:
                 radius = Worker(made.gateway, "radius", Path(other) / "radius", users)
                 more["[radius.server]"] = radius.read()
-            configure(folder, more, users, owners)
+            configure(folder, more, users, owners, tunnel=tunnel)
             if auth == STORE:
                 command = [sys.executable, "-m", "tests.bench.accounts", name, str(users)]
                 subprocess.run(command, check=True)
             judge = f"{auth}:{folder}/chap-secrets" if auth == SECRETS else auth
-            both = Both(made, path, judge, folder, users, sources)
+            both = Both(made, path, judge, folder, tunnel, users, sources)
             for _ in range(warmUp):
                 both.open(1)
                 both.close()

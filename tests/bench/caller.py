@@ -1,12 +1,12 @@
 """
 The callers of measurements: our own client, in a process of its own.
 
-C{python -m tests.bench.caller USERS SOURCES ENCRYPTION [TUN]} has as many users, and calls from as
-many addresses. Packets go to a TUN device if one is named; otherwise only C{ping} has some. The
-commands:
+C{python -m tests.bench.caller TUNNEL CERTIFICATE USERS SOURCES ENCRYPTION [TUN]} calls by a tunnel,
+has as many users, and calls from as many addresses. Packets go to a TUN device if one is named;
+otherwise only C{ping} has some. The commands:
 
- - C{open COUNT CONCURRENCY}: set calls up, each on a control connection of its own, and say how
-   many seconds each took, from TCP's first packet to IPCP's Opened.
+ - C{open COUNT CONCURRENCY}: set calls up, each on a connection of its own, and say how many
+   seconds each took, from the first packet to IPCP's Opened.
  - C{during SECONDS}: set calls up one after the other until the time has passed, and say how many
    seconds each took.
  - C{storm COUNT}: place calls at once, the others as soon as fewer than L{AT_ONCE} are being set
@@ -17,7 +17,11 @@ commands:
    each answer took; C{null} for one that didn't come.
  - C{urgent}: have a real-time priority from now on, before floods on the same processor.
  - C{flood OCTETS}: send as many packets over the call that was set up last as the process can, for
-   ever. There is no answer.
+   ever, by PPTP with MPPE. There is no answer.
+ - C{load OCTETS SERVER}: send as many packets over that call as the server process forwards, on its
+   processor, for ever.
+ - C{drain}: discard what comes over that call, and say what its address is.
+ - C{greet COUNT TLS}: connect by SSTP's port, and by TLS if that is 1, but not by HTTP.
  - C{close}: hang up every call, and say how many there were.
 """
 
@@ -30,8 +34,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.bench.namespaces import BEYOND, PEER, SERVER, SOURCES, run
-from tests.bench.process import serveCommands, settle
+from tests.bench.load import AHEAD, BURST, NICE, PAUSE, STALL, forwarded
+from tests.bench.namespaces import BEYOND, PEER, SOURCES, run
+from tests.bench.process import cpus, serveCommands, settle
 
 PASSWORD = "correct horse"
 LIMIT, PATIENCE = 600.0, 300.0
@@ -54,7 +59,7 @@ AT_ONCE = 1_000
 The most calls that are being set up at a time. Timers would run out of more that share a process.
 """
 
-BURST = 64
+FLOOD = 64
 """
 The packets that a flood sends by one system call.
 """
@@ -69,15 +74,18 @@ def _sources(count: int) -> list[str]:
     return [PEER] if count == 1 else list(SOURCES[:count])
 
 
-def call(users: int, sources: int, encryption: Any, device: str) -> None:
+def call(
+    tunnel: str, certificate: str, users: int, sources: int, encryption: Any, device: str
+) -> None:
     """
     Run the caller process.
     """
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred, gatherResults
+    from twisted.internet.defer import DeferredSemaphore, ensureDeferred, gatherResults
     from twisted.internet.task import deferLater
 
     from pptpgw.auth.protocols import MSCHAPV2
+    from pptpgw.clock import steady
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
     from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -86,29 +94,14 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
     from pptpgw.ports.tun import TUNPort
     from pptpgw.ppp.client import ClientCall
     from pptpgw.ppp.settings import Identity, LinkSettings
-    from pptpgw.tunnels.pptp.client import ClientConnection, ControlClient, SharedPorts
-    from pptpgw.tunnels.pptp.settings import ConnectionSettings
     from tests.bench.case import datagram
+    from tests.bench.dialling import DIALLERS
 
-    class Ports(SharedPorts):
-        """
-        The ports of a client whose packets go through a TUN device.
-        """
-
-        def __init__(self) -> None:
-            super().__init__(reactor)
-            tun = TUNPort(reactor, device, Counters())
-            self.dataPath = PythonDataPath(reactor, tun)
-            tun.startReading()
-
-    ports = Ports() if device else SharedPorts(reactor)
-    patient = ConnectionSettings(handshakeTimeout=PATIENCE)
-    endpoints = [
-        ControlClient(
-            reactor, SERVER, ports=ports, settings=patient, bindAddress=one, timeout=PATIENCE
-        )
-        for one in _sources(sources)
-    ]
+    tun = TUNPort(reactor, device, Counters()) if device else None
+    dataPath = PythonDataPath(reactor, tun)
+    if tun is not None:
+        tun.startReading()
+    dialler: Any = DIALLERS[tunnel](steady(reactor), dataPath, _sources(sources), certificate)
     settings = [
         LinkSettings(
             identity=Identity(f"caller{number}".encode(), PASSWORD.encode(), (MSCHAPV2,)),
@@ -116,7 +109,6 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
         )
         for number in range(users)
     ]
-    connections: list[ClientConnection] = []
     calls: list[tuple[ClientCall, IPCP]] = []
     answers: dict[int, float] = {}
 
@@ -133,10 +125,8 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
 
     async def setUp(number: int, keep: bool = False) -> float:
         began = reactor.seconds()
-        connection = await endpoints[number % len(endpoints)].connect()
-        connections.append(connection)
         ipv4 = IPCP(client)
-        placed = await connection.placeCall(settings[number % users], [ipv4])
+        placed = await dialler.place(number, settings[number % users], ipv4)
         if keep:
             calls.append((placed, ipv4))
         return reactor.seconds() - began
@@ -200,10 +190,29 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
                         b"\x00\x21",
                         packet,
                     )
-                    for number in range(sequence, sequence + BURST)
+                    for number in range(sequence, sequence + FLOOD)
                 ]
             )
-            sequence += BURST
+            sequence += FLOOD
+
+    async def load(octets: int, server: int) -> None:
+        """
+        Send packets as far ahead as the server forwards them.
+        """
+        channel: Any = calls[-1][0].channel
+        counters, packet = channel.counters, datagram(address(), BEYOND, octets)
+        os.sched_setaffinity(0, {cpus()[1]})
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        lost, until = counters.packetsSent - forwarded(server), 0.0
+        while True:
+            if counters.packetsSent - forwarded(server) - lost <= AHEAD - BURST:
+                for _ in range(BURST):
+                    channel.sendPacket(0x0021, packet)
+                until = reactor.seconds() + STALL
+            elif reactor.seconds() > until:
+                # What is missing was lost.
+                lost = counters.packetsSent - forwarded(server)
+            await deferLater(reactor, PAUSE)
 
     async def answer(words: list[str]) -> object:
         match words:
@@ -216,7 +225,7 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
             case ["during", seconds]:
                 until, each_ = reactor.seconds() + float(seconds), []
                 while reactor.seconds() < until:
-                    each_.append(await setUp(len(connections)))
+                    each_.append(await setUp(dialler.count))
                 return each_
             case ["urgent"]:
                 os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
@@ -226,7 +235,7 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
                 all_ = [ensureDeferred(one(n, began, places)) for n in range(int(count))]
                 return await gatherResults(all_).addTimeout(LIMIT, reactor)
             case ["dial"]:
-                await setUp(len(connections), keep=True)
+                await setUp(dialler.count, keep=True)
                 if device:
                     run(
                         f"ip address add {address()}/32 dev {device}",
@@ -238,11 +247,16 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
                 return await ping(int(count))
             case ["flood", octets]:
                 flood(int(octets))
-        ended: list[Deferred[None]] = [connection.close() for connection in connections]
-        await gatherResults(ended).addTimeout(LIMIT, reactor)
-        connections.clear()
+            case ["load", octets, server]:
+                await load(int(octets), int(server))
+            case ["drain"]:
+                dialler.drain()
+                return address()
+            case ["greet", count, tls]:
+                await dialler.greet(int(count), tls == "1")
+                return None
         calls.clear()
-        return len(ended)
+        return await dialler.close()
 
     # Calls that have begun go on while thousands of connections have something to read.
     serveFew(reactor)
@@ -251,5 +265,6 @@ def call(users: int, sources: int, encryption: Any, device: str) -> None:
 
 if __name__ == "__main__":
     settle(server=False)
-    _, users_, sources_, encryption_, *device_ = sys.argv
-    call(int(users_), int(sources_), encryption_, *device_ or [""])
+    _, tunnel_, certificate_, users_, sources_, encryption_, *device_ = sys.argv
+    numbers_ = int(users_), int(sources_)
+    call(tunnel_, certificate_, *numbers_, encryption_, *device_ or [""])

@@ -6,6 +6,9 @@ C{python -m tests.bench.gateway PATH AUTH FOLDER} runs it with the files in a fo
 
  - C{sessions}: how many there are.
  - C{received}: the packets that each session has sent.
+ - C{carried}: the processor time of the process in seconds, and how many packets all sessions have
+   sent and got.
+ - C{paths}: the data paths of all sessions, by name.
  - C{cpu}: the processor time of the process so far, in seconds.
  - C{memory}: its resident memory in octets.
  - C{figures}: resident memory, open files, and pending calls of the reactor.
@@ -149,6 +152,12 @@ def serve(auth: str, folder: Path) -> None:
                 return len(service.gateway.sessions)
             case "received":
                 return [one.counters.packetsReceived for one in service.gateway.sessions]
+            case "carried":
+                counted = [one.counters for one in service.gateway.sessions]
+                received = sum(one.packetsReceived for one in counted)
+                return cpu(), received, sum(one.packetsSent for one in counted)
+            case "paths":
+                return sorted({one.path.partition(":")[0] for one in service.gateway.sessions})
             case "cpu":
                 return cpu()
             case "memory":

@@ -85,6 +85,13 @@ def drop(namespace: str, device: str) -> None:
     _rule(namespace, device, "ether type { ip, ip6 } drop")
 
 
+def dropDatagrams(namespace: str, device: str) -> None:
+    """
+    Drop GRE and UDP packets that enter the namespace by this device.
+    """
+    _rule(namespace, device, "ip protocol { gre, udp } drop")
+
+
 def lose(namespace: str, device: str, percent: float) -> None:
     """
     Drop this share of the GRE packets that enter the namespace by a device.

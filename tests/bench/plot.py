@@ -47,7 +47,7 @@ def bars(report: Report) -> dict[str, list[tuple[str, float]]]:
                     bar = f"1400 octets {way}, {word}", 1400 * 8e-3 / values[name]
                     found.setdefault(path, []).append(bar)
             for direction in ("up", "down"):
-                name = tcp.title(path, direction, encrypted)
+                name = tcp.title(path, direction, word)
                 if name in values:
                     bar = f"TCP {direction}, {word}", values[name]
                     found.setdefault(path, []).append(bar)

@@ -173,13 +173,13 @@ def trials(quick: bool) -> Iterator[Trial]:
     """
     if not paths.prototype():
         return
-    able = [path for path in (paths.NATIVE, paths.PYTHON) if path in paths.possible()]
+    able = [paths.NATIVE] * (paths.NATIVE in paths.possible())
     for encrypted, direction, path in product((False, True), DIRECTIONS, (paths.PROTOTYPE, *able)):
 
         def one(
             path: str = path, direction: str = direction, encrypted: bool = encrypted
         ) -> tuple[float]:
-            return (throughput(path, direction, encrypted, 1 if quick else 3),)
+            return (throughput(path, direction, encrypted, 1 if quick else 2),)
 
         yield Trial((Figure(title(path, direction, encrypted), "Gb/s a core"),), one)
 

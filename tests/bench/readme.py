@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
-from tests.bench import lateness, packets, paths, prototype, tcp
+from tests.bench import lateness, packets, paths, prototype, setups, tcp, tunnels, udp
 from tests.bench.both import RADIUS, SECRETS, STORE
 from tests.bench.report import Report, read, shown
 from tests.bench.row import Quotient
@@ -21,6 +21,8 @@ README = ROOT / "README.md"
 DOCUMENT = ROOT / "docs" / "bench.json"
 BEGIN, END = "<!-- make bench -->\n", "<!-- end of make bench -->\n"
 JUDGES = {SECRETS: "a file", STORE: "the account store", RADIUS: "FreeRADIUS"}
+WORDS = {tunnels.PLAIN: "plain", tunnels.MPPE: "MPPE-128", tunnels.TLS: "TLS"}
+PATHS = (paths.NATIVE, paths.KERNEL, paths.PYTHON)
 CROWD = 10_000
 
 
@@ -35,17 +37,50 @@ def _packets(values: dict[str, float], path: str) -> Iterator[tuple[str, str, st
     for encrypted, size in product((False, True), (1400, 64)):
         names = (packets.title(path, "IPv4", (way, encrypted, size)) for way in ("in", "out"))
         if each := _pair(values, *names):
-            word = "MPPE-128" if encrypted else "plain"
+            word = WORDS[tunnels.MPPE if encrypted else tunnels.PLAIN]
             costs = " / ".join(shown(one) for one in each)
             rates = " / ".join(shown(1e3 / one) for one in each)
             what = f"`{path}`: {size}-octet packets, {word}, in / out"
             yield what, f"{costs} µs", f"{rates} thousand a second"
-    for encrypted in (False, True):
-        names = (tcp.title(path, direction, encrypted) for direction in ("up", "down"))
+    for word in (tunnels.PLAIN, tunnels.MPPE):
+        names = (tcp.title(path, direction, word) for direction in ("up", "down"))
         if each := _pair(values, *names):
-            word = "MPPE-128" if encrypted else "plain"
             rates = " / ".join(shown(one) for one in each)
-            yield f"`{path}`: TCP, {word}, up / down", "", f"{rates} Gb/s"
+            yield f"`{path}`: TCP, {WORDS[word]}, up / down", "", f"{rates} Gb/s"
+
+
+def _byTunnel(values: dict[str, float]) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield what the whole gateway carries by each tunnel, and what its calls cost.
+    """
+    for tunnel, path, word in tunnels.carried(PATHS):
+        what = f"by `{tunnel}`, `{path}`"
+        names = (udp.title(tunnel, path, way, word) for way in ("in", "out"))
+        if each := _pair(values, *names):
+            costs = " / ".join(shown(one) for one in each)
+            rates = " / ".join(shown(1e3 / one) for one in each)
+            yield (
+                f"{what}: {udp.OCTETS}-octet packets, {WORDS[word]}, in / out",
+                f"{costs} µs",
+                f"{rates} thousand a second",
+            )
+        names = (tcp.title(path, direction, word, tunnel) for direction in tcp.DIRECTIONS)
+        if tunnel != tunnels.PPTP and (each := _pair(values, *names)):
+            rates = " / ".join(shown(one) for one in each)
+            yield f"{what}: TCP, {WORDS[word]}, up / down", "", f"{rates} Gb/s"
+    for tunnel, path in setups.byTunnels(PATHS):
+        titles = [setups.title(tunnel, path, count) for count in setups.AT_A_TIME]
+        if each := _pair(values, *(f"{one}, CPU" for one in titles)):
+            costs = " / ".join(shown(one) for one in each)
+            more = ""
+            if own := _pair(values, setups.tls(path)) if tunnel == tunnels.SSTP else []:
+                more = f", TLS {shown(own[0])} ms of it"
+            speeds = _pair(values, *(f"{one}, made" for one in titles))
+            yield (
+                f"a call by `{tunnel}`, `{path}`: one at a time / eight",
+                f"{costs} ms{more}",
+                " / ".join(shown(one) for one in speeds) + " a second",
+            )
 
 
 def _beside(values: dict[str, float]) -> Iterator[tuple[str, str, str]]:
@@ -128,8 +163,9 @@ def section(report: Report) -> str:
         "| | a packet or call | of a processor |",
         "|---|---|---|",
     ]
-    for path in (paths.NATIVE, paths.KERNEL, paths.PYTHON, paths.TWINS, paths.HDLC):
+    for path in (*PATHS, paths.TWINS, paths.HDLC):
         lines += [f"| {' | '.join(row)} |" for row in _packets(values, path)]
+    lines += [f"| {' | '.join(row)} |" for row in _byTunnel(values)]
     lines += [f"| {' | '.join(row)} |" for row in _beside(values)]
     lines += [f"| {' | '.join(row)} |" for row in _sessions(values, paths.PYTHON)]
     lines += [f"| {' | '.join(row)} |" for row in _rest(values)]

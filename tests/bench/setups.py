@@ -2,11 +2,14 @@
 What sessions cost the server process: processor time to set them up, how long calls wait that come
 at once, memory while they are idle, and the start of the gateway.
 
-Each session has a control connection of its own, so a set-up consists of TCP, the control
-connection, the call, LCP, MS-CHAPv2, CCP with MPPE-128, and IPCP up to Opened. Hanging up isn't
-part of it. The time of a set-up is measured by the caller, and includes the caller's own work; that
-of calls at once includes the wait for all others, of which as many are being set up at a time as
-one process of callers can (L{tests.bench.caller.AT_ONCE}).
+Each session has a connection of its own, so a set-up by PPTP consists of TCP, the control
+connection, the call, LCP, MS-CHAPv2, CCP with MPPE-128, and IPCP up to Opened. By L2TP it begins
+with UDP and a control connection, over a line with TCP, and by SSTP with TCP, TLS and HTTP, and has
+no CCP. What TLS takes of it is what connections with TLS cost more than those without, neither of
+which say anything. Hanging up isn't part of a set-up. The time of a set-up is measured by the
+caller, and includes the caller's own work; that of calls at once includes the wait for all others,
+of which as many are being set up at a time as one process of callers can
+(L{tests.bench.caller.AT_ONCE}).
 """
 
 from __future__ import annotations
@@ -17,14 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
-from tests.bench import paths
-from tests.bench.both import RADIUS, SECRETS, SETTLE, STORE, configure, running
+from tests.bench import paths, tunnels
+from tests.bench.both import RADIUS, SECRETS, SETTLE, STORE, Both, configure, running
 from tests.bench.namespaces import namespaces
 from tests.bench.process import cpus
-from tests.bench.row import Figure, Trial
+from tests.bench.row import Figure, Quotient, Trial
 from tests.radius.freeradius import PROGRAM
 
 TARGETS = {(SECRETS, 1): 0.6, (SECRETS, 8): 0.45, (STORE, 1): 0.9, (STORE, 8): 0.7}
@@ -37,6 +41,7 @@ STORMS = {1_000: 0.8, 10_000: 10.0}
 Seconds until the last one of so many calls at once is up.
 """
 
+AT_A_TIME = (1, 8)
 START = 0.5
 SOURCES = 20
 LISTENING = ":06BB"
@@ -59,11 +64,51 @@ def setUps(path: str, auth: str, count: int, concurrency: int) -> tuple[float, .
     and all but a hundredth took.
     """
     with running(path, auth) as both:
-        begin = both.cpu()
-        took = both.open(count, concurrency)
-        used = both.cpu() - begin
-        both.close()
-    return used / count * 1e3, statistics.median(took) * 1e3, percentile(took, 99) * 1e3
+        used, took, _ = measured(both, count, concurrency)
+    return used, statistics.median(took) * 1e3, percentile(took, 99) * 1e3
+
+
+def measured(both: Both, count: int, concurrency: int) -> tuple[float, list[float], float]:
+    """
+    Set sessions up, and hang them up.
+
+    @return: the milliseconds of processor time of a set-up, the seconds that each took, and how
+        many were made in a second.
+    """
+    began, begin = time.monotonic(), both.cpu()
+    took = both.open(count, concurrency)
+    used, lasted = both.cpu() - begin, time.monotonic() - began
+    both.close()
+    return used / count * 1e3, took, count / lasted
+
+
+def byTunnel(tunnel: str, path: str, count: int) -> list[float]:
+    """
+    Return the milliseconds of processor time of a set-up by a tunnel, and how many are made in a
+    second: one at a time, and eight at a time. The last value is the milliseconds of TLS, if the
+    tunnel is SSTP.
+    """
+    values = []
+    with running(path, tunnel=tunnel) as both:
+        for concurrency in AT_A_TIME:
+            used, _, speed = measured(both, count, concurrency)
+            values += [used, speed]
+        if tunnel == tunnels.SSTP:
+            silent, greeting = (_greetings(both, count, tls) for tls in (0, 1))
+            values.append((greeting - silent) / count * 1e3)
+        both.open(1)
+        if both.paths() != [path]:
+            raise RuntimeError(f"calls by {tunnel} are carried by {both.paths()}")
+    return values
+
+
+def _greetings(both: Both, count: int, tls: int) -> float:
+    """
+    Return the seconds of processor time of connections with or without TLS that say nothing.
+    """
+    begin = both.cpu()
+    both.caller.ask(f"greet {count} {tls}")
+    return both.cpu() - begin
 
 
 def storm(path: str, auth: str, count: int) -> tuple[float, ...]:
@@ -129,12 +174,14 @@ def trials(quick: bool) -> Iterator[Trial]:
     """
     count = 100 if quick else 300
     able = paths.possible()
-    judges = [SECRETS, STORE] + [RADIUS] * (PROGRAM is not None)
+    judges = [SECRETS]
+    if not quick:
+        judges += [STORE] + [RADIUS] * (PROGRAM is not None)
     for path in able:
         if path == paths.TWINS:
             continue
         for auth in judges:
-            for concurrency in (1, 8):
+            for concurrency in AT_A_TIME:
                 name = f"set-up {path} {auth} {concurrency} at a time"
                 target = TARGETS.get((auth, concurrency))
                 figures = (
@@ -148,11 +195,9 @@ def trials(quick: bool) -> Iterator[Trial]:
                 ) -> tuple[float, ...]:
                     return setUps(path, auth, count, concurrency)
 
-                yield Trial(figures, one)
+                yield Trial(figures, one, 100 if auth == SECRETS else 2)
             for number, target in STORMS.items():
-                if number > (1_000 if auth != SECRETS or quick else 10_000) or (
-                    quick and auth == RADIUS
-                ):
+                if number > (1_000 if auth != SECRETS or quick else 10_000):
                     continue
                 name = f"{number} calls at once {path} {auth}"
                 each = (
@@ -167,11 +212,56 @@ def trials(quick: bool) -> Iterator[Trial]:
                 ) -> tuple[float, ...]:
                     return storm(path, auth, number)
 
-                yield Trial(each, many, 3 if number == 1_000 else 1)
+                yield Trial(each, many, 2 if number == 1_000 and auth == SECRETS else 1)
         sessions = 300 if quick else 1_000
 
         def memory(path: str = path, sessions: int = sessions) -> tuple[float]:
             return idle(path, sessions)
 
         yield Trial((Figure(f"memory {path} of an idle session", "KiB"),), memory, 2)
+    for tunnel, path in byTunnels():
+        run = partial(byTunnel, tunnel, path, count)
+        yield Trial(tuple(_figures(tunnel, path)), run, 2)
     yield Trial((Figure("start CPU until it listens", "s", START),), start)
+
+
+def byTunnels(able: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
+    """
+    Return the tunnels by which sessions are set up, each with the data paths.
+
+    @param able: as for L{tunnels.carried}.
+    """
+    yield from dict.fromkeys((tunnel, path) for tunnel, path, _ in tunnels.carried(able))
+
+
+def title(tunnel: str, path: str, concurrency: int) -> str:
+    """
+    Return the name of set-ups by a tunnel, which callers' passwords of a file judge.
+    """
+    return f"set-up by {tunnel} {path} {concurrency} at a time"
+
+
+def _figures(tunnel: str, path: str) -> Iterator[Figure]:
+    for concurrency in AT_A_TIME:
+        name = title(tunnel, path, concurrency)
+        yield Figure(f"{name}, CPU", "ms")
+        yield Figure(f"{name}, made", "a second")
+    if tunnel == tunnels.SSTP:
+        yield Figure(tls(path), "ms")
+
+
+def tls(path: str) -> str:
+    """
+    Return the name of the figure of TLS.
+    """
+    return f"set-up by {tunnels.SSTP} {path}, CPU of TLS"
+
+
+def quotients() -> Iterator[Quotient]:
+    """
+    Return what is compared: set-ups by other tunnels with those by PPTP.
+    """
+    for tunnel, path in byTunnels():
+        for concurrency in AT_A_TIME if tunnel != tunnels.PPTP else ():
+            names = [f"{title(one, path, concurrency)}, CPU" for one in (tunnel, tunnels.PPTP)]
+            yield Quotient(Figure(f"{names[0]} / {tunnels.PPTP}", "times"), *names)

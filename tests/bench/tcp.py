@@ -1,6 +1,7 @@
 """
-TCP through the whole gateway: iperf3 between the callers' namespace, where our own client has a TUN
-device, and the host inside. Up is from the caller.
+TCP through the whole gateway, by each tunnel: iperf3 between the callers' namespace, where our own
+client has a TUN device, and the host inside. Up is from the caller. L{tests.bench.udp} measures the
+same gateways.
 
 The client, in Python like the gateway's own path, and both ends of iperf3 share the processor that
 isn't the server's, and limit what passes; what is measured is therefore not the speed, but the
@@ -13,17 +14,28 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
-from tests.bench import paths
-from tests.bench.both import running
+from tests.bench import paths, tunnels, udp
+from tests.bench.both import Both, running
 from tests.bench.namespaces import BEYOND, Namespaces, lose
-from tests.bench.process import cpus
-from tests.bench.row import Figure, Trial
+from tests.bench.process import Worker, cpus
+from tests.bench.row import Figure, Quotient, Trial
 
 DIRECTIONS = ("up", "down")
 TUN = "bench2"
 LOST = 1
 MTU = 1400
+UDP = 0.75
+"""
+How long UDP is measured, in the time of TCP.
+"""
+
+FASTER = 1.5
+"""
+The least that L2TP is wanted to carry in clear on the native data path, in what PPTP carries.
+"""
 
 
 def iperf(
@@ -60,58 +72,95 @@ def iperf(
     return begin, received["bytes"], received["seconds"]
 
 
-def rate(
-    path: str, direction: str, encrypted: bool, seconds: float, lost: float = 0
-) -> tuple[float, float]:
+@contextmanager
+def dialled(tunnel: str, path: str, word: str) -> Iterator[tuple[Both, Worker]]:
+    """
+    A gateway and a caller that has dialled it.
+
+    @param word: what encrypts packets.
+    @raise RuntimeError: the call has another data path.
+    """
+    encryption = "off" if word == tunnels.PLAIN else "require"
+    given = {"link": {"encryption": encryption}}
+    with running(path, sections=given, tunnel=tunnel, warmUp=0) as both:
+        caller = both.callers(encryption, TUN)
+        caller.ask("dial")
+        if both.paths() != [path]:
+            raise RuntimeError(f"calls by {tunnel} are carried by {', '.join(both.paths())}")
+        yield both, caller
+
+
+def rate(both: Both, direction: str, seconds: float) -> tuple[float, float]:
     """
     Run iperf3 once.
 
-    @param lost: how many percent of the packets from the caller are lost.
     @return: Gb/s for each processor of the server, and Gb/s.
     """
-    encryption = "require" if encrypted else "off"
-    with running(path, sections={"link": {"encryption": encryption}}, warmUp=0) as both:
-        caller = both.callers(encryption, TUN)
-        caller.ask("dial")
-        if lost:
-            lose(both.made.gateway, "out", lost)
-        begin, octets, took = iperf(both.made, direction, seconds, both.cpu)
-        used = both.cpu() - begin
-    return octets * 8e-9 / used, octets * 8e-9 / took
+    begin, octets, took = iperf(both.made, direction, seconds, both.cpu)
+    return octets * 8e-9 / (both.cpu() - begin), octets * 8e-9 / took
 
 
-def title(path: str, direction: str, encrypted: bool) -> str:
+def rates(tunnel: str, path: str, word: str, seconds: float) -> list[float]:
+    """
+    Return what L{rate} does, both ways, and what UDP costs, both ways.
+    """
+    with dialled(tunnel, path, word) as (both, caller):
+        values = [one for direction in DIRECTIONS for one in rate(both, direction, seconds)]
+        return values + [udp.cost(both, caller, way, seconds * UDP) for way in udp.WAYS]
+
+
+def lossy(path: str, seconds: float) -> tuple[float, float]:
+    """
+    Return what L{rate} does up, by PPTP with MPPE, while packets from the caller are lost.
+    """
+    with dialled(tunnels.PPTP, path, tunnels.MPPE) as (both, _):
+        lose(both.made.gateway, "out", LOST)
+        return rate(both, "up", seconds)
+
+
+def title(path: str, direction: str, word: str, tunnel: str = tunnels.PPTP) -> str:
     """
     Return the name of a figure.
     """
-    return f"TCP {path} {direction} {'MPPE' if encrypted else 'plain'}"
+    return f"TCP {path} {direction} {word}{tunnels.by(tunnel)}"
+
+
+def _speeds(name: str) -> tuple[Figure, Figure]:
+    return Figure(name, "Gb/s a core"), Figure(f"{name}, speed", "Gb/s")
 
 
 def trials(quick: bool) -> Iterator[Trial]:
     """
     Return all trials.
     """
-    seconds = 1 if quick else 3
-    for path in paths.possible():
-        if path == paths.TWINS:
+    seconds = 1 if quick else 2
+    for tunnel, path, word in tunnels.carried():
+        figures: list[Figure] = []
+        for direction in DIRECTIONS:
+            figures += _speeds(title(path, direction, word, tunnel))
+        figures += [Figure(udp.title(tunnel, path, way, word), "us") for way in udp.WAYS]
+        yield Trial(tuple(figures), partial(rates, tunnel, path, word, seconds))
+    for path in dict.fromkeys(path for _, path, _ in tunnels.carried()):
+        name = f"{title(path, 'up', tunnels.MPPE)}, {LOST} % lost"
+        yield Trial(_speeds(name), partial(lossy, path, seconds), 2)
+
+
+def quotients() -> Iterator[Quotient]:
+    """
+    Return what is compared: other tunnels with PPTP, whose packets are encrypted where theirs are.
+    """
+    for tunnel, path, word in tunnels.carried():
+        if tunnel == tunnels.PPTP:
             continue
-        for encrypted in (False, True):
-            for direction in DIRECTIONS:
-                name = title(path, direction, encrypted)
-                figures = (
-                    Figure(name, "Gb/s a core"),
-                    Figure(f"{name}, speed", "Gb/s"),
-                )
-
-                def one(
-                    path: str = path, direction: str = direction, encrypted: bool = encrypted
-                ) -> tuple[float, float]:
-                    return rate(path, direction, encrypted, seconds)
-
-                yield Trial(figures, one)
-        name = f"{title(path, 'up', True)}, {LOST} % lost"
-
-        def lossy(path: str = path) -> tuple[float, float]:
-            return rate(path, "up", True, seconds, LOST)
-
-        yield Trial((Figure(name, "Gb/s a core"), Figure(f"{name}, speed", "Gb/s")), lossy)
+        beside = tunnels.PLAIN if word == tunnels.PLAIN else tunnels.MPPE
+        target = FASTER if (tunnel, path) == (tunnels.L2TP, paths.NATIVE) else None
+        for direction in DIRECTIONS:
+            names = title(path, direction, word, tunnel), title(path, direction, beside)
+            figure = Figure(f"{names[0]} / {tunnels.PPTP}", "times", target, True)
+            yield Quotient(figure, *names)
+        for way in udp.WAYS:
+            names = (
+                udp.title(tunnel, path, way, word),
+                udp.title(tunnels.PPTP, path, way, beside),
+            )
+            yield Quotient(Figure(f"{names[0]} / {tunnels.PPTP}", "times"), *names)

@@ -13,7 +13,7 @@ from pptpgw.clock import steady
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
-from pptpgw.interfaces import INetworkProtocol, Refusal
+from pptpgw.interfaces import IDataPath, INetworkProtocol, Refusal
 from pptpgw.ppp.client import ClientCall, NetworkListener
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.tunnels.l2tp.call import L2TPCall
@@ -36,12 +36,12 @@ class LACConnection:
 
     control: L2TPConnection
 
-    def __init__(self, clock: Any, port: L2TPPort) -> None:
+    def __init__(self, clock: Any, port: L2TPPort, dataPath: IDataPath) -> None:
         self.opened: Deferred[LACConnection] = Deferred(self._cancelled)
         self.closed: Deferred[str] = Deferred()
         self._clock = clock
         self._port = port
-        self._dataPath = PythonDataPath(clock)
+        self._dataPath = dataPath
 
     def call(
         self,
@@ -115,14 +115,17 @@ class LACClient:
         settings: ControlSettings | None = None,
         bindAddress: str = "",
         timeout: float = 30,
+        dataPath: IDataPath | None = None,
     ) -> None:
         """
         @param host: the name or the IPv4 address of the LNS.
         @param settings: those of control connections; None for the defaults.
         @param bindAddress: the address to call from; empty to leave it to the system.
         @param timeout: seconds for the control connection to open.
+        @param dataPath: carries the packets of all calls; None for one without a TUN device.
         """
-        self._reactor = steady(reactor)
+        self._reactor = reactor = steady(reactor)
+        self._dataPath = PythonDataPath(reactor) if dataPath is None else dataPath
         self._host = host
         self._number = port
         self._settings = ControlSettings() if settings is None else settings
@@ -148,6 +151,6 @@ class LACClient:
             self._reactor, self._settings, counters, port
         )
         port.startListening()
-        owner = LACConnection(self._reactor, port)
+        owner = LACConnection(self._reactor, port, self._dataPath)
         owner.control = connections.open(owner, self._bindAddress, (address, self._number))
         return owner.opened

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -33,7 +32,7 @@ from zope.interface import implementer
 from pptpgw.clock import steady
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError, Malformed
-from pptpgw.interfaces import INetworkProtocol
+from pptpgw.interfaces import IDataPath, INetworkProtocol
 from pptpgw.ppp.client import ClientCall, NetworkListener
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Cause
@@ -126,14 +125,18 @@ class ClientConnection:
     @ivar gone: fires when the TCP connection is closed.
     """
 
-    def __init__(self, clock: Any, protocol: SSTPClientProtocol, certificate: bytes) -> None:
+    def __init__(
+        self, client: SSTPClient, protocol: SSTPClientProtocol, certificate: bytes
+    ) -> None:
         transport: Any = protocol.transport
+        clock = client.clock
         self.tcp = protocol
         self.gone: Deferred[None] = Deferred()
         self.connection = connection = SSTPConnection(clock, transport, protocol)
         connection.machine = ClientMachine(clock, connection, certificate)
         here, there = addressText(transport.getHost()), addressText(transport.getPeer())
         self._clock = clock
+        self._dataPath = client.dataPath
         self._ends = here, there
         connection.call = SSTPCall(connection, here, there)
 
@@ -149,7 +152,7 @@ class ClientConnection:
         @param protocols: the network protocols to negotiate, which belong to this call alone.
         """
         settings = replace(settings, encrypted=True)
-        call = ClientCall(self._clock, dataPathOf(self._clock), settings, protocols, listener)
+        call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
         self.connection.call = SSTPCall(self.connection, *self._ends, owner=call)
         call.placed(self.connection.call)
         self.connection.machine.start()
@@ -224,7 +227,7 @@ class SSTPClientProtocol(Protocol):
         elif size and not self.opened.called:
             self._client.reached(HTTP)
             rest = self._head.octets[size:]
-            made = ClientConnection(self._client.clock, self, self._certificate)
+            made = ClientConnection(self._client, self, self._certificate)
             self._connection = made
             self.opened.callback(made)
             if rest:
@@ -285,6 +288,7 @@ class SSTPClient:
     @ivar host: the name or address of the server.
     @ivar trust: which servers are believed.
     @ivar reached: called with the name of each stage that is passed.
+    @ivar dataPath: carries the packets of all calls.
     """
 
     def __init__(
@@ -295,15 +299,18 @@ class SSTPClient:
         trust: Trust | None = None,
         timeout: float = 30,
         reached: Callable[[str], object] = lambda stage: None,
+        dataPath: IDataPath | None = None,
     ) -> None:
         """
         @param timeout: seconds for TCP, TLS and HTTP.
+        @param dataPath: carries the packets of all calls; None for one without a TUN device.
         @raise ConfigurationError: the file with authorities can't be used.
         """
         self.clock = self._reactor = reactor = steady(reactor)
         self.host = host
         self.trust = trust or Trust()
         self.reached = reached
+        self.dataPath = PythonDataPath(reactor) if dataPath is None else dataPath
         self._port = port
         self._timeout = timeout
         self._creator = self.trust.creator(host)
@@ -325,13 +332,3 @@ class SSTPClient:
         connecting: Deferred[Any] = endpoint.connect(secured)
         connecting.addCallback(lambda _: protocol.opened)
         return connecting.addTimeout(self._timeout, self._reactor)
-
-
-@cache
-def dataPathOf(reactor: Any) -> PythonDataPath:
-    """
-    Return the data path that all clients on C{reactor} share.
-
-    @param reactor: a reactor that L{steady} has returned.
-    """
-    return PythonDataPath(reactor)

@@ -17,11 +17,13 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from pptpgw.clock import steady
 from pptpgw.config.section import ListenSection
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import ICallOwner, ICallTaker, IFrameSender, ITunnel, ITunnelFactory
+from pptpgw.ppp.settings import LinkSettings
 from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.l2tp.client import LACClient, LACConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
@@ -98,14 +100,30 @@ class Answering:
         self.channel = call.openChannel(self.owner, PythonDataPath(reactor))
         call.accept(self.owner)
 
-    async def connect(self, **settings: Any) -> LACConnection:
+    async def connect(self, dataPath: Any = None, **settings: Any) -> LACConnection:
         client = LACClient(
             reactor,
             "127.0.0.1",
             self.tunnel.ports[0].number,
             settings=ControlSettings(**settings),
+            dataPath=dataPath,
         )
         return await client.connect()
+
+
+class Recorded(PythonDataPath):
+    """
+    A data path that records the channels that it opens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(steady(reactor))
+        self.opened: list[Any] = []
+
+    def openChannel(self, *arguments: Any) -> Any:
+        channel = super().openChannel(*arguments)
+        self.opened.append(channel)
+        return channel
 
 
 def test_theirInterfaces() -> None:
@@ -154,6 +172,26 @@ async def test_aCallCarriesFrames(bound: bool) -> None:
     finally:
         await answering.tunnel.stop()
     assert all(port.fileno() == -1 for port in answering.tunnel.ports)
+
+
+@waited
+async def test_theDataPathOfAClient() -> None:
+    """
+    A client has its calls' channels opened by the data path that it was given.
+    """
+    given = Recorded()
+    answering = Answering()
+    answering.tunnel.start()
+    try:
+        connection = await answering.connect(given)
+        call = connection.call(LinkSettings(), [])
+        await until(lambda: call.channel)
+        assert given.opened == [call.channel]
+        await connection.close()
+        with pytest.raises(CallError):
+            await call.opened
+    finally:
+        await answering.tunnel.stop()
 
 
 @waited

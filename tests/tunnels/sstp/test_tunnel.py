@@ -28,9 +28,11 @@ from zope.interface.verify import verifyObject
 from pptpgw.auth.checkers import ChapSecretsChecker
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.config.section import ListenSection
+from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import ICall, IReloadable, IStagedCall, ITunnel, ITunnelFactory
 from pptpgw.sessions.cause import Termination
+from pptpgw.testing import MemoryTUN
 from pptpgw.tunnels.sstp.certificate import loaded, make
 from pptpgw.tunnels.sstp.client import SSTPClient, Trust
 from pptpgw.tunnels.sstp.connection import BINDING, STRANGE
@@ -147,6 +149,26 @@ class TestCalls:
             await call.ended
             await world.until(lambda: world.recorder.ended)
             assert world.recorder.ended[0][2] is Termination.USER_REQUEST
+
+    async def test_packetsOfAClientWithATUNDevice(self, tmp_path: Path) -> None:
+        async with serving(tmp_path) as world:
+            trust = Trust(fingerprint=world.tunnel.factory.certificate.fingerprint)
+            tun = MemoryTUN()
+            path = PythonDataPath(world.clock, tun)
+            client = SSTPClient(world.clock, HOST, world.port, trust, dataPath=path)
+            call = world.place(await client.connect(), receive=None)
+            await call.opened
+            ipcp: Any = call.protocols["ipv4"]
+            sent = packet(ipcp.localAddress)
+            tun.receiveAll([sent])
+            await world.until(lambda: world.tun.written)
+            assert world.tun.written == [sent]
+            back = packet(ipcp.localAddress, outwards=False)
+            world.tun.receiveAll([back])
+            await world.until(lambda: tun.written)
+            assert tun.written == [back]
+            call.hangUp()
+            await call.ended
 
     @pytest.mark.parametrize("method", [MSCHAPV2, MSCHAP, CHAP, PAP], ids=lambda one: one.name)
     async def test_everyMethod(self, method: Any, tmp_path: Path) -> None:

@@ -86,17 +86,20 @@ class SSTPWorld(World):
     def place(
         self,
         connection: ClientConnection,
-        receive: Callable[[bytes], None] = lambda packet: None,
+        receive: Callable[[bytes], None] | None = lambda packet: None,
         user: bytes = b"alice",
         password: bytes = b"open sesame",
         **options: Any,
     ) -> ClientCall:
         """
         Place the call of a connection.
+
+        @param receive: called with each packet; None for a client whose data path has a TUN device.
         """
         methods = options.pop("methods", (MSCHAPV2,))
         settings = LinkSettings(identity=Identity(user, password, methods), **options)
-        return connection.call(settings, [IPCP(IPv4Settings.client(receive))])
+        client = replace(IPv4Settings.client(lambda packet: None), receive=receive)
+        return connection.call(settings, [IPCP(client)])
 
     async def reach(self, **options: Any) -> ClientCall:
         """
