@@ -69,6 +69,12 @@ COLUMNS: tuple[Column[Session], ...] = (
     _field("session_id", "session"),
     _number("number", usual=False),
     _field("called", usual=False),
+    _field("concentrator", usual=False),
+    _field("calling_station", usual=False),
+    _field("called_station", usual=False),
+    _field("subaddress", usual=False),
+    _field("private_group", usual=False),
+    _field("physical_channel", usual=False),
     Column("networks", lambda one: list(one["networks"]), usual=False),
     _field("authentication", usual=False),
     _field("encryption", usual=False),
@@ -252,6 +258,9 @@ _FILTERS = {
     "caller": "The address that the call came from.",
     "called": "The address that was called.",
     "tunnel": "The kind of tunnel.",
+    "concentrator": "The name of the access concentrator (LAC) by which the call came.",
+    "calling_station": "The number that calls.",
+    "called_station": "The number or host name that was called.",
     "address": "An address or network of the user.",
     "network": "A network protocol that is open.",
     "authentication": "The protocol by which the user authenticated.",
@@ -262,7 +271,8 @@ _FILTERS = {
 
 def _filtered(function: Function) -> Function:
     options = [
-        click.option(f"--{name}", metavar="PATTERN", help=words) for name, words in _FILTERS.items()
+        click.option(f"--{name.replace('_', '-')}", name, metavar="PATTERN", help=words)
+        for name, words in _FILTERS.items()
     ]
     return optioned(function, options)
 

@@ -26,10 +26,17 @@ from pptpgw.interfaces.authentication import (
     IConfiguredProtocol,
     IExchange,
     IPeerResults,
+    IResumableExchange,
     ISubscriber,
     IVerdicts,
 )
-from pptpgw.interfaces.caller import Caller, TunnelKind
+from pptpgw.interfaces.caller import (
+    UNKNOWN_STATIONS,
+    Caller,
+    Stations,
+    TunnelEnds,
+    TunnelKind,
+)
 from pptpgw.interfaces.channel import IChannel, IChannelOwner, IFrameSender
 from pptpgw.interfaces.checker import (
     ICertifiedName,
@@ -42,7 +49,14 @@ from pptpgw.interfaces.client import IPacketProtocol, IPacketTransport
 from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface, IPathChoice
 from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPeer
 from pptpgw.interfaces.environment import IEnvironment
-from pptpgw.interfaces.forward import Forward, IForwarder, Negotiated
+from pptpgw.interfaces.forward import (
+    Forward,
+    IEscapingCall,
+    IForwarder,
+    IProxiedCall,
+    Negotiated,
+    ProxyClaim,
+)
 from pptpgw.interfaces.keys import IKeys, MPPEParameters
 from pptpgw.interfaces.network import (
     Agreement,
@@ -97,20 +111,25 @@ from pptpgw.interfaces.tunnel import (
     ICall,
     ICallOwner,
     ICallTaker,
+    ICarriedCall,
     IChannelHost,
+    IConcentratedCall,
     IKernelCall,
     IKernelTransport,
+    ILineCall,
     IProtectedCall,
     IStagedCall,
     IStationCall,
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
+    LineErrors,
     Refusal,
 )
 
 __all__ = [
     "DEFAULT_POOL",
+    "UNKNOWN_STATIONS",
     "AgreedOption",
     "AgreedProtocol",
     "Agreement",
@@ -139,12 +158,14 @@ __all__ = [
     "ICall",
     "ICallOwner",
     "ICallTaker",
+    "ICarriedCall",
     "ICertifiedName",
     "IChangedPassword",
     "IChannel",
     "IChannelHost",
     "IChannelOwner",
     "IClaimCredentials",
+    "IConcentratedCall",
     "IConfigurable",
     "IConfiguredProtocol",
     "ICountedPools",
@@ -156,6 +177,7 @@ __all__ = [
     "IEAPMethod",
     "IEAPPeer",
     "IEnvironment",
+    "IEscapingCall",
     "IExchange",
     "IFollowing",
     "IForwarder",
@@ -167,6 +189,7 @@ __all__ = [
     "IKernelInterface",
     "IKernelTransport",
     "IKeys",
+    "ILineCall",
     "INegotiated",
     "INetwork",
     "INetworkDeclarer",
@@ -182,9 +205,11 @@ __all__ = [
     "IPeerResults",
     "IPreparable",
     "IProtectedCall",
+    "IProxiedCall",
     "IReadableNetwork",
     "IReloadable",
     "IReserving",
+    "IResumableExchange",
     "IServiceObserver",
     "ISession",
     "ISessionFiles",
@@ -199,15 +224,19 @@ __all__ = [
     "ITunnelEnvironment",
     "ITunnelFactory",
     "IVerdicts",
+    "LineErrors",
     "MPPEParameters",
     "Negotiated",
     "Operated",
     "Outcome",
     "PoolFigures",
     "PoolRanges",
+    "ProxyClaim",
     "Refusal",
     "ReloadOutcome",
     "Reloaded",
     "Stage",
+    "Stations",
+    "TunnelEnds",
     "TunnelKind",
 ]

@@ -175,6 +175,21 @@ class IAuthenticatorExchange(IExchange):
         """
 
 
+class IResumableExchange(IAuthenticatorExchange):
+    """
+    The authenticator's end of an exchange that another end may have begun, which has passed the
+    peer's call on before the peer was told a verdict.
+    """
+
+    def resume(identifier: int, name: bytes, challenge: bytes, response: bytes) -> None:
+        """
+        Judge the claim that the peer has made to the other end, in place of L{IExchange.start}. The
+        arguments are those of a L{Claim}.
+
+        @raise pptpgw.error.Malformed: the exchange can't judge it, and nothing has begun.
+        """
+
+
 class IAuthenticationProtocol(IPlugin):
     """
     A plugin that authenticates peers, chosen by C{[link] authentication}: a PPP authentication

@@ -28,6 +28,59 @@ class TunnelKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Stations:
+    """
+    The names and numbers of a call beside the addresses of its tunnel: those of the telephone
+    network or line by which it came to a provider, or the name of the host that was called. What
+    isn't known is empty.
+
+    @ivar calling: the number that calls, sent as RADIUS's Calling-Station-Id. If it is empty, the
+        address is sent.
+    @ivar called: the number or name that was called, sent as RADIUS's Called-Station-Id. If it is
+        empty, the address is sent.
+    @ivar subaddress: the subaddress that was called.
+    @ivar group: the group that the caller belongs to, sent as RADIUS's Tunnel-Private-Group-Id.
+    @ivar channel: the physical channel of the call, sent as RADIUS's NAS-Port-Id.
+    """
+
+    calling: str = ""
+    called: str = ""
+    subaddress: str = ""
+    group: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelEnds:
+    """
+    The two ends of the tunnel that carries a call, as RADIUS tells them (RFC 2868, RFC 2867). What
+    isn't known is empty.
+
+    @ivar kind: the kind of tunnel.
+    @ivar client: the address of the end that opened the tunnel, in text.
+    @ivar server: the address of the other end.
+    @ivar clientName: the name by which the end that opened the tunnel introduces itself.
+    @ivar serverName: the name of the other end.
+    @ivar connection: the number of the call, which both ends know (Acct-Tunnel-Connection).
+    @ivar assignment: see L{pptpgw.interfaces.Forward}.
+    """
+
+    kind: TunnelKind
+    client: str
+    server: str
+    clientName: str = ""
+    serverName: str = ""
+    connection: str = ""
+    assignment: str = ""
+
+
+UNKNOWN_STATIONS = Stations()
+"""
+The stations of a call of which only addresses are known.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """
     The caller that makes a claim.
@@ -37,8 +90,10 @@ class Caller:
     @ivar port: the number that the session will have, sent as RADIUS's NAS-Port.
     @ivar session: the identifier that the session will have.
     @ivar tunnel: the kind of tunnel that carries the call.
-    @ivar station: the name or number that was called, sent as RADIUS's Called-Station-Id; empty if
-        none is known: then the address is sent.
+    @ivar stations: the names and numbers of the call.
+    @ivar concentrator: the name of the access concentrator by which the call came, whose address
+        many callers share, and which says who calls; empty if the address is the caller's.
+    @ivar carrier: what is known of the tunnel beside its addresses; None for nothing.
     """
 
     address: str
@@ -46,4 +101,24 @@ class Caller:
     port: int
     session: str
     tunnel: TunnelKind
-    station: str = ""
+    stations: Stations = UNKNOWN_STATIONS
+    concentrator: str = ""
+    carrier: TunnelEnds | None = None
+
+    @property
+    def ends(self) -> TunnelEnds:
+        """
+        The ends of the tunnel.
+        """
+        return self.carrier or TunnelEnds(self.tunnel, self.address, self.called)
+
+    @property
+    def guesser(self) -> str:
+        """
+        What wrong passwords of the caller are counted against besides its user: its address or, if
+        many share that, the number that calls. It is empty if nothing tells the callers apart.
+        """
+        if not self.concentrator:
+            return self.address
+        calling = self.stations.calling
+        return f"{calling} at {self.concentrator}" if calling else ""

@@ -1,13 +1,14 @@
 """
 Calls that are passed on: where to, what the other end is told, and the tunnels that carry them
-there.
+there; and calls that others pass on to this gateway.
 
-The PPP of such a call doesn't end here. Its frames pass between the channel of the caller and that
-of a second call, which this gateway places.
+The PPP of a call that is passed on doesn't end here. Its frames pass between the channel of the
+caller and that of a second call, which this gateway places.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
@@ -45,6 +46,39 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyClaim:
+    """
+    The claim of a caller as the end that passes its call on tells it: a L{Claim} without the
+    protocol's plugin, which the other end may not have.
+
+    @ivar number: the PPP protocol number of the authentication protocol.
+    @ivar algorithm: see L{pptpgw.interfaces.IAuthenticationProtocol}.
+    """
+
+    number: int
+    algorithm: bytes
+    name: bytes
+    identifier: int
+    challenge: bytes = field(repr=False)
+    response: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, claim: Claim) -> ProxyClaim:
+        """
+        Return what is told of C{claim}.
+        """
+        method = claim.method
+        return cls(
+            method.number,
+            method.algorithm,
+            claim.name,
+            claim.identifier,
+            claim.challenge,
+            claim.response,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Negotiated:
     """
     What was negotiated with a caller before its call was passed on, for the other end to take over
@@ -52,16 +86,40 @@ class Negotiated:
 
     @ivar firstReceived: the options of the caller's first Configure-Request; empty if LCP hasn't
         opened.
-    @ivar lastReceived: those of the Configure-Request that we acknowledged.
-    @ivar lastSent: those of the Configure-Request that the caller acknowledged.
-    @ivar claim: the caller's last claim, with its method, name, challenge, identifier and response;
-        None if it has made none.
+    @ivar lastReceived: those of the Configure-Request that the end that passes the call on has
+        acknowledged.
+    @ivar lastSent: those of the Configure-Request that the caller has acknowledged.
+    @ivar claim: the caller's last claim; None if it has made none. The caller hasn't been told a
+        verdict.
     """
 
     firstReceived: bytes = b""
     lastReceived: bytes = b""
     lastSent: bytes = b""
-    claim: Claim | None = None
+    claim: ProxyClaim | None = None
+
+
+class IProxiedCall(ICall):
+    """
+    A call that another end has passed on to this gateway.
+    """
+
+    negotiated: Negotiated | None = Attribute(
+        "What the other end says that it has negotiated with the caller, once the call is "
+        "established; None if it says nothing, or isn't to be trusted."
+    )
+
+
+class IEscapingCall(ICall):
+    """
+    A call by which another one is passed on, and whose other end may say which characters are to be
+    escaped on the line of the caller, if that has one (RFC 1662 section 7.1).
+    """
+
+    setACCM: Callable[[int, int], object] | None = Attribute(
+        "Called with the maps of what is sent to the caller and of what comes from it; None to "
+        "ignore them. The owner of the call sets it, and it is None again after the end."
+    )
 
 
 class IForwarder(Interface):

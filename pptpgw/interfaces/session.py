@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pptpgw.interfaces.caller import TunnelKind
+from pptpgw.interfaces.caller import Stations, TunnelEnds, TunnelKind
 from pptpgw.interfaces.network import INetworkProtocol
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ class ISession(Interface):
     )
     caller: str = Attribute("The address that the call came from, in text.")
     called: str = Attribute("The address of ours that was called, in text.")
-    station: str = Attribute("See L{pptpgw.interfaces.Caller.station}.")
+    stations: Stations = Attribute("See L{pptpgw.interfaces.Caller.stations}.")
+    ends: TunnelEnds = Attribute("The L{TunnelEnds} of the tunnel that carries the call.")
+    passedTo: TunnelEnds | None = Attribute(
+        "The L{TunnelEnds} of the tunnel by which the call is passed on; None if its PPP ends here."
+    )
+    concentrator: str = Attribute("See L{pptpgw.interfaces.Caller.concentrator}.")
     tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel that carries the call.")
     since: float = Attribute(
         "The time when the session began, in seconds since 1970, for people and records. Use "

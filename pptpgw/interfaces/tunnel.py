@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from pptpgw.interfaces.authentication import Grant
+from pptpgw.interfaces.caller import Stations, TunnelEnds
 from pptpgw.interfaces.channel import IChannel, IChannelOwner
 from pptpgw.interfaces.keys import IKeys
 from pptpgw.interfaces.network import Attachment
@@ -172,10 +173,46 @@ class IStagedCall(ICall):
 
 class IStationCall(ICall):
     """
-    A call that says which name or number was called.
+    A call that says which names or numbers call and were called.
     """
 
-    station: str = Attribute("See L{pptpgw.interfaces.Caller.station}.")
+    stations: Stations = Attribute("See L{pptpgw.interfaces.Caller.stations}.")
+
+
+class LineErrors(NamedTuple):
+    """
+    The errors of a line since its call was set up.
+
+    @ivar crc: frames with a wrong FCS.
+    @ivar framing: frames that were too short or too long, or that the other end has aborted.
+    """
+
+    crc: int = 0
+    framing: int = 0
+
+
+class ILineCall(ICall):
+    """
+    A call by a line, which can damage frames.
+    """
+
+    errors: LineErrors = Attribute("The errors of the line up to now.")
+
+
+class ICarriedCall(ICall):
+    """
+    A call that tells more of its tunnel than two addresses.
+    """
+
+    tunnelEnds: TunnelEnds = Attribute("The ends of the tunnel, once the call is established.")
+
+
+class IConcentratedCall(IStationCall):
+    """
+    A call that may have come by an access concentrator, whose address many callers share.
+    """
+
+    concentrator: str = Attribute("See L{pptpgw.interfaces.Caller.concentrator}.")
 
 
 class IBoundCall(ICall):

@@ -52,6 +52,13 @@ class SessionView(Struct, frozen=True):
     @ivar caller: the address that the call came from.
     @ivar called: the address that was called.
     @ivar tunnel: the kind of tunnel.
+    @ivar concentrator: the name of the access concentrator (LAC) by which the call came, if it is
+        believed what it tells of callers; empty for none. The following fields are what it tells.
+    @ivar calling_station: the number that calls; empty if it isn't known.
+    @ivar called_station: the number or host name that was called; empty if it isn't known.
+    @ivar subaddress: the subaddress that was called; empty if it isn't known.
+    @ivar private_group: the private group of the caller; empty for none.
+    @ivar physical_channel: the physical channel of the call; empty if it isn't known.
     @ivar addresses: the addresses and networks that the user has, of all network protocols.
     @ivar networks: the same, by network protocol.
     @ivar started: when the session began, in seconds since 1970.
@@ -78,6 +85,12 @@ class SessionView(Struct, frozen=True):
     caller: str
     called: str
     tunnel: str
+    concentrator: str
+    calling_station: str
+    called_station: str
+    subaddress: str
+    private_group: str
+    physical_channel: str
     addresses: list[str]
     networks: dict[str, list[str]]
     started: float
@@ -148,6 +161,9 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @ivar caller: the address that the call came from.
     @ivar called: the address that was called.
     @ivar tunnel: the kind of tunnel.
+    @ivar concentrator: the name of the access concentrator by which the call came.
+    @ivar calling_station: the number that calls.
+    @ivar called_station: the number or host name that was called.
     @ivar address: an address or network of the user.
     @ivar network: a network protocol that is open.
     @ivar authentication: the protocol by which the user authenticated.
@@ -160,6 +176,9 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     caller: str | None = None
     called: str | None = None
     tunnel: str | None = None
+    concentrator: str | None = None
+    calling_station: str | None = None
+    called_station: str | None = None
     address: str | None = None
     network: str | None = None
     authentication: str | None = None
@@ -227,6 +246,9 @@ class Sessions:
             "caller": lambda one: one.caller,
             "called": lambda one: one.called,
             "tunnel": lambda one: one.tunnel.name,
+            "concentrator": lambda one: one.concentrator,
+            "calling_station": lambda one: one.stations.calling,
+            "called_station": lambda one: one.stations.called,
             "address": lambda one: [
                 text for texts in textsOf(one.networks).values() for text in texts
             ],
@@ -351,6 +373,12 @@ class Sessions:
             caller=session.caller,
             called=session.called,
             tunnel=session.tunnel.name,
+            concentrator=session.concentrator,
+            calling_station=session.stations.calling,
+            called_station=session.stations.called,
+            subaddress=session.stations.subaddress,
+            private_group=session.stations.group,
+            physical_channel=session.stations.channel,
             addresses=[text for texts in networks.values() for text in texts],
             networks=networks,
             started=session.since,

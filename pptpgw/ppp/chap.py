@@ -18,6 +18,8 @@ The rules, in addition to those of L{pptpgw.ppp.exchange}:
  - A Success that the peer seems not to have received can be sent again
    (L{CHAPAuthenticator.repeat}): many peers send their Response only once, and then wait.
  - A Response whose value doesn't have the size of the variant is silently discarded.
+ - A Response to the Challenge of another end, which has passed the call on, is judged like one to
+   ours, if the Challenge is as long as ours would be.
 
 The differences between the variants are in L{pptpgw.ppp.algorithm}.
 """
@@ -34,9 +36,9 @@ from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED, WRONG_PASSWORD, Malforme
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
-    IAuthenticatorExchange,
     IExchange,
     IPeerResults,
+    IResumableExchange,
     IVerdicts,
 )
 from pptpgw.ppp.algorithm import Algorithm, Answer
@@ -74,7 +76,7 @@ class ChangeClaim(Claim):
     change: chap.ChangePassword = field(repr=False)
 
 
-@implementer(IAuthenticatorExchange)
+@implementer(IResumableExchange)
 class CHAPAuthenticator(AuthenticatorExchange):
     """
     The authenticator's end of CHAP.
@@ -149,6 +151,17 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._packet = chap.Challenge(self._identifier, self._challenge, self._ourName).encode()
         self._transmissions = 0
         self._transmit()
+
+    def resume(self, identifier: int, name: bytes, challenge: bytes, response: bytes) -> None:
+        """
+        See L{IResumableExchange.resume}.
+        """
+        sizes = len(challenge), len(response)
+        if sizes != (self._algorithm.challengeSize, self._algorithm.responseSize):
+            raise Malformed(f"a challenge of {sizes[0]} octets, and a response of {sizes[1]}")
+        self._identifier = identifier
+        self._peerName = name
+        self._verify(Claim(self._method, name, identifier, challenge, response))
 
     def received(self, packet: bytes) -> None:
         """

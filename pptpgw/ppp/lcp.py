@@ -10,6 +10,8 @@ The rules, in addition to those of every control protocol:
  - Our own magic number in the peer's request means that the line is, or may be, looped back. It is
    answered by a Nak with another number; after C{MAX_LOOPS} such requests the link ends.
  - An Echo packet with our own magic number was sent by ourselves, and is silently discarded.
+ - What another end has agreed on with the peer, which has passed the call on (RFC 2661 section
+   4.4.5), is taken over without a packet, if this end would agree on it. Otherwise LCP negotiates.
  - Options that aren't named here (callback, multilink, link quality and so on) are rejected.
 """
 
@@ -23,7 +25,7 @@ from typing import ClassVar
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import Claim, IAuthenticationProtocol, Negotiated
+from pptpgw.interfaces import Claim, IAuthenticationProtocol, Negotiated, ProxyClaim
 from pptpgw.ppp.automaton import Event, State
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
 from pptpgw.ppp.lcpoption import (
@@ -188,8 +190,27 @@ class LCP(ControlProtocol):
         """
         own = self.agreement
         if own is None:
-            return Negotiated(claim=claim)
-        return Negotiated(self.firstRequest, own.peers, own.ours, claim)
+            return Negotiated()
+        told = None if claim is None else ProxyClaim.of(claim)
+        return Negotiated(self.firstRequest, own.peers, own.ours, told)
+
+    def resume(self, negotiated: Negotiated) -> None:
+        """
+        Open with what another end has agreed on with the peer, in place of
+        L{ControlProtocol.lowerUp}. If this end wouldn't agree on it, negotiate.
+        """
+        self._perform(self._resume, negotiated)
+
+    def _resume(self, negotiated: Negotiated) -> None:
+        self.beginning()
+        self._begin()
+        if self.negotiator.adopt(negotiated.lastSent, negotiated.lastReceived):
+            self.firstRequest = negotiated.firstReceived
+            self._acknowledged = ppp.encodePacket(ppp.CONFIGURE_ACK, 0, negotiated.lastReceived)
+            self.state = State.OPENED
+            self.action_tlu()
+        else:
+            self._lowerUp(None)
 
     def _magic(self) -> bytes:
         return self.negotiator.granted.get(MAGIC_NUMBER, b"\0\0\0\0")

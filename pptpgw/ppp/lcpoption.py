@@ -130,6 +130,10 @@ class _MRU(Option[Negotiating]):
             return DEFAULT_MRU.to_bytes(2, "big")
         return max(int.from_bytes(value, "big"), LEAST_MRU).to_bytes(2, "big")
 
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        mru = DEFAULT_MRU if value is None else int.from_bytes(value, "big")
+        return LEAST_MRU <= mru <= owner.settings.mru
+
 
 class _ACCM(Option[Negotiating]):
     """
@@ -150,6 +154,9 @@ class _ACCM(Option[Negotiating]):
 
     def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         return value if len(value) == 4 else b"\0\0\0\0"
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or len(value) == 4
 
 
 class _AuthenticationProtocol(Option[Negotiating]):
@@ -175,6 +182,10 @@ class _AuthenticationProtocol(Option[Negotiating]):
             return None
         return value if methodOf(value, answers) is not None else optionOf(answers[0])
 
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        methods = owner.settings.authentication
+        return methodOf(value, methods) is not None if methods else value is None
+
 
 class _MagicNumber(Option[Negotiating]):
     __slots__ = ()
@@ -190,6 +201,9 @@ class _MagicNumber(Option[Negotiating]):
             owner.looped()
             return owner.newMagicNumber()
         return value if len(value) == 4 and any(value) else owner.newMagicNumber()
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or (len(value) == 4 and any(value))
 
 
 class _Compression(Option[Negotiating]):
@@ -210,6 +224,9 @@ class _Compression(Option[Negotiating]):
 
     def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
         return b"" if getattr(owner.settings, self._setting) else None
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or (value == b"" and getattr(owner.settings, self._setting))
 
 
 LCP_KINDS: Mapping[int, Option[Any]] = {

@@ -10,6 +10,9 @@ The rules:
    Configure-Request that a quick peer sends at once after it isn't lost.
  - Packets of an authentication protocol that wasn't negotiated are silently discarded, and so are
    all packets but LCP's before LCP is open.
+ - What another end, which has passed the call on, has negotiated with the peer is taken over if
+   this end would agree on it: LCP, and then the peer's claim, which is judged like any other.
+   Nothing is taken over once LCP is negotiated anew.
  - A link whose network protocols open more than C{OPENINGS} times a minute is ended.
 
 The link is the same for both roles. L{LinkSettings} says what it demands of the peer, and how it
@@ -25,7 +28,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Refused
+from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import (
     Agreement,
     Grant,
@@ -36,7 +39,10 @@ from pptpgw.interfaces import (
     IExchange,
     IKeys,
     IPeerResults,
+    IResumableExchange,
     IVerdicts,
+    Negotiated,
+    ProxyClaim,
 )
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.keepalive import Keepalive
@@ -93,6 +99,7 @@ class Link:
         "_peer",
         "_pending",
         "_probe",
+        "_proxied",
         "_setup",
         "clock",
         "lcp",
@@ -119,6 +126,8 @@ class Link:
         self._probe: Probe | None = None
         self._keys: IKeys | None = None
         self._setup: IDelayedCall | None = None
+        # What another end has negotiated, until LCP begins.
+        self._proxied: Negotiated | None = None
         self._keepalive: Keepalive | None = None
         # The start of the minute in which openings are counted, and their number.
         self._openings = (0.0, 0)
@@ -165,13 +174,17 @@ class Link:
 
     # The API
 
-    def lowerUp(self, channel: IChannel, delay: float = 0) -> None:
+    def lowerUp(
+        self, channel: IChannel, delay: float = 0, proxied: Negotiated | None = None
+    ) -> None:
         """
         Begin, since the call is set up.
 
         @param delay: seconds to wait for the peer's first frame before LCP sends its own.
+        @param proxied: what another end has negotiated with the peer; None for nothing.
         """
         self._channel = channel
+        self._proxied = proxied
         if delay:
             self._setup = self.clock.callLater(delay, self._begin)
         else:
@@ -300,6 +313,7 @@ class Link:
             self.close,
             self._encrypted,
         )
+        proxied, self._proxied = self._proxied, None
         demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
         if demanded is not None:
             self._authenticator = demanded.makeAuthenticator(
@@ -323,8 +337,10 @@ class Link:
         # One more, for this method: the network phase can't begin before all exchanges were
         # started.
         self._pending = len(self._exchanges) + 1
+        claim = None if proxied is None else proxied.claim
         for _, exchange in tuple(self._exchanges):
-            exchange.start()
+            if claim is None or not self._resumes(exchange, claim):
+                exchange.start()
         self._proved()
 
     def layerDown(self, protocol: ControlProtocol) -> None:
@@ -393,7 +409,30 @@ class Link:
         self._setup = cancelled(self._setup)
         self._establish()
         self.lcp.open()
-        self.lcp.lowerUp()
+        if self._proxied is None:
+            self.lcp.lowerUp()
+        else:
+            self.lcp.resume(self._proxied)
+            self._proxied = None
+
+    def _resumes(self, exchange: IExchange, claim: ProxyClaim) -> bool:
+        """
+        Return whether an exchange takes the claim that the peer has made to another end.
+        """
+        method = self.lcp.demanded
+        if exchange is not self._authenticator or method is None:
+            return False
+        if (method.number, method.algorithm) != (claim.number, claim.algorithm):
+            return False
+        if not IResumableExchange.providedBy(exchange):
+            return False
+        try:
+            IResumableExchange(exchange).resume(
+                claim.identifier, claim.name, claim.challenge, claim.response
+            )
+        except Malformed:
+            return False
+        return True
 
     def _establish(self) -> None:
         self.phase = Phase.ESTABLISH

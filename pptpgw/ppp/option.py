@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
-from pptpgw.error import PPTPGWError
+from pptpgw.error import Malformed, PPTPGWError
 from pptpgw.ppp.wire.ppp import (
     CONFIGURE_ACK,
     CONFIGURE_NAK,
@@ -109,6 +109,14 @@ class Option(Generic[Owner]):
         Naks.
         """
 
+    def accepts(self, owner: Owner, value: bytes | None) -> bool:
+        """
+        Return whether this end can take over a request that another end made in its place.
+
+        @param value: the value that the peer has acknowledged; None if it wasn't asked for.
+        """
+        return value is None
+
 
 class Negotiator(Generic[Owner]):
     """
@@ -165,6 +173,30 @@ class Negotiator(Generic[Owner]):
             value = kind.wanted(self._owner)
             if value is not None:
                 self.wanted[number] = value
+
+    def adopt(self, ours: bytes, peers: bytes) -> bool:
+        """
+        Take over an agreement that another end has made with the peer, if this end would make it,
+        too.
+
+        @param ours: the options that the peer has acknowledged to the other end.
+        @param peers: those that the other end has acknowledged to the peer.
+        @return: whether the agreement is taken over. If not, L{begin} must be called.
+        """
+        try:
+            granted = dict(decodeOptions(ours))
+            judged = self.judge(peers, len(peers))
+        except (Malformed, GiveUp):
+            return False
+        if judged is None or judged[0] != CONFIGURE_ACK or not granted.keys() <= self._kinds.keys():
+            return False
+        for number, kind in self._kinds.items():
+            if not kind.accepts(self._owner, granted.get(number)):
+                return False
+        self.acknowledge()
+        self.wanted = granted
+        self.acknowledged()
+        return True
 
     def request(self) -> bytes:
         """

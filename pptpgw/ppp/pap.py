@@ -23,9 +23,9 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
-    IAuthenticatorExchange,
     IExchange,
     IPeerResults,
+    IResumableExchange,
     IVerdicts,
 )
 from pptpgw.ppp.exchange import (
@@ -42,7 +42,7 @@ from pptpgw.ppp.wire import pap
 WAIT_SECONDS = 30.0
 
 
-@implementer(IAuthenticatorExchange)
+@implementer(IResumableExchange)
 class PAPAuthenticator(AuthenticatorExchange):
     """
     The authenticator's end of PAP.
@@ -70,6 +70,17 @@ class PAPAuthenticator(AuthenticatorExchange):
         Wait for an Authenticate-Request, and report a refusal if none comes in time.
         """
         self._arm(WAIT_SECONDS, self._unanswered, "the peer sent no name and password")
+
+    def resume(self, identifier: int, name: bytes, challenge: bytes, response: bytes) -> None:
+        """
+        See L{IResumableExchange.resume}.
+        """
+        try:
+            self._request = pap.AuthenticateRequest(identifier, name, response)
+        except ValueError as error:
+            raise Malformed(str(error)) from error
+        self._identifier = identifier
+        self._verify(Claim(self._method, name, identifier, b"", response))
 
     def received(self, packet: bytes) -> None:
         """

@@ -160,7 +160,9 @@ _JUDGES: Mapping[str, Callable[[ISession, bytes], bool]] = {
     "Framed-IP-Address": _hasAddress,
     "Framed-IPv6-Prefix": _hasPrefix,
     "Delegated-IPv6-Prefix": _hasPrefix,
-    "Calling-Station-Id": lambda session, octets: session.caller.encode() == octets,
+    "Calling-Station-Id": lambda session, octets: (
+        (session.stations.calling or session.caller).encode() == octets
+    ),
     "NAS-Port": lambda session, octets: (session.number & 0xFFFFFFFF).to_bytes(4, "big") == octets,
     "Class": lambda session, octets: octets in session.profile.accountingClass,
 }

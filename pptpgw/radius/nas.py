@@ -9,8 +9,8 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.interfaces import Caller
-from pptpgw.radius.packet import FRAMED, Attributes, integer
+from pptpgw.interfaces import Caller, TunnelEnds
+from pptpgw.radius.packet import FRAMED, LONGEST_VALUE, Attributes, integer
 
 # The value of Framed-Protocol for PPP (RFC 2865 section 5.7).
 _PPP = 1
@@ -65,23 +65,48 @@ class NAS(NamedTuple):
         Return the attributes that name the gateway and describe a call. Those of the tunnel are
         untagged (RFC 2868 section 3); there are none if RADIUS has no number for it.
         """
-        tunnel = caller.tunnel
-        address, called = caller.address.encode(), caller.called.encode()
+        tunnel, stations = caller.tunnel, caller.stations
+        address, called = caller.address, caller.called
         attributes: Attributes = (
             *self.identity(caller.called),
             *SERVICE,
             ("Acct-Session-Id", caller.session.encode()),
             ("NAS-Port", integer(caller.port)),
             ("NAS-Port-Type", integer(tunnel.portType)),
-            ("Calling-Station-Id", address),
-            ("Called-Station-Id", caller.station.encode() or called),
+            ("Calling-Station-Id", _text(stations.calling or address)),
+            ("Called-Station-Id", _text(stations.called or called)),
         )
+        if stations.channel:
+            attributes = (*attributes, ("NAS-Port-Id", _text(stations.channel)))
         if not tunnel.type:
             return attributes
-        return (
-            *attributes,
-            ("Tunnel-Type", integer(tunnel.type)),
-            ("Tunnel-Medium-Type", integer(tunnel.medium)),
-            ("Tunnel-Client-Endpoint", address),
-            ("Tunnel-Server-Endpoint", called),
-        )
+        group = (("Tunnel-Private-Group-Id", _text(stations.group)),) if stations.group else ()
+        return (*attributes, *tunnelAttributes(caller.ends), *group)
+
+
+def tunnelAttributes(ends: TunnelEnds, tag: int = 0) -> Attributes:
+    """
+    Return the attributes that describe a tunnel (RFC 2868).
+
+    @param tag: what tells this tunnel from others in the same packet; 0 for no tag.
+    """
+    before = bytes((tag,)) if tag else b""
+    texts = {
+        "Tunnel-Client-Endpoint": ends.client,
+        "Tunnel-Server-Endpoint": ends.server,
+        "Tunnel-Client-Auth-Id": ends.clientName,
+        "Tunnel-Server-Auth-Id": ends.serverName,
+        "Tunnel-Assignment-Id": ends.assignment,
+    }
+    return (
+        ("Tunnel-Type", integer(tag << 24 | ends.kind.type)),
+        ("Tunnel-Medium-Type", integer(tag << 24 | ends.kind.medium)),
+        *((name, before + _text(text)) for name, text in texts.items() if text),
+    )
+
+
+def _text(text: str) -> bytes:
+    """
+    Return the octets of a text, which may get a tag before it.
+    """
+    return text.encode("utf-8", "surrogateescape")[: LONGEST_VALUE - 1]

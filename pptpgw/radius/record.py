@@ -8,6 +8,8 @@ The rules:
  - "Input" is what came from the user (RFC 2866 section 5.3); octets have 64 bits in two attributes.
  - The first IPv4 network is the caller's address (Framed-IP-Address). The first IPv6 network is
    that of the link (Framed-IPv6-Prefix), the others are delegated (Delegated-IPv6-Prefix).
+ - The tunnel that a call came by is described without a tag, and with a tag that by which it is
+   passed on. Acct-Tunnel-Connection (RFC 2867) has no tag; it is of the latter, if there is one.
  - If no address of the gateway is configured, NAS-IP-Address is the one that was called.
 """
 
@@ -19,12 +21,18 @@ from struct import Struct, error
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Caller, ISession
-from pptpgw.radius.nas import NAS
+from pptpgw.radius.nas import NAS, tunnelAttributes
 from pptpgw.radius.packet import LONGEST_VALUE, Attributes, integer
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
 """
 The values of Acct-Status-Type (RFC 2866 section 5.1).
+"""
+
+PASSED_TO = 1
+"""
+The tag of the attributes of the tunnel by which a call is passed on. Those of the tunnel that it
+came by have none.
 """
 
 Networks = Mapping[str, Sequence[IPv4Network | IPv6Network]]
@@ -65,12 +73,18 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
         session.number,
         session.identifier,
         session.tunnel,
-        session.station,
+        session.stations,
+        session.concentrator,
+        session.ends,
     )
+    passedTo = session.passedTo
+    connection = session.ends.connection if passedTo is None else passedTo.connection
     return (
         ("Acct-Status-Type", integer(status)),
         ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
         *nas.call(caller),
+        *(tunnelAttributes(passedTo, PASSED_TO) if passedTo is not None else ()),
+        *((("Acct-Tunnel-Connection", connection.encode()),) if connection else ()),
         *_addresses(networks),
         *(("Class", one) for one in session.profile.accountingClass),
     )

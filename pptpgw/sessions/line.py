@@ -27,6 +27,7 @@ from pptpgw.interfaces import (
     INetwork,
     INetworkProtocol,
     IProtectedCall,
+    IProxiedCall,
     ISubscriber,
 )
 from pptpgw.log import about
@@ -37,6 +38,7 @@ from pptpgw.sessions.cause import Cause, Termination, causeOf, codeOf, whyOf
 from pptpgw.sessions.context import LineContext
 from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.networkprotocols import Made, Making, given
+from pptpgw.sessions.registry import known
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.session import Session
 from pptpgw.sessions.switch import Switch
@@ -186,12 +188,14 @@ class Line:
         if isProven:
             context.known.add(caller.address)
             self.call.authenticated(grant)
-        session.called, session.station = caller.called, caller.station
-        session.tunnel = caller.tunnel
+        session.called, session.stations = caller.called, caller.stations
+        session.concentrator = caller.concentrator
+        session.tunnel, session.carrier = caller.tunnel, caller.carrier
         session.authentication = self.authentication
         session.path = self.channel.path
         if self._switch is not None:
             session.path += self._switch.path
+            session.passedTo = self._switch.ends
             session.encryption = "passed on"
         # An observer may end it at once.
         self.session = session
@@ -203,13 +207,15 @@ class Line:
         """
         Begin with LCP, since the call can carry frames.
         """
+        self.caller = known(self.caller, call)
         self._missed = self._context.clock.callLater(SILENCE_SECONDS, self._missFrames)
         ends = self._context.forwarding.atOnce(call)
         if ends:
             self._switch = Switch(self._context, self)
             self._switch.passAtOnce(ends)
         else:
-            self.link.lowerUp(self.channel, call.headStart)
+            proxied = IProxiedCall(call).negotiated if IProxiedCall.providedBy(call) else None
+            self.link.lowerUp(self.channel, call.headStart, proxied)
 
     def callEnded(self, call: ICall, cause: str) -> None:
         """
@@ -227,7 +233,7 @@ class Line:
         @return: fires with the grant when both are done; see L{pptpgw.ppp.settings.LinkOwner}.
         """
         claim = replace(claim, caller=self.caller)
-        context, source = self._context, self.caller.address
+        context, source = self._context, self.caller.guesser
         self.attempt.claimed(claim)
         with about(self.caller.session):
             if self.session is not None and not self._isOwn(claim):

@@ -8,6 +8,8 @@ The rules:
    withdrawn before its verdict counts as a false one. Counts decay evenly, by the number that is
    allowed in C{[limits] lockout} seconds. A true claim clears the user's count, but not the
    source's, since a guesser may have an account too.
+ - Callers of an access concentrator share its address: their claims count against the number that
+   calls (L{pptpgw.interfaces.Caller.guesser}), and against their users alone if none is known.
  - A true claim of a user whose account doesn't permit the tunnel is answered as a false one, as
    late as one, and neither counted nor does it clear a count: so a client that goes on to dial by
    that tunnel doesn't lock its user out of the others.
@@ -362,7 +364,7 @@ class Lockout:
         """
         if self._locked(user, source) and not excused:
             return 1.0
-        return max(self._users.failed(user), self._sources.failed(source))
+        return max(self._users.failed(user), self._sources.failed(source) if source else 0.0)
 
     def _deny(
         self, user: str, source: str, arrived: float, excused: bool = False, why: str = ""

@@ -17,6 +17,7 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from secrets import token_hex
 
@@ -32,6 +33,8 @@ from pptpgw.interfaces import (
     Caller,
     Drain,
     ICall,
+    ICarriedCall,
+    IConcentratedCall,
     IHealth,
     INetworkProtocol,
     IOperatorObserver,
@@ -46,6 +49,19 @@ from pptpgw.log import Logger, about
 from pptpgw.sessions.ending import Endings
 from pptpgw.sessions.session import Session
 from pptpgw.timing.slices import Burst
+
+
+def known(caller: Caller, call: ICall) -> Caller:
+    """
+    Return C{caller} with everything that C{call} tells of it now.
+    """
+    if IStationCall.providedBy(call):
+        caller = replace(caller, stations=IStationCall(call).stations)
+    if IConcentratedCall.providedBy(call):
+        caller = replace(caller, concentrator=IConcentratedCall(call).concentrator)
+    if ICarriedCall.providedBy(call):
+        caller = replace(caller, carrier=ICarriedCall(call).tunnelEnds)
+    return caller
 
 
 @implementer(ISessions)
@@ -129,14 +145,8 @@ class Registry:
         Give C{call} the number and the identifier that its session will have.
         """
         self._calls += 1
-        return Caller(
-            call.caller,
-            call.called,
-            self._calls,
-            f"{self._run}{self._calls:08x}",
-            call.tunnel,
-            IStationCall(call).station if IStationCall.providedBy(call) else "",
-        )
+        number, identifier = self._calls, f"{self._run}{self._calls:08x}"
+        return known(Caller(call.caller, call.called, number, identifier, call.tunnel), call)
 
     def sessionStarted(self, session: Session) -> None:
         """

@@ -11,7 +11,14 @@ from time import monotonic
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import AgreedProtocol, ISession, ISubscriber, TunnelKind
+from pptpgw.interfaces import (
+    UNKNOWN_STATIONS,
+    AgreedProtocol,
+    ISession,
+    ISubscriber,
+    TunnelEnds,
+    TunnelKind,
+)
 from pptpgw.sessions.gate import Gate
 from pptpgw.sessions.profile import Profile
 
@@ -26,6 +33,7 @@ class Session:
     """
     The record of a session. See L{ISession}.
 
+    @ivar carrier: what is known of the tunnel beside its addresses; None for nothing.
     @ivar gate: the L{Gate} that its packets pass; None if no filters are configured.
     @ivar agreed: see L{ISession.agreed}.
     """
@@ -39,6 +47,8 @@ class Session:
         "authentication",
         "called",
         "caller",
+        "carrier",
+        "concentrator",
         "counters",
         "encryption",
         "gate",
@@ -46,10 +56,11 @@ class Session:
         "interface",
         "networks",
         "number",
+        "passedTo",
         "path",
         "profile",
         "since",
-        "station",
+        "stations",
         "tunnel",
     )
 
@@ -81,8 +92,11 @@ class Session:
         self.counters = counters
         self.gate = gate
         self.agreed = agreed
-        self.called = self.station = ""
+        self.called = self.concentrator = ""
+        self.stations = UNKNOWN_STATIONS
         self.tunnel = UNKNOWN
+        self.carrier: TunnelEnds | None = None
+        self.passedTo: TunnelEnds | None = None
         self.authentication = "none"
         self.encryption = "not encrypted"
         self.interface = ""
@@ -99,6 +113,13 @@ class Session:
         See L{ISession.user}.
         """
         return self.profile.name
+
+    @property
+    def ends(self) -> TunnelEnds:
+        """
+        See L{ISession.ends}.
+        """
+        return self.carrier or TunnelEnds(self.tunnel, self.caller, self.called)
 
     @property
     def duration(self) -> float:

@@ -8,6 +8,8 @@ each of the two calls ends with the other one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -23,8 +25,11 @@ from pptpgw.interfaces import (
     IAuthenticationProtocol,
     ICall,
     ICallOwner,
+    ICarriedCall,
     IChannel,
     IChannelOwner,
+    IEscapingCall,
+    TunnelEnds,
 )
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
@@ -97,6 +102,21 @@ class Switch:
             return ""
         forward, call = self._passed
         return f"; passed on by {call.tunnel.name} to {forward.endpoint}"
+
+    @property
+    def ends(self) -> TunnelEnds | None:
+        """
+        The ends of the tunnel by which frames pass on.
+        """
+        if self._passed is None:
+            return None
+        forward, call = self._passed
+        ends = (
+            ICarriedCall(call).tunnelEnds
+            if ICarriedCall.providedBy(call)
+            else TunnelEnds(call.tunnel, call.caller, call.called)
+        )
+        return replace(ends, assignment=forward.assignment)
 
     # What the line calls
 
@@ -202,6 +222,8 @@ class Switch:
         channel.setFraming(False, False, DEFAULT_ACCM, 0)
         other.setFraming(False, False, DEFAULT_ACCM, 0)
         line.link.handOver(method)
+        if IEscapingCall.providedBy(passed.call):
+            IEscapingCall(passed.call).setACCM = partial(channel.setFraming, False, False)
         channel.passFrames(other.sendFrames)
         other.passFrames(channel.sendFrames)
         seconds = line.age

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import TunnelKind
+from pptpgw.interfaces import Stations, TunnelEnds, TunnelKind
 from pptpgw.radius.nas import NAS
+from pptpgw.radius.packet import ACCOUNTING_REQUEST, RADIUSRequest
 from pptpgw.radius.record import (
     INTERIM_UPDATE,
     ON,
     START,
+    STOP,
     Networks,
     describe,
     figures,
@@ -25,9 +27,11 @@ from pptpgw.radius.record import (
     prefix,
     unpack,
 )
+from pptpgw.radius.servers import Server
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.session import Session
 from pptpgw.testing import makeSession
+from pptpgw.tunnels.l2tp.call import L2TP
 from pptpgw.tunnels.pptp.call import PPTP
 
 NAMED, UNNAMED = NAS(b"gate", (IPv4Address("192.0.2.1"),)), NAS(b"gate", ())
@@ -177,7 +181,57 @@ def test_theNameThatWasCalled() -> None:
     Where a name or a number was called, it is the Called-Station-Id. The addresses stay.
     """
     session = sessionOf()
-    session.station = "vpn.example.org"
+    session.stations = Stations(called="vpn.example.org")
     record = dict(describe(UNNAMED, session, {}, START))
     assert record["Called-Station-Id"] == b"vpn.example.org"
     assert record["NAS-IP-Address"] == bytes((192, 0, 2, 5))
+
+
+def test_aTunnelThatTellsMore() -> None:
+    """
+    A record has the names of both ends, and the number of the call that both know (RFC 2867); and
+    the numbers that an access concentrator tells.
+    """
+    session = sessionOf()
+    session.tunnel = L2TP
+    session.carrier = TunnelEnds(L2TP, "198.51.100.1", "192.0.2.5", "pop", "core", "17")
+    session.stations = Stations("030123", "0190", "", "gold", "42")
+    record = dict(describe(NAMED, session, {}, START))
+    assert record["Tunnel-Type"] == bytes((0, 0, 0, 3))
+    assert (record["Tunnel-Client-Auth-Id"], record["Tunnel-Server-Auth-Id"]) == (b"pop", b"core")
+    assert record["Acct-Tunnel-Connection"] == b"17"
+    assert record["Tunnel-Private-Group-Id"] == b"gold"
+    assert record["Calling-Station-Id"] == b"030123" and record["Called-Station-Id"] == b"0190"
+    assert record["NAS-Port-Id"] == b"42"
+
+
+def test_aCallThatIsPassedOn() -> None:
+    """
+    A record of a call that is passed on describes both tunnels: the second one with a tag, whose
+    call number it has.
+    """
+    session = sessionOf()
+    session.tunnel = PPTP
+    session.passedTo = TunnelEnds(L2TP, "192.0.2.5", "203.0.113.9", "pop", "", "3", "gold")
+    record = [
+        one
+        for one in describe(NAMED, session, {}, STOP)
+        if one[0].startswith("Tunnel-") or one[0] == "Acct-Tunnel-Connection"
+    ]
+    assert record == [
+        ("Tunnel-Type", bytes((0, 0, 0, 1))),
+        ("Tunnel-Medium-Type", bytes((0, 0, 0, 1))),
+        ("Tunnel-Client-Endpoint", b"198.51.100.1"),
+        ("Tunnel-Server-Endpoint", b"192.0.2.5"),
+        ("Tunnel-Type", bytes((1, 0, 0, 3))),
+        ("Tunnel-Medium-Type", bytes((1, 0, 0, 1))),
+        ("Tunnel-Client-Endpoint", b"\x01192.0.2.5"),
+        ("Tunnel-Server-Endpoint", b"\x01203.0.113.9"),
+        ("Tunnel-Client-Auth-Id", b"\x01pop"),
+        ("Tunnel-Assignment-Id", b"\x01gold"),
+        ("Acct-Tunnel-Connection", b"3"),
+    ]
+    request = RADIUSRequest(ACCOUNTING_REQUEST, Server("192.0.2.9", secret="secret"), b"secret")
+    request.addAll(describe(NAMED, session, {}, STOP))
+    assert request.octets("Tunnel-Assignment-Id") == [b"\x01gold"]
+    assert request.octets("Acct-Tunnel-Connection") == [b"3"]

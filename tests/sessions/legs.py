@@ -4,7 +4,7 @@ A tunnel of the tests that places calls, in memory, to another gateway of the te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -18,10 +18,16 @@ from pptpgw.interfaces import (
     Grant,
     ICall,
     ICallOwner,
+    ICarriedCall,
     IChannelOwner,
+    IConcentratedCall,
+    IEscapingCall,
     IForwarder,
+    IProxiedCall,
     Negotiated,
     Refusal,
+    Stations,
+    TunnelEnds,
     TunnelKind,
 )
 from pptpgw.sessions.cause import Cause, Termination
@@ -31,7 +37,7 @@ from pptpgw.tunnels.pptp.owner import Ends
 LEG = TunnelKind("leg", "Leg", type=99, medium=1)
 
 
-@implementer(ICall)
+@implementer(IProxiedCall, IConcentratedCall, ICarriedCall, IEscapingCall)
 class LegCall:
     """
     One end of a call that was placed.
@@ -54,6 +60,11 @@ class LegCall:
         self.causes: list[str] = []
         self.refusals: list[Refusal] = []
         self.owner = owner
+        self.negotiated: Negotiated | None = None
+        self.setACCM: Any = None
+        self.stations = Stations()
+        self.concentrator = ""
+        self.tunnelEnds = TunnelEnds(LEG, self.caller, self.called)
         self._clock = clock
 
     def accept(self, owner: ICallOwner) -> None:
@@ -65,12 +76,13 @@ class LegCall:
 
     def hangUp(self, cause: str) -> None:
         self.causes.append(cause)
-        self.owner = None
+        self.owner = self.setACCM = None
         if self.other is not None:
             self._clock.callLater(DELAY, self.other.ended, f"the other end hung up: {cause}")
 
     def ended(self, why: str) -> None:
         owner, self.owner = self.owner, None
+        self.setACCM = None
         if owner is not None:
             owner.callEnded(self, Cause(why, Termination.LOST_CARRIER))
 
@@ -102,6 +114,8 @@ class Forwarder:
     @ivar placed: what was asked for.
     @ivar calls: our ends of the calls that were placed.
     @ivar cancelled: the endpoints that were given up.
+    @ivar believed: the name by which the other gateways believe us; empty if they don't.
+    @ivar stations: the numbers that we tell.
     """
 
     kind = LEG
@@ -112,6 +126,8 @@ class Forwarder:
         self.placed: list[tuple[str, Forward, Negotiated]] = []
         self.calls: list[LegCall] = []
         self.cancelled: list[str] = []
+        self.believed = ""
+        self.stations = Stations()
         self._clock = clock
 
     def place(
@@ -130,6 +146,12 @@ class Forwarder:
         if gateway is not None:
             there = LegCall(self._clock, Ends(endpoint, "192.0.2.1", 1000 + number, number))
             here.other, there.other = there, here
+            here.tunnelEnds = there.tunnelEnds = TunnelEnds(
+                LEG, "192.0.2.1", endpoint, "pop", "core", str(number)
+            )
+            if self.believed:
+                there.negotiated, there.concentrator = negotiated, self.believed
+                there.stations = self.stations
             self._clock.callLater(DELAY, gateway.callRequested, there)
         return succeed(here)
 
@@ -154,12 +176,16 @@ class PassingWorld(World):
         text: str = "",
         checkers: Sequence[ICredentialsChecker] = (),
         beyond: Sequence[ICredentialsChecker] = (),
+        there: Mapping[str, Any] = {},
         **options: Any,
     ) -> None:
+        """
+        @param there: options of the second gateway.
+        """
         super().__init__(text, checkers, **options)
         self.forwarder = Forwarder(self.clock)
         self.gateway.context.forwarding.forwarders = {"leg": self.forwarder}
-        self.beyond = Beyond(self.clock, self.network, beyond)
+        self.beyond = Beyond(self.clock, self.network, beyond, **there)
         self.forwarder.peers["198.51.100.1"] = self.beyond.gateway
 
     def makeDataPath(self) -> LegDataPath:
@@ -179,10 +205,14 @@ class Beyond(World):
     """
 
     def __init__(
-        self, clock: Clock, network: MemoryNetwork, checkers: Sequence[ICredentialsChecker]
+        self,
+        clock: Clock,
+        network: MemoryNetwork,
+        checkers: Sequence[ICredentialsChecker],
+        **options: Any,
     ) -> None:
         self._shared = network
-        super().__init__("", checkers, clock=clock)
+        super().__init__("", checkers, clock=clock, **options)
 
     def makeDataPath(self) -> LegDataPath:
         return LegDataPath(self._shared)

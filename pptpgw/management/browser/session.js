@@ -51,6 +51,7 @@ function about(one) {
     ["User", foreign(one.user)],
     ["From", one.caller],
     ["At", one.called],
+    ...numbers(one),
     ["Tunnel", one.tunnel],
     ["Began", time(one.started)],
     ["Lasts", duration(one.uptime_seconds)],
@@ -64,6 +65,18 @@ function about(one) {
     ["Identifier", one.session_id],
     ["Number", String(one.number)],
   ]));
+}
+
+// What an access concentrator tells of the call, and the host name that was called.
+function numbers(one) {
+  return [
+    ["Calling number", one.calling_station],
+    ["Called number or name", one.called_station],
+    ["Subaddress", one.subaddress],
+    ["Told by", one.concentrator],
+    ["Private group", one.private_group],
+    ["Channel", one.physical_channel],
+  ].filter(([, text]) => text);
 }
 
 // The limits, and how much of each is used.

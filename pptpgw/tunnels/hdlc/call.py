@@ -15,20 +15,23 @@ from pptpgw.interfaces import (
     IChannel,
     IChannelHost,
     IChannelOwner,
+    ILineCall,
     IStagedCall,
+    LineErrors,
     Refusal,
     TunnelKind,
 )
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.tunnels.hdlc.framer import Framer
+from pptpgw.tunnels.hdlc.wire import ABORTED, BAD_FCS, TOO_LONG, TOO_SHORT
 
 HDLC = TunnelKind("hdlc", "HDLC", portType=0)
 
 
-@implementer(IStagedCall)
+@implementer(IStagedCall, ILineCall)
 class HDLCCall:
     """
-    See L{IStagedCall}.
+    See L{IStagedCall} and L{ILineCall}.
 
     @ivar proven: whether the caller has been authenticated.
     @ivar channel: the channel of the call, or None before there is one.
@@ -71,6 +74,15 @@ class HDLCCall:
             f"no PPP frame from {self.caller} since the line is connected: does the other end "
             "speak PPP, and at the same speed?"
         )
+
+    @property
+    def errors(self) -> LineErrors:
+        """
+        See L{ILineCall}.
+        """
+        discards = {} if self.channel is None else self.channel.counters.discards
+        framing = sum(discards.get(one, 0) for one in (TOO_SHORT, TOO_LONG, ABORTED))
+        return LineErrors(discards.get(BAD_FCS, 0), framing)
 
     def __repr__(self) -> str:
         return f"<HDLCCall of {self.caller}>"

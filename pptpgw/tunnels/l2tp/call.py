@@ -12,7 +12,8 @@ A call ends by a CDN from either end, with its control connection, or by L{L2TPC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -21,23 +22,33 @@ from zope.interface import implementer
 
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
+    UNKNOWN_STATIONS,
     Grant,
     ICallOwner,
+    ICarriedCall,
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IConcentratedCall,
+    IEscapingCall,
     IProtectedCall,
+    IProxiedCall,
     IStagedCall,
+    Negotiated,
     Refusal,
+    Stations,
+    TunnelEnds,
     TunnelKind,
 )
+from pptpgw.log import readable
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.carriage import SYNCHRONOUS, Carriage, DataConnection
-from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
+from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails, groupOf, negotiatedOf
 from pptpgw.tunnels.l2tp.ending import REFUSALS, reason, resultOf, told
+from pptpgw.tunnels.l2tp.lineerrors import LineErrorNotices
 from pptpgw.tunnels.l2tp.statetable import CALL_ACTIONS, CallKind, CallPhase
-from pptpgw.tunnels.l2tp.wire.avp import ResultCode
+from pptpgw.tunnels.l2tp.wire.avp import CallErrors, ResultCode, SendReceiveACCM
 from pptpgw.tunnels.l2tp.wire.code import AVP, CDNResult, ErrorCode, MessageType
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, nameOf
 from pptpgw.tunnels.telling import tell
@@ -53,15 +64,23 @@ class L2TPCallConnection(DataConnection, TypingProtocol):
 
     accepted: float | None
     clock: IReactorTime
+    isInitiator: bool
     isProven: bool
 
+    @property
+    def peerName(self) -> str: ...
+    @property
+    def believed(self) -> str: ...
     def callFinished(self, call: L2TPCall) -> None: ...
 
 
-@implementer(IStagedCall, IProtectedCall)
+@implementer(
+    IStagedCall, IProtectedCall, IProxiedCall, IConcentratedCall, ICarriedCall, IEscapingCall
+)
 class L2TPCall:
     """
-    See L{IStagedCall} and L{IProtectedCall}.
+    See L{IStagedCall}, L{IProtectedCall}, L{IProxiedCall}, L{IConcentratedCall},
+    L{ICarriedCall} and L{IEscapingCall}.
 
     @ivar kind: which end we are, and who asked for the call.
     @ivar connection: the control connection of the call.
@@ -84,6 +103,7 @@ class L2TPCall:
         peerID: int = 0,
         owner: ICallOwner | None = None,
         details: CallDetails = NO_DETAILS,
+        stations: Stations = UNKNOWN_STATIONS,
     ) -> None:
         self.connection = connection
         self._details = details
@@ -91,6 +111,10 @@ class L2TPCall:
         self.localID = localID
         self.serial = serial
         self.owner, self.cause = owner, ""
+        self.negotiated: Negotiated | None = None
+        self.stations = stations
+        self.setACCM: Callable[[int, int], object] | None = None
+        self._notices: LineErrorNotices | None = None
         self.encrypted = bool(self.protection)
         self.phase = CallPhase.WAIT_REPLY if kind.isOurs else CallPhase.WAIT_ANSWER
         self._timer: IDelayedCall | None = None
@@ -124,6 +148,25 @@ class L2TPCall:
         """
         connection = self.connection
         return connection.peer[0] if self.kind.isOurs else connection.localAddress
+
+    @property
+    def concentrator(self) -> str:
+        """
+        See L{IConcentratedCall}.
+        """
+        return "" if self.kind.isOurs else self.connection.believed
+
+    @property
+    def tunnelEnds(self) -> TunnelEnds:
+        """
+        See L{ICarriedCall}.
+        """
+        connection = self.connection
+        addresses = connection.localAddress, connection.peer[0]
+        names = readable(connection.settings.name), connection.peerName
+        if not connection.isInitiator:
+            addresses, names = addresses[::-1], names[::-1]
+        return TunnelEnds(L2TP, *addresses, *names, str(self.serial))
 
     @property
     def steps(self) -> Sequence[tuple[str, float]]:
@@ -280,6 +323,9 @@ class L2TPCall:
         self.phase = CallPhase.ENDED
         self.cause = cause
         self._carriage.close()
+        if self._notices is not None:
+            self._notices.end()
+        self.setACCM = None
         self.connection.callFinished(self)
         owner, self.owner = self.owner, None
         if owner is not None:
@@ -292,13 +338,18 @@ class L2TPCall:
         Answer an ICRP by an ICCN: the call is established.
         """
         self._carriage.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
-        self._send(MessageType.ICCN, self._connected())
+        self._send(MessageType.ICCN, self._connected(), self._details.hidden)
+        self._notices = LineErrorNotices(self.connection.clock, self._tellErrors)
+        self._notices.begin(self._details.caller)
         self._establish()
 
     def l2tp_ICCN(self, message: L2TPMessage) -> None:
         """
         Note that the LAC has connected the call.
         """
+        if self.connection.believed:
+            self.negotiated = negotiatedOf(message)
+            self.stations = replace(self.stations, group=groupOf(message))
         self._carriage.framing = message.get(AVP.FRAMING_TYPE)
         if message.get(AVP.SEQUENCING_REQUIRED):
             self._carriage.number()
@@ -331,8 +382,11 @@ class L2TPCall:
 
     def l2tp_SLI(self, message: L2TPMessage) -> None:
         """
-        Take the ACCMs that the LNS has negotiated, which have no meaning without a line.
+        Take the ACCMs that the LNS has negotiated, for a line that we may have.
         """
+        accm: SendReceiveACCM = message.get(AVP.ACCM)
+        if self.setACCM is not None:
+            self.setACCM(accm.send, accm.receive)
 
     def _connected(self) -> dict[int, Any]:
         """
@@ -367,10 +421,15 @@ class L2TPCall:
         else:
             self.hangUp(Cause(text, Termination.LOST_CARRIER))
 
+    def _tellErrors(self, errors: CallErrors) -> None:
+        self._send(MessageType.WEN, {AVP.CALL_ERRORS: errors})
+
     def _disconnect(self, result: ResultCode) -> None:
         self._send(
             MessageType.CDN, {AVP.RESULT_CODE: result, AVP.ASSIGNED_SESSION_ID: self.localID}
         )
 
-    def _send(self, kind: MessageType, values: dict[int, Any]) -> None:
-        self.connection.send(L2TPMessage(kind, values), self.peerID)
+    def _send(
+        self, kind: MessageType, values: dict[int, Any], hidden: frozenset[int] = frozenset()
+    ) -> None:
+        self.connection.send(L2TPMessage(kind, values), self.peerID, hidden)

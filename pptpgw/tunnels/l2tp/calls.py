@@ -5,9 +5,9 @@ The calls of one control connection: which of them a message belongs to, and how
 from __future__ import annotations
 
 from pptpgw.error import Exhausted
-from pptpgw.interfaces import ICallOwner
+from pptpgw.interfaces import UNKNOWN_STATIONS, ICallOwner, Stations
 from pptpgw.tunnels.l2tp.call import L2TPCall, L2TPCallConnection
-from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
+from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails, stationsOf
 from pptpgw.tunnels.l2tp.ids import unused
 from pptpgw.tunnels.l2tp.statetable import CallKind
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
@@ -62,7 +62,11 @@ class CallTable(dict[int, L2TPCall]):
         peerID = request.get(AVP.ASSIGNED_SESSION_ID)
         if self._withPeerID(peerID) is not None:
             return None
-        return self._add(kind, request.get(AVP.CALL_SERIAL_NUMBER), peerID)
+        assert self._connection is not None
+        isBelieved = bool(self._connection.believed)
+        stations = stationsOf(request) if isBelieved else UNKNOWN_STATIONS
+        serial = request.get(AVP.CALL_SERIAL_NUMBER)
+        return self._add(kind, serial, peerID, stations=stations)
 
     def find(self, sessionID: int, message: L2TPMessage) -> L2TPCall | None:
         """
@@ -99,9 +103,12 @@ class CallTable(dict[int, L2TPCall]):
         peerID: int,
         owner: ICallOwner | None = None,
         details: CallDetails = NO_DETAILS,
+        stations: Stations = UNKNOWN_STATIONS,
     ) -> L2TPCall:
         assert self._connection is not None
-        call = L2TPCall(self._connection, kind, unused(self), serial, peerID, owner, details)
+        call = L2TPCall(
+            self._connection, kind, unused(self), serial, peerID, owner, details, stations
+        )
         self[call.localID] = call
         self.wasUsed = True
         return call

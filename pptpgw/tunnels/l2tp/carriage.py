@@ -70,7 +70,9 @@ class DataConnection(TypingProtocol):
 
     @property
     def peerID(self) -> int: ...
-    def send(self, message: L2TPMessage, sessionID: int = 0) -> None: ...
+    def send(
+        self, message: L2TPMessage, sessionID: int = 0, hidden: frozenset[int] = frozenset()
+    ) -> None: ...
 
 
 class Carriage:

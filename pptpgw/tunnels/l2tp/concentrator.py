@@ -57,4 +57,5 @@ class AccessConcentrator(Concentrator[L2TPConnection]):
         """
         See L{Concentrator.request}.
         """
-        return connection.placeCall(leg, details=detailsOf(leg.negotiated, leg.caller))
+        details = detailsOf(leg.negotiated, leg.caller, connection.hasSecret)
+        return connection.placeCall(leg, details=details)

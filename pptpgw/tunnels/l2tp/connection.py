@@ -42,7 +42,7 @@ from pptpgw.tunnels.l2tp.wire.header import ControlHeader
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode, nameOf
 from pptpgw.tunnels.telling import tell
 
-TIE_BREAKER_OCTETS = 8
+TIE_BREAKER_OCTETS, VECTOR_OCTETS = 8, 16
 
 
 class L2TPOwner(TypingProtocol):
@@ -156,6 +156,20 @@ class L2TPConnection:
         Whether the peer is to acknowledge a StopCCN.
         """
         return self.state is ControlState.STOPPING
+
+    @property
+    def hasSecret(self) -> bool:
+        """
+        Whether a secret is agreed on with the peer.
+        """
+        return bool(self._handshake.secret)
+
+    @property
+    def believed(self) -> str:
+        """
+        See L{Handshake}.
+        """
+        return self._handshake.believed
 
     # Methods for the transport
 
@@ -321,13 +335,21 @@ class L2TPConnection:
 
     # Methods for calls
 
-    def send(self, message: L2TPMessage, sessionID: int = 0) -> None:
+    def send(
+        self, message: L2TPMessage, sessionID: int = 0, hidden: frozenset[int] = frozenset()
+    ) -> None:
         """
         Send a message, unless the connection is closed.
 
         @param sessionID: the id that the peer assigned to the call; 0 for the connection.
+        @param hidden: the attributes whose values are hidden.
+        @raise ValueError: something is to be hidden, and no secret is agreed on.
         """
-        self.delivery.send(sessionID, encode(message))
+        secret = self._handshake.secret
+        if hidden and not secret:
+            raise ValueError("without a secret nothing can be hidden")
+        vector = token_bytes(VECTOR_OCTETS) if hidden else b""
+        self.delivery.send(sessionID, encode(message, secret, vector, hidden))
 
     def callFinished(self, call: L2TPCall) -> None:
         """

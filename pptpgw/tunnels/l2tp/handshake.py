@@ -43,6 +43,8 @@ class Handshake:
     """
     The handshake of one connection, at our end.
 
+    @ivar believed: the printable name of a LAC that is believed what it tells of callers, since it
+        has proved that it knows a secret of its own; empty for any other peer.
     @ivar peerName: the peer's Host Name, printable.
     @ivar peerWindow: the peer's receive window in messages.
     """
@@ -53,7 +55,7 @@ class Handshake:
         @param isInitiator: whether we open the connection. Then a secret must be agreed on with
             every peer.
         """
-        self.peerName = ""
+        self.believed = self.peerName = ""
         self.peerWindow = PEER_WINDOW
         self._settings = settings
         self._localID = localID
@@ -130,3 +132,5 @@ class Handshake:
             claimed = message.get(AVP.CHALLENGE_RESPONSE, b"")
             if not isResponse(claimed, message.type, self.secret, self._challenge):
                 raise _unauthorized("the peer doesn't know the secret")
+            if self._trust.isBelieved:
+                self.believed = self.peerName

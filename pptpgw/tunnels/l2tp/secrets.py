@@ -24,13 +24,23 @@ class PeerTrust(NamedTuple):
 
     @ivar permitted: whether it may open control connections.
     @ivar secret: the secret that it has to know; empty for none.
+    @ivar isNamed: whether the secret is its own, and not one that it shares with others.
     """
 
     permitted: bool = True
     secret: bytes = b""
+    isNamed: bool = False
+
+    @property
+    def isBelieved(self) -> bool:
+        """
+        Whether the peer is believed what it tells of callers, once it has proved that it knows the
+        secret.
+        """
+        return self.isNamed and bool(self.secret)
 
     def __repr__(self) -> str:
-        return f"PeerTrust(permitted={self.permitted})"
+        return f"PeerTrust(permitted={self.permitted}, isNamed={self.isNamed})"
 
 
 def nobody(name: bytes) -> PeerTrust:
@@ -70,9 +80,9 @@ class TunnelSecrets:
         """
         Return what is agreed on with the peer of this name.
         """
-        secret = self._secrets.get(name)
-        if secret is None:
-            secret = self._secrets.get(EVERYBODY)
+        if name != EVERYBODY and name in self._secrets:
+            return PeerTrust(True, self._secrets[name], isNamed=True)
+        secret = self._secrets.get(EVERYBODY)
         return PeerTrust(False) if secret is None else PeerTrust(True, secret)
 
 

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.interfaces import (
+    UNKNOWN_STATIONS,
     Grant,
     IBoundCall,
     ICallOwner,
@@ -21,6 +22,7 @@ from pptpgw.interfaces import (
     IStagedCall,
     IStationCall,
     Refusal,
+    Stations,
     TunnelKind,
 )
 from pptpgw.sessions.cause import Cause, asCause
@@ -85,16 +87,16 @@ class SSTPCall:
         called: str,
         steps: Sequence[tuple[str, float]] = (),
         owner: ICallOwner | None = None,
-        station: str = "",
+        stations: Stations = UNKNOWN_STATIONS,
     ) -> None:
         """
         @param steps: see L{IStagedCall}.
         @param owner: the owner of a call that we place.
-        @param station: the name of the host that was called; empty if none is known.
+        @param stations: the name of the host that was called, if it is known.
         """
         self.caller = caller
         self.called = called
-        self.station = station
+        self.stations = stations
         self.steps = steps
         self.proven = False
         self.channel: IChannel | None = None

@@ -15,6 +15,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
 from pptpgw.error import Malformed
+from pptpgw.interfaces import Stations
 from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import addressText
@@ -231,7 +232,8 @@ class SSTPProtocol(Protocol):
         steps = ("TCP", self._accepted), ("HTTP", self._clock.seconds())
         called = addressText(transport.getHost())
         station = _serverName(transport) or request.host
-        connection.call = SSTPCall(connection, self.caller, called, steps, station=station)
+        stations = Stations(called=station)
+        connection.call = SSTPCall(connection, self.caller, called, steps, stations=stations)
         self.connection = connection
         self._owner.requested(self, request)
         if rest:

@@ -146,7 +146,7 @@ class SSTPFactory(ServerFactory):
             self._log.info(
                 "{caller}: SSTP connection to {host!r}, correlation {correlation!r}",
                 caller=protocol.caller,
-                host=connection.call.station,
+                host=connection.call.stations.called,
                 correlation=request.correlation,
             )
         self._environment.calls.callRequested(connection.call)

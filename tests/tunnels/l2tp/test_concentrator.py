@@ -10,12 +10,11 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import DNSLookupError
 
-from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
+from pptpgw.auth.protocols import CHAP
 from pptpgw.error import CallError
-from pptpgw.interfaces import Forward, IAuthenticationProtocol, ICall, Negotiated, Refusal
+from pptpgw.interfaces import Forward, ICall, Negotiated, ProxyClaim, Refusal
 from pptpgw.testing import makeClaim, resultOf
 from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
-from pptpgw.tunnels.l2tp.details import detailsOf
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
@@ -78,7 +77,9 @@ def test_aCall() -> None:
     world = World()
     claim = makeClaim(CHAP, b"alice@isp.example")
     placed = world.place(
-        negotiated=Negotiated(b"\x01\x04\x05\xdc", b"", b"\x03\x05\xc2\x23\x05", claim)
+        negotiated=Negotiated(
+            b"\x01\x04\x05\xdc", b"", b"\x03\x05\xc2\x23\x05", ProxyClaim.of(claim)
+        )
     )
     world.run()
     call: Any = resultOf(placed)
@@ -102,22 +103,6 @@ def test_aCall() -> None:
         world.owner.heard == ["the peer disconnected the call: administrative reasons: go away"]
         or "go away" in world.owner.heard[0]
     )
-
-
-@pytest.mark.parametrize(
-    ("method", "number"), [(CHAP, 2), (MSCHAP, 5), (MSCHAPV2, 4), (PAP, 4), (None, 4)]
-)
-def test_claims(method: IAuthenticationProtocol | None, number: int) -> None:
-    """
-    A claim is told that RFC 2661 has a number for; never a password that came in clear.
-    """
-    world = World()
-    claim = None if method is None else makeClaim(method)
-    details = detailsOf(Negotiated(b"a", b"b", b"c", claim), world.caller).connected
-    assert details[AVP.PROXY_AUTHEN_TYPE] == number
-    assert (AVP.PROXY_AUTHEN_RESPONSE in details) is (number != 4)
-    early = detailsOf(Negotiated(claim=claim), world.caller).connected
-    assert early == {}
 
 
 def test_oneConnection() -> None:

@@ -22,9 +22,9 @@ def secretsIn(folder: Path, text: str, mode: int = 0o600) -> TunnelSecrets:
 def test_whoIsNamedAndWhoIsNot(tmp_path: Path) -> None:
     text = '# LACs\npop "open sesame"  # the first\n\n"branch office" x\nguest ""\n'
     some = secretsIn(tmp_path, text)
-    assert some.trust(b"pop") == PeerTrust(True, b"open sesame")
-    assert some.trust(b"branch office") == PeerTrust(True, b"x")
-    assert some.trust(b"guest") == PeerTrust(True, b"")
+    assert some.trust(b"pop") == PeerTrust(True, b"open sesame", isNamed=True)
+    assert some.trust(b"branch office") == PeerTrust(True, b"x", isNamed=True)
+    assert some.trust(b"guest") == PeerTrust(True, b"", isNamed=True)
     assert some.trust(b"stranger") == PeerTrust(False)
     every = secretsIn(tmp_path, text + "* else\n")
     assert every.trust(b"stranger") == every.trust(b"*") == PeerTrust(True, b"else")

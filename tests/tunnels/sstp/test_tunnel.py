@@ -310,7 +310,7 @@ class TestBinding:
             await call.opened
             # The name by which TLS called the server.
             (session,) = world.gateway.sessions
-            assert (session.called, session.station) == (HOST, "localhost")
+            assert (session.called, session.stations.called) == (HOST, "localhost")
             call.hangUp()
             await call.ended
             with pytest.raises(CallError):
@@ -486,7 +486,7 @@ class TestTLS:
             (connection,) = world.tunnel.entrance.connections
             call = connection.connection.call
             assert (call.caller, call.called) == ("198.51.100.7", "192.0.2.1")
-            assert call.station == "vpn.example.org"
+            assert call.stations.called == "vpn.example.org"
             protocol.abort()
 
 
@@ -541,7 +541,7 @@ class TestStrangers:
             call = connection.connection.call
             verifyObject(ICall, call)
             verifyObject(IStagedCall, call)
-            assert call.station == "vpn.example.org"
+            assert call.stations.called == "vpn.example.org"
             assert [name for name, _ in call.steps] == ["TCP", "HTTP"]
             one.abort()
 
