@@ -4,13 +4,15 @@ Tests for calls that are passed on to an LNS, Debian's xl2tpd with pppd.
 
 from __future__ import annotations
 
+import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.lab.l2tp import CAROL, LNS
-from tests.lab.peers import GATEWAY_ADDRESS, Network
-from tests.lab.server import StartGateway
+from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Network
+from tests.lab.server import ALICE, Gateway, StartGateway
 
 
 @pytest.mark.parametrize("path", ["python", "auto"], indirect=True)
@@ -50,3 +52,42 @@ def test_passedOn(network: Network, startGateway: StartGateway, tmp_path: Path, 
     lns.waitFor("Connection established to 192.0.2.1")
     caller.stop()
     gateway.waitFor("carol from .* ended after .*octets received")
+
+
+def test_anIncomingCall(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+    """
+    pppd calls a PAC over a line, which offers the call to a PNS (RFC 2637 section 2.9). The PNS
+    authenticates pppd and gives it an address. The call ends if pppd hangs up, if its line is cut,
+    and if the PNS stops.
+    """
+    caller, server = network.hosts(2)
+    folder = tmp_path / "pns"
+    folder.mkdir()
+    concentrators = {"access-concentrators": [f"{GATEWAY_ADDRESS}/32"]}
+    pns = Gateway(server, folder, {"pptp": concentrators, "link": {"encryption": "require"}})
+    destination = {
+        "name": "company",
+        "tunnel": "pptp",
+        "endpoints": [server.address],
+        "called": [GATEWAY_ADDRESS],
+        "authenticated": False,
+    }
+    pac = startGateway(
+        listen={"tunnels": ["pptp", "hdlc"]},
+        hdlc={"endpoints": [f"tcp:2000:interface={GATEWAY_ADDRESS}"]},
+        **{"[forwarding.destination]": destination},
+    )
+    line = ["socket", f"{GATEWAY_ADDRESS}:2000"]
+    for number in range(3):
+        link = caller.callBy(line, *ALICE, "require-mppe-128").up(60)
+        link.ping(LOCAL_ADDRESS, "-s", "1300")
+        if number == 0:
+            link.hangUp()
+        elif number == 1:
+            link.stop(signal.SIGKILL)
+        else:
+            pns.shutDown()
+            link.wait()
+        pac.waitFor("(?s)" + ".*ended after" * (number + 1))
+    assert len(re.findall(rf"alice from {GATEWAY_ADDRESS}.* ended after", pns.text)) == 3
+    assert pns.text.count("the peer disconnected the call: lost carrier") == 1

@@ -37,6 +37,11 @@ The result and error codes of an Incoming-Call-Reply (RFC 2637 section 2.10) by 
 
 _GENERAL = DisconnectResult.ADMIN_SHUTDOWN, GeneralError.NONE, CauseCode.NORMAL_CALL_CLEARING
 _CODES = {
+    Termination.LOST_CARRIER: (
+        DisconnectResult.LOST_CARRIER,
+        GeneralError.NONE,
+        CauseCode.NORMAL_UNSPECIFIED,
+    ),
     Termination.SERVICE_UNAVAILABLE: (
         DisconnectResult.GENERAL_ERROR,
         GeneralError.NO_RESOURCE,
