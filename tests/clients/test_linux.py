@@ -232,7 +232,7 @@ def test_pppdKilled(start: StartGateway) -> None:
     for identifier in (1, 2, 3):
         tunnel.hear(LCP, ECHO, identifier, ".{8}")
     tunnel.assertSilent()
-    connection.hearDisconnect(tunnel, 3)
+    connection.hearDisconnect(tunnel, 1)
     world.assertNoCall()
     connection.stop(3)
 

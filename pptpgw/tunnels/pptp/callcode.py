@@ -40,7 +40,7 @@ _CODES = {
     Termination.LOST_CARRIER: (
         DisconnectResult.LOST_CARRIER,
         GeneralError.NONE,
-        CauseCode.NORMAL_UNSPECIFIED,
+        CauseCode.NORMAL_CALL_CLEARING,
     ),
     Termination.SERVICE_UNAVAILABLE: (
         DisconnectResult.GENERAL_ERROR,

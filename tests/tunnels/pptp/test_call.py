@@ -597,7 +597,7 @@ def test_offerNotReplied(pns: Line) -> None:
     pns.sent()
     pns.clock.advance(0.1)
     assert [one for one in pns.sent() if isinstance(one, CallDisconnectNotify)] == [
-        CallDisconnectNotify(call.localCallID, DisconnectResult.ADMIN_SHUTDOWN, 0, 16)
+        CallDisconnectNotify(call.localCallID, DisconnectResult.LOST_CARRIER, 0, 16)
     ]
     assert pns.told == [("ended", "the peer didn't answer the Incoming-Call-Request")]
 
