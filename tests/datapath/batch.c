@@ -102,9 +102,9 @@ static void
 handle_left(const uint8_t *octets, size_t size)
 {
     uint8_t plain[2 + LARGEST];
-    GREFrame frame;
+    Frame frame;
 
-    CHECK(gre_parse(octets, size, &frame) == GRE_FRAME);
+    CHECK(gre_parse(octets, size, &frame) == FRAME_FOUND);
     Session *session = calls[frame.key & 0xFFFF].session;
     CHECK(atomic_load(&session->owner) == OWNER_PYTHON && frame.sequence == session->expected++);
     left++;

@@ -53,7 +53,7 @@ engine_event(Engine *engine, unsigned event, int error, unsigned long number)
 static Key
 key_of(uint64_t lane)
 {
-    return (Key){0, lane & ((1ull << GRE_KEY_BITS) - 1), (uint32_t)(lane >> GRE_KEY_BITS)};
+    return (Key){0, lane & ((1ull << FRAME_KEY_BITS) - 1), (uint32_t)(lane >> FRAME_KEY_BITS)};
 }
 
 Session *

@@ -139,7 +139,7 @@ void engine_event(Engine *engine, unsigned event, int error, unsigned long numbe
 static inline uint64_t
 engine_lane(uint64_t port, uint64_t key)
 {
-    return port << GRE_KEY_BITS | key;
+    return port << FRAME_KEY_BITS | key;
 }
 Session *engine_session(const Engine *engine, uint64_t lane);
 

@@ -29,7 +29,7 @@ may_change(const Engine *engine, Session *session, uint32_t changes)
 }
 
 int
-gap_packets(const Engine *engine, Session *session, const GREFrame *frame, uint32_t ahead)
+gap_packets(const Engine *engine, Session *session, const Frame *frame, uint32_t ahead)
 {
     const MPPE *mppe = &session->receiving_mppe;
 

@@ -38,7 +38,7 @@ may_wait(const Session *session, unsigned protocol)
 /* Hold a frame whose number isn't the expected one, or count and drop it. Return 0 if Python has to
  * handle it, or has to go on after it, which is stored then. */
 static int
-out_of_turn(Engine *engine, Session *session, const GREFrame *frame, int *taken)
+out_of_turn(Engine *engine, Session *session, const Frame *frame, int *taken)
 {
     uint32_t ahead = frame->sequence - session->expected;
 
@@ -94,7 +94,7 @@ handle(Engine *engine, Session *session, int *at)
         }
         if (*at < 0)
             return 1;
-        const GREFrame *frame = &all->frames[*at];
+        const Frame *frame = &all->frames[*at];
         if (!frame->protocol)
             return 0;
         int handled = out_of_turn(engine, session, frame, &taken);

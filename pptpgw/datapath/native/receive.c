@@ -112,7 +112,7 @@ handle(Engine *engine, int count)
             leave_stray(engine, packet);
             continue;
         }
-        if (kind == GRE_ACKNOWLEDGEMENT)
+        if (kind == FRAME_ACKNOWLEDGEMENT)
             continue;
         all->next[i] = -1;
         if (session->first < 0) {
@@ -152,7 +152,7 @@ fetch(const Engine *engine, int count)
     if (engine->sessions.used <= FEW)
         return;
     for (int i = 0; i < count; i++) {
-        GREFrame frame;
+        Frame frame;
         gre_parse(all->read[i]->octets, all->read[i]->waiting.size, &frame);
         lanes[i] = engine_lane(all->read[i]->port, frame.key);
         engine_fetch(engine, lanes[i]);
@@ -191,13 +191,13 @@ wait_for_turn(Engine *engine, unsigned port, int at)
     Receiving *all = engine->receiving;
     Slot *packet = all->read[at];
     uint64_t loser;
-    GREFrame frame;
+    Frame frame;
     int kind = gre_parse(packet->octets, packet->waiting.size, &frame);
     uint64_t lane = engine_lane(port, frame.key);
 
     if (session_of(engine, lane) == NULL)
         lane = LANES_STRAYS;
-    else if (kind == GRE_ACKNOWLEDGEMENT)
+    else if (kind == FRAME_ACKNOWLEDGEMENT)
         return;
     all->read[at] = lanes_slot(&all->lanes);
     all->vectors[at].iov_base = all->read[at]->octets;

@@ -29,7 +29,7 @@ struct Receiving {
     uint8_t plains[BATCH][PACKET_SIZE + 64];
     /* Where frames are decrypted to that were held. */
     uint8_t held[BATCH][PACKET_SIZE + 64];
-    GREFrame frames[BATCH];
+    Frame frames[BATCH];
     /* The next packet of the same session; -1 if there is none. */
     int next[BATCH];
     Left left;

@@ -93,7 +93,7 @@ handle_clear(Engine *engine, Session *session, Run *run, unsigned begin)
     if (!session->clear || run->ahead >= REACH)
         return 0;
     for (; begin + good < run->count; good++) {
-        const GREFrame *frame = run->frames[begin + good];
+        const Frame *frame = run->frames[begin + good];
         packets[good] = (Packet){0, (uint8_t *)frame->information, frame->length};
         /* Encrypted ones are left here, and are no frames in clear. */
         verdicts[good] = judge_packet(engine, session, frame->protocol, &packets[good]);
@@ -125,7 +125,7 @@ encrypted(Receiving *all, const Run *run, unsigned begin, Received *received)
     unsigned count = 0;
 
     for (unsigned i = begin; i < run->count && run->frames[i]->protocol == PPP_MPPE; i++) {
-        const GREFrame *frame = run->frames[i];
+        const Frame *frame = run->frames[i];
         uint8_t *plain = run->places[i] < 0 ? all->held[i] : all->plains[run->places[i]];
         plain += ROOM;
         received[count++] = (Received){frame->information, frame->length, plain};

@@ -13,7 +13,7 @@ typedef struct {
     unsigned count;
     /* How many numbers are missing before the first one. */
     uint32_t ahead;
-    const GREFrame *frames[BATCH];
+    const Frame *frames[BATCH];
     /* The place of each in the batch; -1 if it was held. */
     int places[BATCH];
     /* The first frame of the batch that isn't handled with these. */

@@ -31,7 +31,7 @@ window_holds(const Session *session, uint32_t sequence)
 }
 
 int
-window_hold(Session *session, const GREFrame *frame, uint64_t now)
+window_hold(Session *session, const Frame *frame, uint64_t now)
 {
     Window *window = &session->window;
     unsigned place = place_of(session, frame->sequence);

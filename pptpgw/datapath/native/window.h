@@ -18,7 +18,7 @@
 
 /* A frame that is held, with its octets, and when it came. */
 typedef struct {
-    GREFrame frame;
+    Frame frame;
     uint64_t time;
     /* Room for a VNet header. */
     uint8_t room[16];
@@ -49,7 +49,7 @@ typedef struct {
 struct Session;
 
 /* Hold a frame that is ahead. Return -1 if there is no memory. */
-int window_hold(struct Session *session, const GREFrame *frame, uint64_t now);
+int window_hold(struct Session *session, const Frame *frame, uint64_t now);
 
 /* Return whether the frame with a number is held. */
 int window_holds(const struct Session *session, uint32_t sequence);

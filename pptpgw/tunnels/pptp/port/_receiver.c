@@ -170,7 +170,7 @@ receiver_read(Receiver *self, PyObject *channels)
 /* What was appended last to the list of runs. */
 typedef struct {
     PyObject *channel;
-    GREFrame frame;
+    Frame frame;
     /* The list of frames of the last run, a borrowed reference. */
     PyObject *frames;
 } Last;
@@ -193,7 +193,7 @@ begin(PyObject *runs, Last *last, PyObject *octets)
 /* Append the frame of a channel to the last run, if it continues that, and otherwise as a new run.
  * Return -1 with an exception set on failure. */
 static int
-append(PyObject *runs, Last *last, PyObject *channel, const GREFrame *frame)
+append(PyObject *runs, Last *last, PyObject *channel, const Frame *frame)
 {
     PyObject *octets
         = PyBytes_FromStringAndSize((const char *)frame->information, (Py_ssize_t)frame->length);
@@ -229,11 +229,11 @@ receiver_take(Receiver *self, PyObject *channels)
             found = key;
         }
         size_t size = packet->waiting.size;
-        GREFrame frame;
+        Frame frame;
         PyObject *to = channel;
         if (channel == NULL || channel == Py_None
-            || gre_parse(packet->octets, size, &frame) != GRE_FRAME) {
-            frame = (GREFrame){.information = packet->octets, .length = size};
+            || gre_parse(packet->octets, size, &frame) != FRAME_FOUND) {
+            frame = (Frame){.information = packet->octets, .length = size};
             to = Py_None;
         }
         if (channel == NULL || append(runs, &last, to, &frame) < 0)
