@@ -10,8 +10,9 @@ from setuptools import Extension, setup
 MPPE = ("mppe", "state", "rc4", "streams", "sha1", "sha1x86", "sha1arm")
 OFFLOAD = ("checksum", "coalesce", "segment")
 LANES = ("fair", "gre", "lanes")
-THREAD = ("clamp", "command", "engine", "gap", "inward", "judge", "message", "precedence")
-THREAD += ("receive", "run", "session", "table", "timer", "transmit", "window")
+THREAD = ("clamp", "command", "datagram", "engine", "gap", "inward", "judge", "l2tp", "message")
+THREAD += ("outgoing", "precedence", "receive", "run", "session", "table", "timer", "transmit")
+THREAD += ("window",)
 PLAIN = {
     "pptpgw.datapath._mppe": MPPE,
     "pptpgw.datapath._native": (*MPPE, *OFFLOAD, *LANES, *THREAD),

@@ -17,7 +17,7 @@
 #include "native/mppe.h"
 
 /* The number INTERFACE of pptpgw/ports/compiled.py. */
-#define INTERFACE 9
+#define INTERFACE 10
 
 #define LONGEST 65535
 

@@ -15,7 +15,7 @@
 #include "_native.h"
 
 /* The number INTERFACE of pptpgw/ports/compiled.py. */
-#define INTERFACE 9
+#define INTERFACE 10
 
 static PyTypeObject *session_type;
 
@@ -128,7 +128,7 @@ tun(EngineObject *self, PyObject *arguments)
     return native_done(result);
 }
 
-/* Have the first threads, so many, forget a GRE socket. Return -1 if there is no memory. */
+/* Have the first threads, so many, forget a socket. Return -1 if there is no memory. */
 static int
 forget_all(EngineObject *self, unsigned count, unsigned place)
 {
@@ -143,18 +143,21 @@ static PyObject *
 watch(EngineObject *self, PyObject *arguments)
 {
     int left, place = -1;
+    unsigned tunnel;
     PyObject *tuple;
     Shares shares;
 
-    if (!PyArg_ParseTuple(arguments, "Oi", &tuple, &left) || parse_shares(self, tuple, &shares) < 0)
+    if (!PyArg_ParseTuple(arguments, "IOi", &tunnel, &tuple, &left)
+        || parse_shares(self, tuple, &shares) < 0)
         return NULL;
-    if (shares.count == 0) {
-        PyErr_SetString(PyExc_ValueError, "no descriptor");
+    if (tunnel >= TUNNELS || shares.count == 0) {
+        PyErr_SetString(PyExc_ValueError, "no tunnel, or no descriptor");
         return NULL;
     }
     for (unsigned i = 0; i < self->count; i++) {
         int before = place;
-        place = engine_watch(self->engines[i], share_of(&shares, i), i < shares.count, left);
+        place = engine_watch(self->engines[i], (Tunnel)tunnel, share_of(&shares, i),
+                             i < shares.count, left);
         if (place < 0) {
             if (i > 0)
                 forget_all(self, i, (unsigned)before);
@@ -162,6 +165,7 @@ watch(EngineObject *self, PyObject *arguments)
         }
     }
     /* All threads have the same places. */
+    self->tunnels[place] = (Tunnel)tunnel;
     self->readers[place] = shares.count;
     return PyLong_FromLong(place);
 }
@@ -305,24 +309,29 @@ add_session(EngineObject *self, Session *session)
 static PyObject *
 make_session(EngineObject *self, PyObject *arguments)
 {
-    unsigned port, local_call, call;
+    unsigned port, udp;
     const uint8_t *peer, *local;
     Py_ssize_t peer_size, local_size;
+    Ends ends;
 
-    if (!PyArg_ParseTuple(arguments, "Iy#y#II", &port, &peer, &peer_size, &local, &local_size,
-                          &local_call, &call))
+    if (!PyArg_ParseTuple(arguments, "Iy#Iy#II", &port, &peer, &peer_size, &udp, &local, &local_size,
+                          &ends.local_ids, &ends.peer_ids))
         return NULL;
-    if (port >= PORTS || peer_size != 4 || local_size != 4 || local_call > 0xFFFF
-        || call > 0xFFFF) {
-        PyErr_SetString(PyExc_ValueError, "session(port, peer, local, localCallID, peerCallID)");
+    if (port >= PORTS || peer_size != 4 || udp > 0xFFFF || local_size != 4
+        || (self->tunnels[port] == TUNNEL_GRE && (ends.local_ids | ends.peer_ids) > 0xFFFF)) {
+        PyErr_SetString(PyExc_ValueError, "session(place, peer, port, local, localIDs, peerIDs)");
         return NULL;
     }
+    ends.tunnel = self->tunnels[port];
+    memcpy(ends.peer, peer, 4);
+    packet_put_word(ends.peer + 4, (uint16_t)udp);
+    memcpy(ends.local, local, 4);
     SessionObject *made
         = (SessionObject *)((allocfunc)PyType_GetSlot(session_type, Py_tp_alloc))(session_type, 0);
     if (made == NULL)
         return NULL;
-    Session *session = session_new(port, peer, local, (uint16_t)local_call, (uint16_t)call, self->count,
-                                   self->readers[port] ? self->readers[port] : 1);
+    Session *session
+        = session_new(port, &ends, self->count, self->readers[port] ? self->readers[port] : 1);
     if (session == NULL || add_session(self, session) < 0) {
         Py_DECREF((PyObject *)made);
         return PyErr_NoMemory();
@@ -341,14 +350,14 @@ static PyMethodDef ENGINE_METHODS[] = {
     {"tun", METHOD(tun), METH_VARARGS,
      "tun(descriptors, offload, left): read the queues of a TUN device; none if there are none."},
     {"watch", METHOD(watch), METH_VARARGS,
-     "watch(descriptors, left): read the GRE sockets of an address; return their place."},
-    {"forget", METHOD(forget), METH_O, "forget(place): read GRE sockets no more."},
+     "watch(tunnel, descriptors, left): read the sockets of a port of GRE or L2TP; return their place."},
+    {"forget", METHOD(forget), METH_O, "forget(place): read sockets no more."},
     {"route", METHOD(route), METH_VARARGS,
      "route(unused, address, session): have a network lead to a session, or None: to Python."},
     {"unroute", METHOD(unroute), METH_VARARGS,
      "unroute(unused, address): have a network lead nowhere."},
     {"session", METHOD(make_session), METH_VARARGS,
-     "session(port, peer, local, localCallID, peerCallID): make a session, which Python owns."},
+     "session(place, peer, port, local, localIDs, peerIDs): make a session, which Python owns."},
     {"time", METHOD(set_time), METH_O,
      "time(nanoseconds): have the time stand still for tests; 0: take that of the system."},
     {"events", METHOD(events), METH_NOARGS,
@@ -384,7 +393,9 @@ execute(PyObject *module)
     }
     /* The reference is kept for as long as the process runs. */
     session_type = (PyTypeObject *)session;
-    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
+    return PyModule_AddIntConstant(module, "GRE", TUNNEL_GRE)
+           | PyModule_AddIntConstant(module, "L2TP", TUNNEL_L2TP)
+           | PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
 static PyModuleDef_Slot MODULE_SLOTS[] = {

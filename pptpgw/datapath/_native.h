@@ -16,7 +16,8 @@ typedef struct {
     PyObject_HEAD
     unsigned count;
     Engine *engines[THREADS];
-    /* How many threads read the GRE socket at a place. */
+    /* The tunnel of the sockets at a place, and how many threads read them. */
+    Tunnel tunnels[PORTS];
     unsigned readers[PORTS];
 } EngineObject;
 

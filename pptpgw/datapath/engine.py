@@ -9,12 +9,13 @@ import errno
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pptpgw.counting.counters import DUPLICATE, LATE, LOST, Counters
 from pptpgw.datapath.channel import NOT_SENT
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED
 from pptpgw.datapath.fair import FULL
+from pptpgw.datapath.interface import Watcher
 from pptpgw.datapath.python import NO_ROUTE
 from pptpgw.error import ConfigurationError
 from pptpgw.ports.buffers import enlarge
@@ -48,16 +49,16 @@ Octets that may wait for a port to read what the thread left to it, by the kerne
 more than the packets have. A session may have 256 packets there (C{message.c}).
 """
 
-# The events that the thread counts, in the order of the C source, and what those are called that
-# are no errors.
-_GRE_NOT_READ, _GRE_NOT_SENT, _TUN_NOT_READ, _TUN_MALFORMED, _NO_ROUTE, _NOT_LEFT = range(6)
-_ERRORS = {
-    _GRE_NOT_READ: "GRE not read",
-    _GRE_NOT_SENT: "GRE not sent",
-    _TUN_NOT_READ: "TUN not read",
-}
-_EVENTS = {_TUN_MALFORMED: MALFORMED, _NO_ROUTE: NO_ROUTE, _NOT_LEFT: NOT_LEFT}
-# The errors of a GRE socket that is of no use any more.
+_CARRIERS = ("GRE", "L2TP")
+"""
+What the packets of tunnels are called that the thread knows, in the order of the C source.
+"""
+
+# The events that the thread counts, in the order of the C source: errors, the first of which are of
+# the sockets of each tunnel, and others.
+_ERRORS = (*(f"{carrier} not read" for carrier in _CARRIERS), "GRE not sent", "TUN not read")
+_EVENTS = (MALFORMED, NO_ROUTE, NOT_LEFT)
+# The errors of a socket that is of no use any more.
 _LOST = (errno.EBADF, errno.ENOTSOCK, errno.ECONNABORTED, errno.EIO)
 
 makeThreads: Callable[[int], Threads] | None = None
@@ -137,17 +138,6 @@ for _name in Counters.__slots__:
     setattr(LiveCounters, _name, _live(getattr(Counters, _name)))
 
 
-class Watcher(Protocol):
-    """
-    A GRE port whose sockets the threads read.
-    """
-
-    def readFailed(self, error: int) -> None:
-        """
-        Note that a socket can't be read, with the number of an error.
-        """
-
-
 class Engine:
     """
     The threads, and the sockets by which they leave packets to ports.
@@ -221,7 +211,7 @@ class Engine:
 
     def watch(self, descriptors: tuple[int, ...], watcher: Watcher) -> tuple[int, socket.socket]:
         """
-        Have threads read the GRE sockets of a port, one each, and not Python.
+        Have threads read the sockets of a tunnel's port, one each, and not Python.
 
         @return: the place of these sockets among those that the threads read, and the socket from
             which Python reads what the threads leave.
@@ -231,7 +221,8 @@ class Engine:
             raise OSError(errno.ESHUTDOWN, "the native data path doesn't run")
         ours, other = _pair()
         try:
-            place = self.threads.watch(descriptors, other.fileno())
+            tunnel = _CARRIERS.index(watcher.carrier)
+            place = self.threads.watch(tunnel, descriptors, other.fileno())
         except OSError:
             ours.close()
             other.close()
@@ -242,7 +233,7 @@ class Engine:
 
     def forget(self, place: int) -> None:
         """
-        Have the threads read GRE sockets no more. When this returns, they may be closed.
+        Have the threads read a port's sockets no more. When this returns, they may be closed.
         """
         if self.threads is not None:
             self.threads.forget(place)
@@ -250,18 +241,22 @@ class Engine:
         self._sockets.pop(place).close()
 
     def session(
-        self, place: int, localAddress: str, localCallID: int, peerAddress: str, peerCallID: int
+        self, place: int, localAddress: str, localIDs: int, peer: tuple[str, int], peerIDs: int
     ) -> Session:
         """
         Make a session, which Python owns.
 
-        @param place: the place of its GRE sockets.
+        @param place: the place of the sockets of its port.
+        @param localIDs: what is in the packets that we receive: a call id, or the ids of control
+            connection and call as one number.
+        @param peer: the peer's address and UDP port; 0 if the tunnel has no ports.
+        @param peerIDs: what is in the packets that we send.
         @raise OSError: the threads don't run.
         """
         if self.threads is None:
             raise OSError(errno.ESHUTDOWN, "the native data path doesn't run")
-        peer, local = IPv4Address(peerAddress).packed, IPv4Address(localAddress).packed
-        return self.threads.session(place, peer, local, localCallID, peerCallID)
+        far, near = IPv4Address(peer[0]).packed, IPv4Address(localAddress).packed
+        return self.threads.session(place, far, peer[1], near, localIDs, peerIDs)
 
     def lead(self, network: IPv4Network | IPv6Network, session: Session | None) -> None:
         """
@@ -284,12 +279,12 @@ class Engine:
         Add what the threads have counted for no session to C{counters}, and tell ports of errors.
         """
         for event, error, count in [] if self.threads is None else self.threads.events():
-            reason = _EVENTS.get(event, "")
-            if not reason:
-                reason = f"{_ERRORS[event]}: {errno.errorcode.get(error, 'unknown')}"
-            counters.discard(reason, count)
-            if event == _GRE_NOT_READ and error in _LOST:
-                for watcher in list(self._watchers.values()):
+            if event >= len(_ERRORS):
+                counters.discard(_EVENTS[event - len(_ERRORS)], count)
+                continue
+            counters.discard(f"{_ERRORS[event]}: {errno.errorcode.get(error, 'unknown')}", count)
+            for watcher in list(self._watchers.values()) if error in _LOST else ():
+                if _CARRIERS.index(watcher.carrier) == event:
                     watcher.readFailed(error)
 
 

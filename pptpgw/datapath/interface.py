@@ -5,6 +5,7 @@ functions that each calls of the other, and the TUN device.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -57,6 +58,41 @@ class Peer(Protocol):
     def dropped(self, count: int) -> object:
         """
         Count packets for the peer that were dropped because too many waited.
+        """
+
+
+class Watcher(Protocol):
+    """
+    A tunnel's port whose sockets threads read.
+
+    @ivar carrier: what its packets are called: C{GRE} or C{L2TP}.
+    """
+
+    carrier: str
+
+    def readFailed(self, error: int) -> None:
+        """
+        Note that a socket can't be read, with the number of an error.
+        """
+
+
+class Reader(Protocol):
+    """
+    Threads that read sockets: see L{pptpgw.datapath.engine.Engine}.
+
+    @ivar readers: how many threads there are.
+    """
+
+    readers: int
+
+    def watch(self, descriptors: tuple[int, ...], watcher: Watcher) -> tuple[int, socket.socket]:
+        """
+        See L{pptpgw.datapath.engine.Engine.watch}.
+        """
+
+    def forget(self, place: int) -> None:
+        """
+        See L{pptpgw.datapath.engine.Engine.forget}.
         """
 
 

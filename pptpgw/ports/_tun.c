@@ -19,7 +19,7 @@
 #include "../datapath/native/segment.h"
 
 /* The version of the interface to Python, as in compiled.py. */
-#define INTERFACE 9
+#define INTERFACE 10
 
 /* READ_SIZE and BATCH of devicesystem.py. */
 #define READ_SIZE 4096

@@ -251,6 +251,13 @@ def goTo(to: str) -> Instruction:
     return Instruction(0x05, 0, to)
 
 
+def resultA() -> Instruction:
+    """
+    End the program with A as its result.
+    """
+    return Instruction(0x16)
+
+
 def result(value: int) -> Instruction:
     """
     End the program with the result C{value}: L{KEEP} or L{DROP}.

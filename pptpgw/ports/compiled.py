@@ -12,7 +12,7 @@ from types import ModuleType
 
 from pptpgw.log import Logger
 
-INTERFACE = 9
+INTERFACE = 10
 """
 The number that every compiled module has as its C{INTERFACE}. It is incremented, here and in all of
 them, when the functions or types of one change.

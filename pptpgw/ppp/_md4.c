@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* The number INTERFACE of pptpgw/ports/compiled.py. */
-#define INTERFACE 9
+#define INTERFACE 10
 
 #define BLOCK 64
 #define DIGEST 16

@@ -34,7 +34,7 @@ typedef struct {
     uint32_t sent, arrived;
 } Call;
 
-static const uint8_t PEER[4] = {192, 0, 2, 2}, LOCAL[4] = {192, 0, 2, 1};
+static const uint8_t PEER[4] = {192, 0, 2, 2};
 static Engine *engine;
 static int gre, device, gre_left, device_left;
 static unsigned port, carried, left;
@@ -45,7 +45,8 @@ begin(unsigned number)
 {
     Call *call = &calls[number];
     uint8_t state[MPPE_STATE], key[16], host[4] = {10, 0, 0, (uint8_t)number};
-    Session *session = session_new(port, PEER, LOCAL, (uint16_t)number, 9, 1, 1);
+    Ends ends = ends_of(number, 9);
+    Session *session = session_new(port, &ends, 1, 1);
 
     CHECK(session != NULL && engine_add(engine, session) == 0);
     CHECK(engine_route(engine, 0, 0, host, session) == 0);
@@ -134,7 +135,7 @@ main(int arguments, char **words)
     engine = engine_new(0);
     CHECK(engine != NULL);
     CHECK(engine_tun(engine, engine_device, 1, 0, engine_device_left) == 0);
-    port = (unsigned)engine_watch(engine, engine_gre, 1, engine_gre_left);
+    port = (unsigned)engine_watch(engine, TUNNEL_GRE, engine_gre, 1, engine_gre_left);
     engine->now = 1;
     for (unsigned i = 0; i < CALLS; i++)
         begin(i);

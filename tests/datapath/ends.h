@@ -11,6 +11,14 @@
 
 #include "check.h"
 #include "packet.h"
+#include "session.h"
+
+/* The ends of a call of PPTP, whose ids are these. */
+static Ends
+ends_of(unsigned local, unsigned peer)
+{
+    return (Ends){TUNNEL_GRE, {192, 0, 2, 2}, {192, 0, 2, 1}, local, peer};
+}
 
 /* Make a pair of sockets. */
 static void

@@ -16,7 +16,7 @@
 #define CALLS 4
 #define SIZE 100
 
-static const uint8_t PEER[4] = {192, 0, 2, 2}, LOCAL[4] = {192, 0, 2, 1};
+static const uint8_t PEER[4] = {192, 0, 2, 2};
 static Engine *engine;
 static int gre, device, gre_left, device_left;
 static unsigned port;
@@ -28,7 +28,8 @@ static void
 begin(unsigned call)
 {
     uint8_t host[4] = {10, 0, 0, (uint8_t)call};
-    Session *session = session_new(port, PEER, LOCAL, (uint16_t)call, (uint16_t)call, 1, 1);
+    Ends ends = ends_of(call, call);
+    Session *session = session_new(port, &ends, 1, 1);
 
     CHECK(session != NULL && engine_add(engine, session) == 0);
     CHECK(engine_route(engine, 0, 0, host, session) == 0);
@@ -63,7 +64,7 @@ start(void)
     engine = engine_new(0);
     CHECK(engine != NULL);
     CHECK(engine_tun(engine, engine_device, 1, 0, engine_device_left) == 0);
-    port = (unsigned)engine_watch(engine, engine_gre, 1, engine_gre_left);
+    port = (unsigned)engine_watch(engine, TUNNEL_GRE, engine_gre, 1, engine_gre_left);
     engine->now = 1;
     for (unsigned call = FLOOD; call < CALLS; call++)
         begin(call);
@@ -367,7 +368,7 @@ test_forgotten(void)
     while (turn_in())
         ;
     CHECK(not_left() == 300);
-    CHECK(engine_watch(engine, descriptor, 1, left) == (int)port);
+    CHECK(engine_watch(engine, TUNNEL_GRE, descriptor, 1, left) == (int)port);
     for (unsigned call = FLOOD; call < CALLS; call++)
         begin(call);
 }

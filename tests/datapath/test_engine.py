@@ -95,7 +95,7 @@ class TestEngine:
             with pytest.raises(OSError, match="doesn't run"):
                 made.watch((0,), None)  # type: ignore[arg-type]
             with pytest.raises(OSError, match="doesn't run"):
-                made.session(0, "192.0.2.1", 1, "192.0.2.2", 2)
+                made.session(0, "192.0.2.1", 1, ("192.0.2.2", 0), 2)
             made.forgetTUN()
             made.count(Counters())
             made.open()
@@ -113,6 +113,8 @@ class TestEngine:
         failed: list[int] = []
 
         class Watcher:
+            carrier = "GRE"
+
             def readFailed(self, error: int) -> None:
                 failed.append(error)
 
@@ -149,10 +151,15 @@ class TestEngine:
                 thread.unroute(*arguments)
         with pytest.raises(TypeError):
             thread.route(0, bytes(4), "session")  # type: ignore[arg-type]
-        for wrong in ((99, bytes(4), bytes(4), 1, 2), (0, bytes(3), bytes(4), 1, 2)):
+        for wrong in (
+            (99, bytes(4), 0, bytes(4), 1, 2),
+            (0, bytes(3), 0, bytes(4), 1, 2),
+            (0, bytes(4), 1 << 16, bytes(4), 1, 2),
+            (0, bytes(4), 0, bytes(4), 1 << 16, 2),
+        ):
             with pytest.raises(ValueError, match="session"):
                 thread.session(*wrong)
-        session = thread.session(0, bytes(4), bytes(4), 1, 2)
+        session = thread.session(0, bytes(4), 0, bytes(4), 1, 2)
         with pytest.raises(ValueError, match="4 octets"):
             session.frame(bytes(5), True)
         with pytest.raises(ValueError, match="network"):
@@ -178,9 +185,11 @@ class TestEngine:
             with pytest.raises(ValueError, match="64 threads"):
                 _native.Engine(count)
         with pytest.raises(ValueError, match="more descriptors"):
-            thread.watch((0, 0), 0)
+            thread.watch(_native.GRE, (0, 0), 0)
         with pytest.raises(ValueError, match="no descriptor"):
-            thread.watch((), 0)
+            thread.watch(_native.GRE, (), 0)
+        with pytest.raises(ValueError, match="no tunnel"):
+            thread.watch(2, (0,), 0)
         with pytest.raises(TypeError):
             thread.tun(("0",), False, 0)  # type: ignore[arg-type]
 
@@ -220,9 +229,11 @@ class TestEngine:
 
         class Thread:
             def events(self) -> list[tuple[int, int, int]]:
-                return [(0, errno.EBADF, 2), (2, errno.EIO, 1), (4, 0, 3)]
+                return [(0, errno.EBADF, 2), (1, errno.EIO, 1), (3, errno.EIO, 1), (5, 0, 3)]
 
         class Watcher:
+            carrier = "GRE"
+
             def readFailed(self, error: int) -> None:
                 failed.append(error)
 
@@ -232,6 +243,7 @@ class TestEngine:
         made.count(counters)
         assert failed == [errno.EBADF] and counters.discards == {
             "GRE not read: EBADF": 2,
+            "L2TP not read: EIO": 1,
             "TUN not read: EIO": 1,
             "no session has the destination": 3,
         }

@@ -25,7 +25,7 @@
 #define LARGE 200
 #define MOST 4
 
-static const uint8_t PEER[4] = {192, 0, 2, 2}, LOCAL[4] = {192, 0, 2, 1};
+static const uint8_t PEER[4] = {192, 0, 2, 2};
 /* The threads, and how many there are. */
 static Engine *engines[MOST];
 static unsigned threads;
@@ -174,7 +174,8 @@ begin(unsigned call)
 {
     uint8_t address[4] = {10, 0, 0, (uint8_t)call};
 
-    sessions[call] = session_new(port, PEER, LOCAL, (uint16_t)call, 9, threads, threads);
+    Ends ends = ends_of(call, 9);
+    sessions[call] = session_new(port, &ends, threads, threads);
     CHECK(sessions[call] != NULL);
     for (unsigned i = 0; i < threads; i++) {
         CHECK(engine_add(engines[i], sessions[call]) == 0);
@@ -201,7 +202,7 @@ static void
 connect_to(unsigned i)
 {
     CHECK(engine_tun(engines[i], engine_device[i], 1, 1, engine_device_left) == 0);
-    CHECK(engine_watch(engines[i], engine_gre[i], 1, engine_gre_left) == (int)port);
+    CHECK(engine_watch(engines[i], TUNNEL_GRE, engine_gre[i], 1, engine_gre_left) == (int)port);
 }
 
 /* Let a thread run until it has read what was sent to it, unless that takes long. */

@@ -49,7 +49,9 @@ class _World:
         self.offload = True
         self.time = 1_000_000_000
         self.sync()
-        self.port = self.engine.watch((self.engineGRE.fileno(),), self.engineGRELeft.fileno())
+        self.port = self.engine.watch(
+            _native.GRE, (self.engineGRE.fileno(),), self.engineGRELeft.fileno()
+        )
         self.engine.start()
 
     def sync(self) -> None:
@@ -95,7 +97,7 @@ def thread(octets: bytes) -> None:
     kind = reader.number()
     world.offload = bool(kind & 4)
     world.sync()
-    session = world.engine.session(world.port, _PEER, _LOCAL, _CALL_ID, 9)
+    session = world.engine.session(world.port, _PEER, 0, _LOCAL, _CALL_ID, 9)
     world.engine.route(0, _HOST, session)
     world.engine.route(64, _PREFIX, session)
     sending: _mppe.Encryptor | None = None

@@ -17,7 +17,7 @@ typedef struct Command {
     struct Command *next;
     Kind kind;
     Session *session;
-    /* A TUN device or a GRE socket, and its place. */
+    /* A TUN device or a socket of a tunnel, and its place. */
     Port port;
     unsigned place;
     int offload;
@@ -137,9 +137,11 @@ engine_tun(Engine *engine, int descriptor, int reads, int offload, int left)
 }
 
 int
-engine_watch(Engine *engine, int descriptor, int reads, int left)
+engine_watch(Engine *engine, Tunnel tunnel, int descriptor, int reads, int left)
 {
-    Port port = {.used = 1, .descriptor = descriptor, .left = left, .reads = reads};
+    Port port = {
+        .used = 1, .tunnel = tunnel, .descriptor = descriptor, .left = left, .reads = reads
+    };
     int domain = AF_INET;
     socklen_t size = sizeof domain;
     unsigned place = 0;

@@ -80,9 +80,11 @@ engine_dropped(Engine *engine, Session *session)
 }
 
 void
-engine_failed(Engine *engine, Port *port, unsigned event, int error)
+engine_failed(Engine *engine, Port *port, int error)
 {
-    engine_event(engine, event, error, 1);
+    unsigned event = port->tunnel == TUNNEL_GRE ? GRE_NOT_READ : L2TP_NOT_READ;
+
+    engine_event(engine, port == &engine->tun ? TUN_NOT_READ : event, error, 1);
     port->resume = engine->now + PAUSE;
 }
 
@@ -97,7 +99,7 @@ engine_acknowledge(Engine *engine, Session *session)
 {
     const Port *port = &engine->ports[session->port];
     uint8_t packet[GRE_LONGEST];
-    struct iovec vector = {packet, gre_acknowledge(packet, session->call, session->expected)};
+    struct iovec vector = {packet, gre_acknowledge(packet, (uint16_t)session->ids, session->expected)};
     struct msghdr message;
     Control control;
 
@@ -208,9 +210,9 @@ run(void *given)
         for (unsigned i = 0; i < ports; i++)
             if (polled[2 + i].revents && !receive_read(engine, i)
                 && polled[2 + i].revents & ~POLLIN)
-                engine_failed(engine, &engine->ports[i], GRE_NOT_READ, EIO);
+                engine_failed(engine, &engine->ports[i], EIO);
         if (polled[1].revents && !transmit_read(engine) && polled[1].revents & ~POLLIN)
-            engine_failed(engine, &engine->tun, TUN_NOT_READ, EIO);
+            engine_failed(engine, &engine->tun, EIO);
         waiting = receive_turn(engine);
         waiting |= transmit_turn(engine);
     }

@@ -1,7 +1,8 @@
 /*
- * The thread of the native data path, which carries packets between GRE sockets and a TUN device. What
- * it can't handle it leaves to Python: whole packets, by a socket for each GRE socket and one for the
- * device, from which Python reads them as if it read the real ones.
+ * The thread of the native data path, which carries packets between the sockets of tunnels and a TUN
+ * device. What it can't handle it leaves to Python: whole packets, by a socket for each of these and one
+ * for the device, from which Python reads them as if it read the real ones. Before datagrams of UDP it
+ * has a header (datagram.h).
  *
  * Python changes the thread's tables by commands, which the thread carries out between two batches.
  * While the thread doesn't run, they are carried out at once.
@@ -14,12 +15,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gre.h"
 #include "lanes.h"
 #include "session.h"
 #include "table.h"
 
-/* The most GRE sockets. */
+/* The most sockets of tunnels. */
 #define PORTS 32
 
 /* The packets that are handled at once: few enough that they stay in the processor's cache. */
@@ -31,6 +31,7 @@
 /* What is counted for no session, each with an error's number or 0. */
 enum {
     GRE_NOT_READ,
+    L2TP_NOT_READ,
     GRE_NOT_SENT,
     TUN_NOT_READ,
     TUN_MALFORMED,
@@ -42,9 +43,10 @@ enum {
 /* Errors with larger numbers are counted as this one. */
 #define ERRORS 256
 
-/* A GRE socket, and the socket by which its packets are left to Python. */
+/* A socket of a tunnel, and the socket by which its packets are left to Python. */
 typedef struct {
     int used, descriptor, left;
+    Tunnel tunnel;
     /* Whether this thread reads it. */
     int reads;
     /* Whether the socket takes addresses: all but those of tests. */
@@ -68,7 +70,7 @@ typedef struct {
     int wake;
     pthread_t thread;
     int running;
-    /* Which places of GRE sockets are taken. */
+    /* Which places of sockets are taken. */
     uint8_t taken[PORTS];
     /* The time in nanoseconds, for tests; 0 if it is the system's. */
     atomic_ullong time;
@@ -110,10 +112,10 @@ uint64_t engine_now(const Engine *engine);
  * leave packets to Python by a socket. Wait until the thread has done it. */
 int engine_tun(Engine *engine, int descriptor, int reads, int offload, int left);
 
-/* Send by a GRE socket from now on, and read it if that is asked for. Return its place. */
-int engine_watch(Engine *engine, int descriptor, int reads, int left);
+/* Send by a socket of a tunnel from now on, and read it if that is asked for. Return its place. */
+int engine_watch(Engine *engine, Tunnel tunnel, int descriptor, int reads, int left);
 
-/* Read a GRE socket no more. Wait until the thread has done it. */
+/* Read a socket no more. Wait until the thread has done it. */
 int engine_forget(Engine *engine, unsigned port);
 
 /* Handle a session's packets, which Python owns, or that is the new target of a route. */
@@ -149,8 +151,8 @@ void engine_fetch(const Engine *engine, uint64_t lane);
 /* Count a packet of a session, or of none if that is NULL, that is dropped since too many wait. */
 void engine_dropped(Engine *engine, Session *session);
 
-/* Count an error of reading, after which the descriptor isn't read for a while. */
-void engine_failed(Engine *engine, Port *port, unsigned event, int error);
+/* Count an error of reading the TUN device or a socket, which isn't read for a while then. */
+void engine_failed(Engine *engine, Port *port, int error);
 
 /* Acknowledge what a session has received, and have its timer run. */
 void engine_acknowledge(Engine *engine, Session *session);
@@ -162,11 +164,11 @@ int engine_shares(const Engine *engine, uint64_t shared);
 /* Look at the frames that sessions hold, and go past gaps that nothing came for: inward.c. */
 void inward_look(Engine *engine);
 
-/* From GRE sockets: receive.c. */
+/* From the sockets of tunnels: receive.c. */
 Receiving *receive_new(void);
 void receive_free(Receiving *receiving);
 
-/* Read packets from a GRE socket. Handle them if they are few, or one session's; otherwise have them
+/* Read packets from a socket. Handle them if they are few, or one session's; otherwise have them
  * wait. Return 0 if there was nothing to read. */
 int receive_read(Engine *engine, unsigned port);
 

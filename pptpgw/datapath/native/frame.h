@@ -11,10 +11,12 @@
 #include "packet.h"
 
 /* What a tunnel's parser finds in a packet: something that only Python handles, a frame with a valid
- * protocol number, or an acknowledgement that contains nothing. */
+ * protocol number, an acknowledgement that contains nothing, or a control message, which belongs to no
+ * call. */
 #define FRAME_OTHER 0
 #define FRAME_FOUND 1
 #define FRAME_ACKNOWLEDGEMENT 2
+#define FRAME_CONTROL 3
 
 /* How many bits keys have, and what is no key. */
 #define FRAME_KEY_BITS 48

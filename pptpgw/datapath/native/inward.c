@@ -43,7 +43,7 @@ out_of_turn(Engine *engine, Session *session, const Frame *frame, int *taken)
     uint32_t ahead = frame->sequence - session->expected;
 
     *taken = 0;
-    if (session->window.doubted || !may_wait(session, frame->protocol))
+    if (session->tunnel == TUNNEL_L2TP || session->window.doubted || !may_wait(session, frame->protocol))
         return 0;
     if (ahead >= HALF)
         return window_repeated(session, frame->sequence);
@@ -141,7 +141,8 @@ inward(Engine *engine, Session *session, int at)
         return at;
     }
     session->owned = 0;
-    session->window.dropped += session->dropped;
+    if (session->tunnel == TUNNEL_GRE)
+        session->window.dropped += session->dropped;
     session->dropped = 0;
     leave(engine, session, !handle(engine, session, &at));
     return at;

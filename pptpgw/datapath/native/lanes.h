@@ -19,11 +19,14 @@
 /* The key of packets that belong to no session, as STRAYS of raw.py. */
 #define LANES_STRAYS UINT64_MAX
 
+/* What is added to the peer of control messages, which makes the key of their lane. */
+#define LANES_CONTROL (1ull << 63)
+
 /* The memory of a packet. It has a cache line more than the packet, which keeps the headers of packets
  * from displacing each other in the cache. */
 typedef struct {
     Waiting waiting;
-    /* The place of the GRE socket that the packet is from. */
+    /* The place of the socket that the packet is from. */
     uint64_t port;
     uint8_t octets[PACKET_SIZE];
     uint8_t rest[64 - sizeof(Waiting) - sizeof(uint64_t)];

@@ -3,8 +3,14 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+/* A socket option of Linux that C libraries before glibc 2.31 don't have. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 /* The most packets of a session that are left to Python while it hasn't read all that was. */
 #define LEFT_MOST 256
@@ -28,6 +34,19 @@ message_address(struct msghdr *message, const Port *port, Session *session, stru
     message->msg_name = &session->peer;
     message->msg_namelen = sizeof session->peer;
     message->msg_control = control;
+    message->msg_controllen = CMSG_SPACE(sizeof information);
+}
+
+void
+message_split(struct msghdr *message, Control *control, uint16_t size)
+{
+    struct cmsghdr *header
+        = (struct cmsghdr *)(control->octets + CMSG_SPACE(sizeof(struct in_pktinfo)));
+
+    header->cmsg_level = IPPROTO_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof size);
+    memcpy(CMSG_DATA(header), &size, sizeof size);
     message->msg_controllen = sizeof control->octets;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Messages of the native data path: GRE packets on their way to a peer, and packets that are left to
- * Python.
+ * Messages of the native data path: packets of tunnels on their way to a peer, and packets that are left
+ * to Python.
  */
 
 #ifndef PPTPGW_MESSAGE_H
@@ -11,16 +11,20 @@
 
 #include "engine.h"
 
-/* The control message by which packets get their source address. */
+/* The control messages by which packets get their source address, and by which a message becomes several
+ * datagrams. */
 typedef union {
     struct cmsghdr header;
-    char octets[CMSG_SPACE(sizeof(struct in_pktinfo))];
+    char octets[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 } Control;
 
-/* Have a message carry octets of a session to its peer. The vector and the control message must stay
+/* Have a message carry octets of a session to its peer. The vector and the control messages must stay
  * where they are. */
 void message_address(struct msghdr *message, const Port *port, Session *session,
                      struct iovec *vector, Control *control);
+
+/* Have a message with several vectors become datagrams of this size, of which the last may be smaller. */
+void message_split(struct msghdr *message, Control *control, uint16_t size);
 
 /* Packets that are left to Python, by the socket of one port. */
 typedef struct {

@@ -1,5 +1,5 @@
 /*
- * Packets from GRE sockets. If there are many, of several sessions, they wait in a lane for each
+ * Packets from the sockets of tunnels. If there are many, of several sessions, they wait in a lane for each
  * session. Those whose turn it is are sorted by session. With the first packet of a session that the
  * thread can't handle, the session is left to Python, together with the packets that follow.
  */
@@ -41,14 +41,30 @@ receive_free(Receiving *all)
     free(all);
 }
 
-/* Return the session of a lane that this thread receives for; NULL if there is none. Packets of another
- * one's session are those that came before the sockets were shared. */
+/* Return the session of a packet that this thread receives for, given its lane; NULL if there is none.
+ * Packets of another one's session are those that came before the sockets were shared. */
 static Session *
-session_of(const Engine *engine, uint64_t lane)
+session_of(const Engine *engine, uint64_t lane, const Slot *packet)
 {
     Session *session = engine_session(engine, lane);
 
-    return session != NULL && session->receiver == engine->number ? session : NULL;
+    if (session == NULL || session->receiver != engine->number)
+        return NULL;
+    /* GRE's key has the peer's address. */
+    if (session->tunnel == TUNNEL_L2TP && !datagram_is_from(packet->octets, &session->peer))
+        return NULL;
+    return session;
+}
+
+/* Parse a packet of a port, and set its lane. */
+static int
+parse(const Engine *engine, const Slot *packet, Frame *frame, uint64_t *lane)
+{
+    Tunnel tunnel = engine->ports[packet->port].tunnel;
+    int kind = tunnel_parse(tunnel, packet->octets, packet->waiting.size, frame);
+
+    *lane = kind == FRAME_CONTROL ? LANES_CONTROL | frame->key : engine_lane(packet->port, frame->key);
+    return kind;
 }
 
 /* ---- a batch ---- */
@@ -105,11 +121,15 @@ handle(Engine *engine, int count)
     all->engine = engine;
     for (int i = 0; i < count; i++) {
         const Slot *packet = all->packets[i];
-        int kind = gre_parse(packet->octets, packet->waiting.size, &all->frames[i]);
-        Session *session = session_of(engine, engine_lane(packet->port, all->frames[i].key));
+        uint64_t lane;
+        int kind = parse(engine, packet, &all->frames[i], &lane);
+        Session *session = session_of(engine, lane, packet);
         if (session == NULL) {
             strays = 1;
-            leave_stray(engine, packet);
+            if (kind == FRAME_CONTROL)
+                leave(engine, NULL, packet);
+            else
+                leave_stray(engine, packet);
             continue;
         }
         if (kind == FRAME_ACKNOWLEDGEMENT)
@@ -153,8 +173,7 @@ fetch(const Engine *engine, int count)
         return;
     for (int i = 0; i < count; i++) {
         Frame frame;
-        gre_parse(all->read[i]->octets, all->read[i]->waiting.size, &frame);
-        lanes[i] = engine_lane(all->read[i]->port, frame.key);
+        parse(engine, all->read[i], &frame, &lanes[i]);
         engine_fetch(engine, lanes[i]);
     }
     for (int i = 0; i < count; i++) {
@@ -164,46 +183,96 @@ fetch(const Engine *engine, int count)
     }
 }
 
-/* Read packets. Return how many; -1 if there are none. */
+/* Return what read_some() does if nothing could be read. */
 static int
-read_some(Engine *engine, unsigned port)
+failed(Engine *engine, Port *port)
+{
+    if (errno == EAGAIN)
+        return -1;
+    if (errno != EINTR)
+        engine_failed(engine, port, errno);
+    return 0;
+}
+
+/* Leave a datagram that has no room in a slot to Python, which takes larger ones. */
+static void
+leave_large(Engine *engine, unsigned port, const uint8_t *packet, size_t size)
+{
+    Receiving *all = engine->receiving;
+
+    left_add(engine, &all->left, &engine->ports[port], NULL, packet, size);
+    left_flush(engine, &all->left);
+}
+
+/* Read datagrams as read_some() does. Those that remain of messages are for the next call. */
+static int
+read_datagrams(Engine *engine, unsigned port, int more)
+{
+    Receiving *all = engine->receiving;
+    int count = 0;
+
+    for (int steps = 0; count < BATCH && steps < 2 * BATCH; steps++) {
+        size_t size;
+        const uint8_t *packet = datagrams_next(&all->datagrams, &size);
+        if (packet == NULL) {
+            if (!more || (count > 0 && datagrams_end(&all->datagrams)))
+                break;
+            if (datagrams_read(&all->datagrams, engine->ports[port].descriptor) < 0) {
+                if (count == 0)
+                    return failed(engine, &engine->ports[port]);
+                break;
+            }
+        }
+        else if (size > PACKET_SIZE)
+            leave_large(engine, port, packet, size);
+        else {
+            memcpy(all->read[count]->octets, packet, size);
+            all->read[count]->waiting.size = (uint32_t)size;
+            all->read[count++]->port = port;
+        }
+    }
+    fetch(engine, count);
+    return count;
+}
+
+/* Read packets: only what remains of messages that were read, unless more may be read. Return how many;
+ * -1 if there are none. */
+static int
+read_some(Engine *engine, unsigned port, int more)
 {
     Receiving *all = engine->receiving;
     Port *read = &engine->ports[port];
-    int count = recvmmsg(read->descriptor, all->messages, BATCH, MSG_DONTWAIT, NULL);
 
+    if (read->tunnel == TUNNEL_L2TP)
+        return read_datagrams(engine, port, more);
+    int count = recvmmsg(read->descriptor, all->messages, BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
         all->read[i]->waiting.size = all->messages[i].msg_len;
         all->read[i]->port = port;
     }
     fetch(engine, count);
-    if (count >= 0 || errno == EAGAIN)
-        return count;
-    if (errno != EINTR)
-        engine_failed(engine, read, GRE_NOT_READ, errno);
-    return 0;
+    return count < 0 ? failed(engine, read) : count;
 }
 
 /* Have a packet that was read wait. */
 static void
-wait_for_turn(Engine *engine, unsigned port, int at)
+wait_for_turn(Engine *engine, int at)
 {
     Receiving *all = engine->receiving;
     Slot *packet = all->read[at];
-    uint64_t loser;
+    uint64_t loser, lane;
     Frame frame;
-    int kind = gre_parse(packet->octets, packet->waiting.size, &frame);
-    uint64_t lane = engine_lane(port, frame.key);
+    int kind = parse(engine, packet, &frame, &lane);
 
-    if (session_of(engine, lane) == NULL)
-        lane = LANES_STRAYS;
-    else if (kind == FRAME_ACKNOWLEDGEMENT)
+    if (kind == FRAME_ACKNOWLEDGEMENT && session_of(engine, lane, packet) != NULL)
         return;
+    if (kind != FRAME_CONTROL && session_of(engine, lane, packet) == NULL)
+        lane = LANES_STRAYS;
     all->read[at] = lanes_slot(&all->lanes);
     all->vectors[at].iov_base = all->read[at]->octets;
     if (!lanes_add(&all->lanes, lane, packet, &loser))
         return;
-    Session *session = session_of(engine, loser);
+    Session *session = engine_session(engine, loser);
     engine_dropped(engine, session);
     if (session != NULL)
         session->dropped++;
@@ -217,22 +286,24 @@ receive_read(Engine *engine, unsigned port)
 
     if (waiting && !shares)
         return 1;
-    int count = read_some(engine, port);
+    int count = read_some(engine, port, 1), waits = waiting || (count == BATCH && shares);
     if (count < 0)
         return 0;
-    if (!waiting && (count < BATCH || !shares)) {
-        memcpy(all->packets, all->read, (size_t)count * sizeof *all->packets);
-        handle(engine, count);
-        return 1;
+    for (int total = count;; total += count) {
+        if (waits)
+            for (int i = 0; i < count; i++)
+                wait_for_turn(engine, i);
+        else {
+            memcpy(all->packets, all->read, (size_t)count * sizeof *all->packets);
+            handle(engine, count);
+        }
+        int more = waits && count == BATCH && total < READ;
+        if (!more && !datagrams_more(&all->datagrams))
+            return 1;
+        count = read_some(engine, port, more);
+        if (count < 0)
+            return 1;
     }
-    for (int total = count; count > 0; total += count) {
-        for (int i = 0; i < count; i++)
-            wait_for_turn(engine, port, i);
-        if (count < BATCH || total >= READ)
-            break;
-        count = read_some(engine, port);
-    }
-    return 1;
 }
 
 int

@@ -1,5 +1,5 @@
 /*
- * A batch of packets from GRE sockets: read by receive.c, handled by inward.c.
+ * A batch of packets from the sockets of tunnels: read by receive.c, handled by inward.c.
  */
 
 #ifndef PPTPGW_RECEIVE_H
@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 
 #include "coalesce.h"
+#include "datagram.h"
 #include "engine.h"
-#include "gre.h"
 #include "message.h"
 #include "rc4.h"
 
@@ -19,6 +19,7 @@ struct Receiving {
     Slot *read[BATCH];
     struct iovec vectors[BATCH];
     struct mmsghdr messages[BATCH];
+    Datagrams datagrams;
     /* When packets of several sessions came together last. */
     uint64_t shared;
     /* How many packets of no session were left to Python lately, and until when that is. */

@@ -1,5 +1,5 @@
 /*
- * From the frames of a session to the TUN device, in the order of their numbers: those of a protocol that
+ * From the frames of a session to the TUN device, in the order of GRE's numbers: those of a protocol that
  * is open, and from an address that the peer may send from. A gap is passed if the packet after it is one
  * that window.py of the tunnel would believe: in clear where that is permitted, or encrypted in stateless
  * mode if it makes sense after as many key changes as its numbers tell.
@@ -64,6 +64,12 @@ received(Engine *engine, Session *session, Run *run, unsigned begin, unsigned co
 {
     unsigned fresh = 0;
 
+    if (session->tunnel == TUNNEL_L2TP) {
+        for (unsigned i = begin; i < begin + count; i++)
+            l2tp_follows(&session->expected, run->frames[i]->sequence);
+        session_count(session, FRAMES_RECEIVED, count);
+        return;
+    }
     if (run->ahead)
         window_go_on(session, run->ahead);
     run->ahead = 0;
@@ -194,6 +200,24 @@ handle_encrypted(Engine *engine, Session *session, Run *run, unsigned begin)
     return good;
 }
 
+/* Do as run_gather() for a session whose frames aren't ordered, nor numbered unless the peer demands it:
+ * up to one that is late. */
+static void
+gather_unordered(const Receiving *all, const Session *session, int at, Run *run)
+{
+    uint32_t expected = session->expected;
+
+    for (run->count = 0; at >= 0 && all->frames[at].protocol; run->count++) {
+        uint32_t number = all->frames[at].sequence;
+        if ((session->window.doubted && number != L2TP_NO_NUMBER) || !l2tp_follows(&expected, number))
+            break;
+        run->places[run->count] = at;
+        run->frames[run->count] = &all->frames[at];
+        at = all->next[at];
+    }
+    run->next = at;
+}
+
 void
 run_gather(const Receiving *all, const Session *session, int at, Run *run)
 {
@@ -201,6 +225,10 @@ run_gather(const Receiving *all, const Session *session, int at, Run *run)
     uint32_t sequence = session->expected + run->ahead;
     unsigned held = 0;
 
+    if (session->tunnel == TUNNEL_L2TP) {
+        gather_unordered(all, session, at, run);
+        return;
+    }
     for (run->count = 0; run->count < BATCH; run->count++, sequence++) {
         run->places[run->count] = -1;
         if (held < window->count && window->held[held]->frame.sequence == sequence)

@@ -3,12 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gre.h"
 #include "packet.h"
 
+/* Return the number of the thread that receives, of so many: the sum of the words of the peer's address,
+ * and of what tells several calls from there apart before they are parsed. */
+static unsigned
+receiver(const Ends *ends, unsigned receiving)
+{
+    unsigned sum = packet_word(ends->peer) + packet_word(ends->peer + 2);
+
+    sum += ends->tunnel == TUNNEL_GRE ? ends->local_ids : packet_word(ends->peer + 4);
+    return sum % receiving;
+}
+
 Session *
-session_new(unsigned port, const uint8_t peer[4], const uint8_t local[4], uint16_t local_call,
-            uint16_t call, unsigned threads, unsigned receiving)
+session_new(unsigned port, const Ends *ends, unsigned threads, unsigned receiving)
 {
     size_t size = sizeof(Session) + threads * sizeof(Outward);
     Session *session = aligned_alloc(LINE, (size + LINE - 1) / LINE * LINE);
@@ -18,19 +27,23 @@ session_new(unsigned port, const uint8_t peer[4], const uint8_t local[4], uint16
     memset(session, 0, size);
     atomic_init(&session->owner, OWNER_PYTHON);
     atomic_init(&session->threads, threads);
-    session->receiver = (packet_word(peer) + packet_word(peer + 2) + local_call) % receiving;
-    session->key = (uint64_t)packet_number(peer) << 16 | local_call;
+    session->tunnel = ends->tunnel;
+    session->receiver = receiver(ends, receiving);
+    session->key = ends->local_ids;
+    if (ends->tunnel == TUNNEL_GRE)
+        session->key |= (uint64_t)packet_number(ends->peer) << 16;
     session->peer.sin_family = AF_INET;
-    memcpy(&session->peer.sin_addr, peer, 4);
-    memcpy(&session->local, local, 4);
-    session->call = call;
+    memcpy(&session->peer.sin_addr, ends->peer, 4);
+    memcpy(&session->peer.sin_port, ends->peer + 4, 2);
+    memcpy(&session->local, ends->local, 4);
+    session->ids = ends->peer_ids;
     session->port = port;
     session->first = -1;
     session->believed = -1;
     session->acknowledging.owner = session->looking.owner = session;
     session->empty[0] = 0x45;
-    memcpy(session->empty + IPV4_SOURCE, peer, 4);
-    gre_acknowledge(session->empty + IPV4_HEADER, local_call, 0);
+    memcpy(session->empty + IPV4_SOURCE, ends->peer, 4);
+    gre_acknowledge(session->empty + IPV4_HEADER, (uint16_t)ends->local_ids, 0);
     return session;
 }
 

@@ -19,6 +19,7 @@
 
 #include "mppe.h"
 #include "timer.h"
+#include "tunnel.h"
 #include "window.h"
 
 /* Who owns a session. */
@@ -98,14 +99,17 @@ typedef struct Session Session;
 
 struct Session {
     /* What follows is what packets from the peer touch, a cache line each. The first line has the owner,
-     * the number of the thread that receives, and the place of the GRE socket. */
+     * the number of the thread that receives, and the place of its socket. */
     atomic_uint owner;
     unsigned receiver, port;
+    /* The Tunnel. */
+    uint8_t tunnel;
     /* Whether packets are encrypted that are sent, and that are received; and whether packets of
      * networks may come in clear. */
     uint8_t encrypts, decrypts, clear;
-    /* The numbers of the tunnel, as in pptpgw/tunnels/pptp/window.py. */
-    uint32_t expected, acknowledged, due, sending;
+    /* The numbers of the tunnel: of GRE as in pptpgw/tunnels/pptp/window.py; of L2TP the first two may be
+     * L2TP_NO_NUMBER, and there are no others. */
+    uint32_t expected, sending, acknowledged, due;
     /* The following is the receiver's own. The first and the last of a batch's frames, and the next
      * session that has some. */
     int first, last;
@@ -123,16 +127,18 @@ struct Session {
     atomic_ullong figures[FIGURES];
     _Alignas(LINE) Network networks[NETWORKS];
     /* What packets that only acknowledge touch besides, in a line: when they are due, the peer, our
-     * address, and the peer's call id. */
+     * address, and what the peer finds the call by: its id, or the ids of control connection and call. */
     _Alignas(LINE) Timer acknowledging;
     struct sockaddr_in peer;
     struct in_addr local;
-    uint16_t call;
+    uint32_t ids;
     /* The key in the table of sessions. */
     uint64_t key;
     /* When the receiver looks at the frames that are held, and what it left to Python. */
     Timer looking;
     Leaving leaving;
+    /* Until when datagrams are sent one by one, since the system didn't make them of one message. */
+    uint64_t apart;
     /* What begins an encrypted frame. */
     uint8_t prefix[4], prefix_size;
     MPPE sending_mppe;
@@ -164,10 +170,17 @@ session_fetch(const Session *session)
     __builtin_prefetch(session->networks);
 }
 
+/* The ends of a call: the peer's address and UDP port (0 in GRE), our address, and the ids by which each
+ * end finds the call. */
+typedef struct {
+    Tunnel tunnel;
+    uint8_t peer[6], local[4];
+    uint32_t local_ids, peer_ids;
+} Ends;
+
 /* Return a new session, which Python owns, for so many threads, so many of which receive; NULL if there
- * is no memory. Peer and call id choose the one that receives as in share() of filter.py. */
-Session *session_new(unsigned port, const uint8_t peer[4], const uint8_t local[4],
-                     uint16_t local_call, uint16_t call, unsigned threads, unsigned receiving);
+ * is no memory. The ends choose the one that receives, as the programs of BPF of the tunnels' ports do. */
+Session *session_new(unsigned port, const Ends *ends, unsigned threads, unsigned receiving);
 
 /* Note that one of its threads doesn't have a session any more. Once none has, it is freed, and its keys
  * are overwritten. */

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "clamp.h"
-#include "gre.h"
 #include "message.h"
+#include "outgoing.h"
 #include "packet.h"
 #include "receive.h"
 #include "segment.h"
@@ -22,8 +22,8 @@
 /* The protocol number before an encrypted packet. */
 #define FIELD 2
 
-/* Room for all that precedes a packet: GRE's header, address, control and protocol, MPPE's header and
- * the encrypted protocol number; and no less than 8 octets of alignment. */
+/* Room for all that precedes a packet: the tunnel's header, address, control and protocol, MPPE's header
+ * and the encrypted protocol number; and no less than 8 octets of alignment. */
 #define ROOM 32
 
 #define FRAME_SIZE (VNET_SIZE + 65536)
@@ -42,15 +42,7 @@ struct Transmitting {
     uint64_t last, shared;
     uint8_t plains[BATCH][FIELD + PACKET_SIZE];
     uint8_t packets[BATCH][ROOM + PACKET_SIZE];
-    struct iovec vectors[BATCH];
-    struct mmsghdr messages[BATCH];
-    Control controls[BATCH];
-    /* The session of each message, and the octets of its packet. */
-    Session *sessions[BATCH];
-    size_t octets[BATCH];
-    unsigned count;
-    /* The GRE socket of all messages. */
-    unsigned port;
+    Outgoing outgoing;
     /* The sessions that aren't asked for again until the messages are sent. */
     Session *held[BATCH];
     unsigned holding;
@@ -81,23 +73,6 @@ transmit_free(Transmitting *all)
 
 /* ---- sending ---- */
 
-/* Count what became of a message. */
-static void
-count_message(Engine *engine, unsigned at, int error)
-{
-    Transmitting *all = engine->transmitting;
-    Session *session = all->sessions[at];
-
-    if (error) {
-        session_count(session, NOT_SENT, 1);
-        engine_event(engine, GRE_NOT_SENT, error, 1);
-        return;
-    }
-    session_count(session, FRAMES_SENT, 1);
-    session_count(session, PACKETS_SENT, 1);
-    session_count(session, OCTETS_SENT, all->octets[at]);
-}
-
 /* Have Python know that it owns a session which holds frames: what is left to it of the TUN device may
  * not concern the session's state. The session's count of what is left may be another thread's. */
 static void
@@ -116,14 +91,7 @@ flush(Engine *engine)
     Transmitting *all = engine->transmitting;
 
     streams_end(&all->streams);
-    for (unsigned i = 0; i < all->count;) {
-        int sent = sendmmsg(engine->ports[all->port].descriptor, all->messages + i, all->count - i,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
-        int error = sent > 0 ? 0 : errno;
-        for (unsigned end = i + (unsigned)(sent > 0 ? sent : 1); i < end; i++)
-            count_message(engine, i, error);
-    }
-    all->count = 0;
+    outgoing_send(engine, &all->outgoing);
     for (unsigned i = 0; i < all->holding; i++) {
         Session *session = all->held[i];
         uint8_t *held = &session->outward[engine->number].held;
@@ -143,8 +111,8 @@ hold(Engine *engine, Session *session)
     Transmitting *all = engine->transmitting;
     uint8_t *held = &session->outward[engine->number].held;
 
-    if (all->count == BATCH || all->holding == BATCH
-        || (all->count > 0 && all->port != session->port))
+    if (all->outgoing.count == BATCH || all->holding == BATCH
+        || (all->outgoing.count > 0 && all->outgoing.port != session->port))
         flush(engine);
     if (!*held) {
         unsigned owner = session_try(session);
@@ -156,7 +124,6 @@ hold(Engine *engine, Session *session)
         *held = owner == OWNER_NOBODY ? HELD : PYTHONS;
         all->held[all->holding++] = session;
     }
-    all->port = session->port;
     return *held == HELD;
 }
 
@@ -166,7 +133,8 @@ static uint8_t *
 make(Transmitting *all, Session *session, unsigned family, Segments *segments, size_t size)
 {
     const Network *network = &session->networks[family];
-    uint8_t *cipher = all->packets[all->count] + ROOM, *plain = all->plains[all->count];
+    uint8_t *cipher = all->packets[all->outgoing.count] + ROOM;
+    uint8_t *plain = all->plains[all->outgoing.count];
 
     if (!session->encrypts) {
         segment_make(segments, cipher);
@@ -191,31 +159,39 @@ make(Transmitting *all, Session *session, unsigned family, Segments *segments, s
     return cipher - MPPE_HEADER;
 }
 
+/* Write the tunnel's header before a frame of this length, and return where it begins. */
+static uint8_t *
+write_header(Session *session, uint8_t *frame, size_t length)
+{
+    if (session->tunnel == TUNNEL_L2TP) {
+        uint32_t number = session->sending;
+        if (number != L2TP_NO_NUMBER)
+            session->sending = (number + 1) & 0xFFFF;
+        return l2tp_begin(frame, session->ids, number);
+    }
+    uint32_t received = session->expected;
+    frame = gre_begin(frame, length, (uint16_t)session->ids, session->sending++,
+                      received == session->acknowledged ? NULL : &received);
+    session->acknowledged = received;
+    return frame;
+}
+
 /* Add the next packet to the messages. */
 static void
 add(Engine *engine, Session *session, unsigned family, Segments *segments, size_t size)
 {
     Transmitting *all = engine->transmitting;
     const Network *network = &session->networks[family];
-    unsigned at = all->count;
     uint8_t *begin = make(all, session, family, segments, size);
     const uint8_t *prefix = session->encrypts ? session->prefix : network->prefix;
     size_t prefix_size = session->encrypts ? session->prefix_size : network->prefix_size;
     size_t length = prefix_size + size + (session->encrypts ? MPPE_HEADER + FIELD : 0);
-    uint32_t received = session->expected;
     uint8_t *end = begin - prefix_size + length;
 
     begin -= prefix_size;
     memcpy(begin, prefix, prefix_size);
-    begin = gre_begin(begin, length, session->call, session->sending++,
-                      received == session->acknowledged ? NULL : &received);
-    session->acknowledged = received;
-    all->vectors[at] = (struct iovec){begin, (size_t)(end - begin)};
-    message_address(&all->messages[at].msg_hdr, &engine->ports[session->port], session,
-                    &all->vectors[at], &all->controls[at]);
-    all->sessions[at] = session;
-    all->octets[at] = size;
-    all->count++;
+    begin = write_header(session, begin, length);
+    outgoing_add(engine, &all->outgoing, session, begin, (size_t)(end - begin), size);
 }
 
 /* ---- handling ---- */
@@ -348,7 +324,7 @@ transmit_read(Engine *engine)
             if (errno == EAGAIN)
                 found = packets > 0;
             else if (errno != EINTR)
-                engine_failed(engine, &engine->tun, TUN_NOT_READ, errno);
+                engine_failed(engine, &engine->tun, errno);
             break;
         }
         packets += split(engine, (size_t)size + before, waits);

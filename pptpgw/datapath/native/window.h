@@ -40,7 +40,7 @@ typedef struct {
     /* How many old packets came since the last one in order. */
     uint32_t repeated;
     /* Whether a packet wasn't believed since the last one in order, so that Python handles all that
-     * aren't in order. */
+     * aren't in order; of L2TP, that have a number. */
     int doubted;
     /* The last gaps, the latest one last; the length of those that weren't is 0. */
     Gap gaps[GAPS_KNOWN];

@@ -14,6 +14,7 @@ from pptpgw.datapath.framed import FramedChannel
 from pptpgw.error import CallError
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.tunnels.l2tp.native import NativeL2TPChannel, SharedSender, sessionFor
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CallKind
@@ -108,23 +109,28 @@ class Carriage:
 
     def open(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
         """
-        Make the channel, for a data path in Python.
+        Make the channel, for the native data path or for one in Python.
 
         @raise CallError: there is no port.
         """
         connection, port = self._connection, self._connection.port
         if port is None:
             raise CallError("there is no UDP port for the frames of a call")
-        ids = connection.localID, self._localID
-        sender = DataSender(
-            (connection.peerID, self.peerID),
+        ids, peerIDs = (connection.localID, self._localID), (connection.peerID, self.peerID)
+        ends = connection.localAddress, ids, connection.peer, peerIDs
+        session = sessionFor(dataPath, port, *ends)
+        sender = (DataSender if session is None else SharedSender)(
+            peerIDs,
             port.writer(connection.localAddress, connection.peer),
             lambda: port.unregister(ids),
             connection.counters.discard,
             self._tellACCM,
             follows=self._kind.isLAC,
         )
-        channel = FramedChannel(dataPath, owner, sender)
+        if session is not None and isinstance(sender, SharedSender):
+            channel: FramedChannel = NativeL2TPChannel(dataPath, owner, sender, session)
+        else:
+            channel = FramedChannel(dataPath, owner, sender)
         port.register(ids, connection.peer, sender)
         sender.receive = channel.received
         if self.isNumbered:

@@ -1,10 +1,11 @@
 """
 UDP ports, by which all messages of L2TP come and go.
 
-One port serves all control connections and calls at a local address. Datagrams wait in a lane for
-each call and each connection (L{pptpgw.datapath.fair}), since in the socket all share one queue.
-Control messages of strangers wait apart from these, and few of them are handled in one turn of the
-reactor.
+One port serves all control connections and calls at a local address. Where threads of the data path
+read it, each has a socket of its own, and what they leave comes to this port. Datagrams wait in a
+lane for each call and each connection (L{pptpgw.datapath.fair}), since in the socket all share one
+queue. Control messages of strangers wait apart from these, and few of them are handled in one turn
+of the reactor.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.fair import BATCH, FULL, READ, Fair
+from pptpgw.datapath.interface import Reader
 from pptpgw.error import Malformed
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
-from pptpgw.ports.buffers import enlarge
 from pptpgw.ports.poll import serveFirst
+from pptpgw.ports.udpsockets import IP_PKTINFO, openUDP, renewUDP, shareUDP, unshareUDP
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
@@ -52,9 +54,6 @@ STRANGERS, STRANGERS_AT_ONCE = 512, 16
 The most control messages of no connection that wait, and that are handled in one turn.
 """
 
-# Linux's socket option that the module socket doesn't have.
-IP_PKTINFO = 8
-
 # The flags of data messages without optional fields, and the length of their header.
 _PLAIN, _PLAIN_OCTETS = 0x02, 6
 # The most datagrams of one lane between two looks at the clock.
@@ -62,6 +61,9 @@ _FEW = 8
 # The ids of a call, in a data message without and with a length field.
 _FIRST, _LATER = Struct("!2xI"), Struct("!4xI")
 _CONTROL, _SHORT = 1 << 32, -1
+# The headers of IP and UDP that threads leave datagrams with, and what is in them: the peer's
+# address, the local one, and the peer's port.
+_HEADERS, _ENDS = 28, Struct("!12x4s4sH")
 _ANY_ADDRESS = ("", "0.0.0.0")
 
 
@@ -112,6 +114,7 @@ class L2TPPort:
 
     _log = Logger()
 
+    carrier = "L2TP"
     connections: PortConnections
 
     def __init__(self, reactor: Any, address: str, number: int, counters: Counters) -> None:
@@ -124,6 +127,13 @@ class L2TPPort:
         self._number = number
         self._counters = counters
         self._socket: socket.socket | None = None
+        # The threads that read the sockets, if there are any: those of the threads after the first
+        # one, the place of all of them there, and the socket by which datagrams are left to this
+        # port.
+        self._others: list[socket.socket] = []
+        self._reader: Reader | None = None
+        self._place = -1
+        self._left: socket.socket | None = None
         self._calls: dict[int, tuple[Address, DataSender]] = {}
         self._lanes: Fair[int] = Fair()
         self._strangers: deque[tuple[bytes, Address, str]] = deque()
@@ -151,7 +161,7 @@ class L2TPPort:
 
         @raise OSError: the address isn't one of this machine, or another program has the port.
         """
-        self._socket = self._open()
+        self._socket = openUDP(self.address, self._number, BUFFER)
         self._number = self._socket.getsockname()[1]
         self._reactor.addReader(self)
         serveFirst(self._reactor, self)
@@ -164,8 +174,54 @@ class L2TPPort:
         self._next = cancelled(self._next)
         if self._socket is not None:
             self._reactor.removeReader(self)
-            self._socket.close()
+            left, self._left = self._left, None
+            if self._reader is not None and left is not None:
+                self._reader.forget(self._place)
+                left.close()
+            for one in (self._socket, *self._others):
+                one.close()
             self._socket = None
+            self._others = []
+
+    def readBy(self, reader: Reader) -> int:
+        """
+        Have threads read this port from now on, each by a socket of its own. What they leave is
+        handled here.
+
+        @return: the port's place among those that the threads read.
+        @raise OSError: the port isn't open, or the threads have no place for it.
+        """
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the UDP port isn't open")
+        if self._left is None:
+            others = self._shared(self._socket, reader.readers)
+            sockets = self._socket, *others
+            try:
+                place, left = reader.watch(tuple(one.fileno() for one in sockets), self)
+            except OSError:
+                unshareUDP(sockets)
+                raise
+            self._reactor.removeReader(self)
+            self._reader, self._place, self._left, self._others = reader, place, left, others
+            self._reactor.addReader(self)
+        return self._place
+
+    def _shared(self, first: socket.socket, count: int) -> list[socket.socket]:
+        """
+        Return the sockets after the first one, of which there is one for each thread, or none if
+        there can't be more.
+        """
+        try:
+            return shareUDP(first, self.address, count, BUFFER)
+        except OSError as error:
+            self._log.warn("One thread alone reads L2TP: {error}", error=str(error))
+            return shareUDP(first, self.address, 1, BUFFER)
+
+    def readFailed(self, error: int) -> None:
+        """
+        Note that the threads can't read a socket any more, with the number of an error.
+        """
+        self._upkeep.lost(f"it failed: {os.strerror(error)}")
 
     # pptpgw.tunnels.l2tp.connections.ControlPort
 
@@ -214,7 +270,8 @@ class L2TPPort:
         """
         See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
         """
-        return -1 if self._socket is None else self._socket.fileno()
+        read = self._left or self._socket
+        return -1 if read is None else read.fileno()
 
     def logPrefix(self) -> str:
         """
@@ -242,21 +299,23 @@ class L2TPPort:
         self._next = None
         if self._socket is None:
             return
-        self._read(self._socket)
+        self._read(self._left or self._socket, self._left is not None)
         self._give()
         if self._socket is not None and (self._lanes.waiting or self._strangers):
             self._next = self._reactor.callLater(0, self._turn)
 
-    def _read(self, opened: socket.socket) -> None:
+    def _read(self, opened: socket.socket, isLeft: bool) -> None:
         """
         Read datagrams into their lanes, so that those of one call don't keep others out of the
         socket.
+
+        @param isLeft: whether threads leave them, with headers.
         """
         lanes, calls = self._lanes, self._calls
         lanes.dropped = {}
         for _ in range(READ):
             try:
-                octets, ancillary, _, peer = opened.recvmsg(RECEIVE_SIZE, 64)
+                octets, ancillary, _, peer = opened.recvmsg(RECEIVE_SIZE + _HEADERS, 64)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -266,6 +325,8 @@ class L2TPPort:
                     # Other code has closed the descriptor.
                     self._upkeep.lost("it was closed by somebody else")
                 break
+            if isLeft:
+                octets, ancillary, peer = _split(octets)
             key = _key(octets)
             if key < 0:
                 self._counters.discard(MALFORMED)
@@ -323,32 +384,30 @@ class L2TPPort:
                 else:
                     found[1].received(message.frame, message.sequence)
 
-    def _open(self) -> socket.socket:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            opened.setblocking(False)
-            enlarge(opened, BUFFER)
-            if not self.address:
-                opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-            opened.bind((self.address, self._number))
-        except OSError:
-            opened.close()
-            raise
-        return opened
-
     def _restore(self) -> None:
         """
-        Replace the socket by a new one with the same number, by which calls send.
+        Replace the sockets by new ones with the same numbers, by which calls send.
         """
         if self._socket is not None:
             self._reactor.removeReader(self)
-            opened = self._open()
-            os.dup2(opened.fileno(), self._socket.fileno(), inheritable=False)
-            opened.close()
+            sockets, shared = (self._socket, *self._others), self._left is not None
+            renewUDP(sockets, self.address, self._number, BUFFER, shared)
             self._reactor.addReader(self)
 
 
-def _localOf(ancillary: list[tuple[int, int, bytes]]) -> str:
+_Ancillary = list[tuple[int, int, bytes]]
+
+
+def _split(octets: bytes) -> tuple[bytes, _Ancillary, Address]:
+    """
+    Return the datagram behind headers of IP and UDP, with its local address and its peer.
+    """
+    source, local, port = _ENDS.unpack_from(octets)
+    ancillary = [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + local + bytes(4))]
+    return octets[_HEADERS:], ancillary, (socket.inet_ntoa(source), port)
+
+
+def _localOf(ancillary: _Ancillary) -> str:
     """
     Return the local address that a datagram was sent to, dotted.
     """

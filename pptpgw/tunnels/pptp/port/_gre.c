@@ -16,7 +16,7 @@
 #include "_receiver.h"
 
 /* The version of the interface to Python, as in pptpgw/ports/compiled.py. */
-#define INTERFACE 9
+#define INTERFACE 10
 
 /* BATCH of fair.py. */
 #define BATCH 128

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.fair import FULL
-from pptpgw.datapath.interface import CountDropped, ReceiveFrames, SendAll, SendPacket
+from pptpgw.datapath.interface import CountDropped, Reader, ReceiveFrames, SendAll, SendPacket
 from pptpgw.error import Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
@@ -52,26 +52,6 @@ MALFORMED = "not enhanced GRE"
 STRAY = "GRE of no call"
 
 _ANY_ADDRESS = ("", "0.0.0.0")
-
-
-class Reader(Protocol):
-    """
-    Threads that read sockets: see L{pptpgw.datapath.engine.Engine}.
-
-    @ivar readers: how many threads there are.
-    """
-
-    readers: int
-
-    def watch(self, descriptors: tuple[int, ...], watcher: GREPort) -> tuple[int, socket.socket]:
-        """
-        See L{pptpgw.datapath.engine.Engine.watch}.
-        """
-
-    def forget(self, place: int) -> None:
-        """
-        See L{pptpgw.datapath.engine.Engine.forget}.
-        """
 
 
 class SocketSystem(Protocol):
@@ -112,6 +92,8 @@ class GREPort:
     @ivar counters: counts the stray packets and errors of this port.
     @ivar acknowledging: calls functions after L{ACKNOWLEDGE_TIME}.
     """
+
+    carrier = "GRE"
 
     _log = Logger()
 
