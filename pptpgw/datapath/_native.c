@@ -184,6 +184,18 @@ forget(EngineObject *self, PyObject *argument)
     return native_done(result);
 }
 
+static PyObject *
+sync_all(EngineObject *self, PyObject *Py_UNUSED(nothing))
+{
+    int result = 0;
+
+    Py_BEGIN_ALLOW_THREADS
+    for (unsigned i = 0; i < self->count; i++)
+        result |= engine_sync(self->engines[i]);
+    Py_END_ALLOW_THREADS
+    return native_done(result);
+}
+
 /* Read the arguments that name a network. Return -1 with an exception set if they don't. */
 static int
 parse_network(PyObject *arguments, unsigned *family, unsigned *unused, const char **address,
@@ -352,6 +364,8 @@ static PyMethodDef ENGINE_METHODS[] = {
     {"watch", METHOD(watch), METH_VARARGS,
      "watch(tunnel, descriptors, left): read the sockets of a port of GRE or L2TP; return their place."},
     {"forget", METHOD(forget), METH_O, "forget(place): read sockets no more."},
+    {"sync", METHOD(sync_all), METH_NOARGS,
+     "sync(): wait until the threads have noticed that descriptors were replaced."},
     {"route", METHOD(route), METH_VARARGS,
      "route(unused, address, session): have a network lead to a session, or None: to Python."},
     {"unroute", METHOD(unroute), METH_VARARGS,

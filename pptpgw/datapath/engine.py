@@ -240,6 +240,13 @@ class Engine:
         del self._watchers[place]
         self._sockets.pop(place).close()
 
+    def sync(self) -> None:
+        """
+        Wait until the threads have noticed that descriptors were replaced.
+        """
+        if self.threads is not None:
+            self.threads.sync()
+
     def session(
         self, place: int, localAddress: str, localIDs: int, peer: tuple[str, int], peerIDs: int
     ) -> Session:

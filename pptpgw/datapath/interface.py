@@ -95,6 +95,11 @@ class Reader(Protocol):
         See L{pptpgw.datapath.engine.Engine.forget}.
         """
 
+    def sync(self) -> None:
+        """
+        See L{pptpgw.datapath.engine.Engine.sync}.
+        """
+
 
 class TUN(Protocol):
     """

@@ -5,14 +5,14 @@ peers, always the same.
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ports.buffers import enlarge
+from pptpgw.ports.descriptors import putSocket
 
 IP_PKTINFO, UDP_GRO = 8, 104
 """
@@ -118,25 +118,31 @@ def unshareUDP(sockets: Sequence[socket.socket]) -> None:
 
 
 def renewUDP(
-    sockets: Sequence[socket.socket], address: str, number: int, buffer: int, shared: bool
+    sockets: Sequence[socket.socket],
+    address: str,
+    number: int,
+    buffer: int,
+    released: Callable[[], object] | None,
 ) -> None:
     """
     Replace sockets by new ones with the same descriptors.
 
-    @param shared: whether they are from L{shareUDP}.
-    @raise OSError: that failed; the descriptors are of sockets without a port then.
+    @param released: called when the descriptors are of sockets without a port, to wait until nobody
+        waits for the former sockets any more; None if these don't share a port by L{shareUDP}.
+    @raise OSError: that failed; they are so then.
     """
     # The kernel numbers the sockets of a port in the order in which they were opened.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unbound:
-        for one in sockets:
-            os.dup2(unbound.fileno(), one.fileno(), inheritable=False)
+    for one in sockets:
+        putSocket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), one.fileno())
+    if released is not None:
+        released()
     first = openUDP(address, number, buffer)
     opened = [first]
-    try:
-        if shared:
+    if released is not None:
+        try:
             opened += shareUDP(first, address, len(sockets), buffer)
-        for new, one in zip(opened, sockets, strict=True):
-            os.dup2(new.fileno(), one.fileno(), inheritable=False)
-    finally:
-        for new in opened:
-            new.close()
+        except OSError:
+            first.close()
+            raise
+    for new, one in zip(opened, sockets, strict=True):
+        putSocket(new, one.fileno())

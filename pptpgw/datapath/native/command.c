@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-typedef enum { STOP, TUN, WATCH, FORGET, ADD, REMOVE, ROUTE, UNROUTE } Kind;
+typedef enum { STOP, SYNC, TUN, WATCH, FORGET, ADD, REMOVE, ROUTE, UNROUTE } Kind;
 
 typedef struct Command {
     struct Command *next;
@@ -37,6 +37,8 @@ carry_out(Engine *engine, const Command *command)
     switch (command->kind) {
     case STOP:
         engine->stopping = 1;
+        break;
+    case SYNC:
         break;
     case TUN:
         engine->tun = command->port;
@@ -164,6 +166,12 @@ engine_forget(Engine *engine, unsigned port)
         return -1;
     engine->taken[port] = 0;
     return 0;
+}
+
+int
+engine_sync(Engine *engine)
+{
+    return command(engine, (Command){.kind = SYNC}, 1);
 }
 
 int

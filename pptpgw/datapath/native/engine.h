@@ -118,6 +118,9 @@ int engine_watch(Engine *engine, Tunnel tunnel, int descriptor, int reads, int l
 /* Read a socket no more. Wait until the thread has done it. */
 int engine_forget(Engine *engine, unsigned port);
 
+/* Wait until the thread has carried out all commands, and has noticed that descriptors were replaced. */
+int engine_sync(Engine *engine);
+
 /* Handle a session's packets, which Python owns, or that is the new target of a route. */
 int engine_add(Engine *engine, Session *session);
 

@@ -390,8 +390,9 @@ class L2TPPort:
         """
         if self._socket is not None:
             self._reactor.removeReader(self)
-            sockets, shared = (self._socket, *self._others), self._left is not None
-            renewUDP(sockets, self.address, self._number, BUFFER, shared)
+            sockets = self._socket, *self._others
+            released = None if self._reader is None else self._reader.sync
+            renewUDP(sockets, self.address, self._number, BUFFER, released)
             self._reactor.addReader(self)
 
 

@@ -31,6 +31,7 @@ from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.bpf import NOTHING
 from pptpgw.ports.buffers import enlarge
+from pptpgw.ports.descriptors import putSocket
 from pptpgw.ports.poll import serveFirst
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ppp.wire.ppp import decodeFrame
@@ -391,8 +392,7 @@ class GREPort:
             sockets = (self._socket, *self._others)
             for number, one in enumerate(sockets):
                 opened = self._open(partial(_prepare, number, len(sockets)))
-                os.dup2(opened.fileno(), one.fileno(), inheritable=False)
-                opened.close()
+                putSocket(opened, one.fileno())
             self._reactor.addReader(self)
 
     def _unclear(self, octets: bytes) -> None:

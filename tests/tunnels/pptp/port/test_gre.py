@@ -260,6 +260,8 @@ class Threads:
     def forget(self, place: int) -> None:
         self.forgotten.append(place)
 
+    def sync(self) -> None: ...
+
 
 class TestThreads:
     """
