@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import engine as engineModule
-from pptpgw.datapath.engine import Engine
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.ports.buffers import enlarge
 from pptpgw.ports.udpsockets import UDP_GRO
-from pptpgw.tunnels.l2tp.call import L2TPCall
+from pptpgw.tunnels.l2tp.carriage import Carriage
 from pptpgw.tunnels.l2tp.native import NativeL2TPChannel
 from pptpgw.tunnels.l2tp.port import L2TPPort
 from pptpgw.tunnels.l2tp.settings import ControlSettings
@@ -39,7 +38,6 @@ from tests.datapath.twins import (
     Reactor,
     Twins,
     drained,
-    ipv4,
     ipv4To,
     isEmpty,
     stepsWith,
@@ -59,8 +57,6 @@ class Connection:
     The control connection of the call.
     """
 
-    accepted = None
-    isProven = True
     localAddress = HERE
     localID, peerID = TUNNEL, THEIRS[0]
 
@@ -133,9 +129,9 @@ class End:
         self.control = self.port.connections = Control(peer)
         self.port.startListening()
         self.owner = Owner()
-        self.connection: Any = Connection(self.port, peer, self.portCounters)
-        self.call = L2TPCall(self.connection, kind, SESSION, 1, THEIRS[1])
-        self.channel: Any = self.call.openChannel(self.owner, self.host)
+        connection: Any = Connection(self.port, peer, self.portCounters)
+        self.carriage = Carriage(connection, kind, SESSION, THEIRS[1])
+        self.channel: Any = self.carriage.open(self.owner, self.host)
         assert type(self.channel) is (NativeL2TPChannel if native else FramedChannel)
         self.owner.channel = self.channel
         self.native = native
@@ -262,7 +258,7 @@ class Both(Twins):
         Have both ends send sequence numbers, as the peer demands by a control message.
         """
         for end in self.ends:
-            end.call._sender.numbered()
+            end.carriage.number()
 
     def settle(self) -> None:
         """

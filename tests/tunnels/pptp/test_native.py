@@ -585,13 +585,13 @@ class TestOwnership:
                 kind = NativeChannel if end.native else GREChannel
                 other = kind(end.host, end.owner, Ends(LOCAL, "192.0.2.3", 8, 10), end.port)
                 other.openNetwork(IPV4, Attachment((narrow,), 1400))
-                end.other = other  # type: ignore[attr-defined]
+                end.other = other
             made.peer([((b"\0\x21", ipv4("10.88.0.3", b"another's")), "arrives"), GOOD])
             made.device([ipv4To("10.88.0.3", b"for the other"), ipv4To("10.88.0.4", b"for this")])
             made.settle()
             assert made.ends[0].channel.counters.discards == {"source address not the peer's": 1}
             for end in made.ends:
-                end.other.close()  # type: ignore[attr-defined]
+                end.other.close()
             made.peer([((b"\0\x21", ipv4("10.88.0.3", b"free again")), "arrives"), GOOD])
             made.settle()
 
