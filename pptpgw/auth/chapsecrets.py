@@ -61,7 +61,7 @@ class Secret:
 
 class Secrets:
     """
-    The secrets of a whole file.
+    The lines of a chap-secrets file, looked up by the name of the client.
     """
 
     def __init__(self, secrets: Iterator[Secret]) -> None:

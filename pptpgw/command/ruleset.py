@@ -16,7 +16,7 @@ from typing import Any
 
 class Fate(Enum):
     """
-    What becomes of a packet.
+    What the rules do with a packet, or that they are too complicated to say.
     """
 
     ACCEPTED = "accepted"

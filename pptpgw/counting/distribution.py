@@ -30,7 +30,7 @@ class Distribution:
 
     def add(self, value: float) -> None:
         """
-        Count C{value}.
+        Count a value in its range, and add it to the sum.
         """
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value

@@ -21,7 +21,8 @@ The number of requests without success with which the channel fails.
 
 class Resync:
     """
-    The requests of one channel.
+    Asks the peer of one channel to begin its MPPE anew, L{LIMIT} times at most until packets are
+    decrypted again.
     """
 
     __slots__ = ("_clock", "_count", "_last", "_owner")

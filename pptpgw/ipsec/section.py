@@ -47,7 +47,7 @@ class IPsecSection:
     @property
     def isUsed(self) -> bool:
         """
-        Whether clients can authenticate.
+        Whether there is a pre-shared key or a certificate, so that clients can authenticate.
         """
         return bool(self.secretFile or self.certificate)
 

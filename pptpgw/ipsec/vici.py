@@ -213,6 +213,6 @@ def within(message: Message, name: str) -> Message:
 
 def parts(message: Message) -> dict[str, Message]:
     """
-    Return the messages within a message, by name.
+    Return those elements of a message that are messages themselves, by name.
     """
     return {name: value for name, value in message.items() if isinstance(value, dict)}

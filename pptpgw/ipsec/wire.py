@@ -44,7 +44,8 @@ _short = struct.Struct("!H")
 
 class Kind(IntEnum):
     """
-    The type of a packet.
+    The numbers of the types of packets: a command is a request, which a response answers; a client
+    registers for events before it is sent any.
     """
 
     REQUEST = 0
@@ -62,7 +63,8 @@ _NAMED = {Kind.REQUEST, Kind.REGISTER, Kind.UNREGISTER, Kind.EVENT}
 
 class _Element(IntEnum):
     """
-    The type of an element of a message.
+    The numbers of the types of elements, of which a message consists: a section has elements of its
+    own, a list has values without names.
     """
 
     SECTION_START = 1
@@ -75,8 +77,9 @@ class _Element(IntEnum):
 
 class Packet(NamedTuple):
     """
-    A packet.
+    A packet of vici: a command, an event, or what charon answers.
 
+    @ivar kind: its type.
     @ivar name: the name of the command or event; empty for a type that has none.
     @ivar message: the message; empty for a type that has none.
     """
@@ -205,7 +208,8 @@ def _value(value: bytes) -> bytes:
 
 class _Reader:
     """
-    Reads octets from the first to the last.
+    A place in the octets of a packet. What is taken from there raises L{Malformed} if fewer octets
+    are left than it needs.
     """
 
     def __init__(self, octets: bytes) -> None:
@@ -215,25 +219,26 @@ class _Reader:
     @property
     def isEmpty(self) -> bool:
         """
-        Whether all octets were read.
+        Whether no octets are left.
         """
         return self._place == len(self._octets)
 
     def octet(self) -> int:
         """
-        Read an octet.
+        Take the next octet, as a number.
         """
         return self._take(1)[0]
 
     def name(self) -> str:
         """
-        Read a name.
+        Take a name: an octet with its length, and as many octets of UTF-8. U+FFFD stands for what
+        isn't UTF-8.
         """
         return self._take(self.octet()).decode(errors="replace")
 
     def value(self) -> bytes:
         """
-        Read a value.
+        Take a value: its length in two octets, and as many octets.
         """
         return self._take(_short.unpack(self._take(_short.size))[0])
 

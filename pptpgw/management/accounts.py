@@ -70,7 +70,7 @@ class Found(NamedTuple):
 
 class ManagedAccounts:
     """
-    The accounts of a gateway.
+    The accounts in all stores of a gateway, and the sessions of their users.
     """
 
     def __init__(self, gateway: IGatewayService) -> None:

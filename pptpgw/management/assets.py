@@ -25,7 +25,7 @@ _TYPES = {
 
 class Asset(Resource):
     """
-    One file.
+    A file of the console, which is kept in memory and answered to everybody.
     """
 
     isLeaf = True
@@ -40,7 +40,7 @@ class Asset(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         """
-        Send the file.
+        Answer with the file and its media type.
         """
         request.setHeader(b"content-type", self._kind)
         return self._octets

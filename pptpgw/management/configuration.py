@@ -108,9 +108,9 @@ class Networks(Struct, frozen=True):
 
 class Tunnels(Struct, frozen=True):
     """
-    The tunnels.
+    The answer about tunnels.
 
-    @ivar tunnels: the tunnels.
+    @ivar tunnels: those that the gateway has, by C{[listen] tunnels}.
     """
 
     tunnels: list[TunnelView]

@@ -44,7 +44,8 @@ class Gap(Struct, frozen=True, tag_field="kind", tag="gap"):
 
 class _Entry:
     """
-    An event that is kept.
+    An event that is kept: its kind, the user that it is about, and its data, which is encoded when
+    the first client reads it.
     """
 
     __slots__ = ("encoded", "kind", "make", "user")
@@ -58,7 +59,7 @@ class _Entry:
 
 class EventLog:
     """
-    The last events.
+    The last events, numbered in the order of time, for clients that read them later or again.
 
     @ivar next: the number of the next event.
     """

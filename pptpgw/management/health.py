@@ -38,7 +38,9 @@ Seconds that a store may take to answer.
 
 class Health(Struct, frozen=True):
     """
-    The answer to whether all is well.
+    The answer of C{/healthz} and C{/readyz} if all is well.
+
+    @ivar state: C{alive} if the process answers, C{ready} if it serves callers.
     """
 
     state: Literal["alive", "ready"]
@@ -56,7 +58,7 @@ class ReadinessDetails(ProblemDetails, frozen=True):
 
 class NotReady(Problem):
     """
-    The gateway doesn't serve.
+    The problem that is answered while no callers are served: 503 with the reasons.
     """
 
     def __init__(self, reasons: list[str]) -> None:

@@ -127,7 +127,8 @@ class Snapshot(NamedTuple):
 
 class Series:
     """
-    The last points, with one step.
+    Points that are a step of time apart, each with the figures of its step. Beyond so many the
+    oldest ones are dropped.
     """
 
     def __init__(self, step: int, size: int) -> None:
@@ -191,7 +192,7 @@ class Series:
 
 class History:
     """
-    The series of a gateway.
+    What a gateway did lately, as series with steps of different lengths.
     """
 
     _log = Logger()

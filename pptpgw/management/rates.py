@@ -34,7 +34,8 @@ class Rate(NamedTuple):
 
 class Rates:
     """
-    The rates of the current sessions.
+    Measures how many bits a second the current sessions receive and send, while somebody asks for
+    it.
     """
 
     def __init__(self, clock: IReactorTime, sessions: ISessions) -> None:

@@ -83,7 +83,8 @@ found out.
 @implementer(IPushProducer)
 class Stream:
     """
-    One stream to one client.
+    The answer to one request that goes on for as long as the client reads it, or until its source
+    ends. While the connection has no room, nothing is taken from the source.
     """
 
     _log = Logger()

@@ -71,56 +71,61 @@ The code of what is no instruction, but names the one that follows.
 
 def here(label: str) -> Instruction:
     """
-    Name the place of the next instruction C{label}.
+    Mark the place of the next instruction, to which jumps with this label go. The mark itself takes
+    no room in a program.
     """
     return Instruction(LABEL, yes=label)
 
 
 def byte(at: int) -> Instruction:
     """
-    Load the octet at C{at} into A. A packet that is too short isn't kept.
+    Load an octet into A, the one at the offset C{at}. A packet that is too short isn't kept.
     """
     return Instruction(0x30, at)
 
 
 def half(at: int) -> Instruction:
     """
-    Load the two octets at C{at} into A.
+    Load the two octets at the offset C{at} into A, as a number in network order. A packet that is
+    too short isn't kept.
     """
     return Instruction(0x28, at)
 
 
 def word(at: int) -> Instruction:
     """
-    Load the four octets at C{at} into A.
+    Load the four octets at the offset C{at} into A, as a number in network order. A packet that is
+    too short isn't kept.
     """
     return Instruction(0x20, at)
 
 
 def byteAtX(at: int) -> Instruction:
     """
-    Load the octet at C{X + at} into A.
+    Load an octet into A, the one at the offset C{X + at}. A packet that is too short isn't kept.
     """
     return Instruction(0x50, at)
 
 
 def halfAtX(at: int) -> Instruction:
     """
-    Load the two octets at C{X + at} into A.
+    Load the two octets at the offset C{X + at} into A, as a number in network order. A packet that
+    is too short isn't kept.
     """
     return Instruction(0x48, at)
 
 
 def headerToX(at: int) -> Instruction:
     """
-    Load four times the lower half of the octet at C{at} into X: the length of an IPv4 header.
+    Load four times the lower half of the octet at the offset C{at} into X: the length of an IPv4
+    header in octets. A packet that is too short isn't kept.
     """
     return Instruction(0xB1, at)
 
 
 def length() -> Instruction:
     """
-    Load the length of the packet into A.
+    Load the length of the packet in octets into A.
     """
     return Instruction(0x80)
 
@@ -148,49 +153,49 @@ def recall(place: int) -> Instruction:
 
 def both(mask: int) -> Instruction:
     """
-    Keep in A the bits that are set in C{mask} too.
+    Set A to the bitwise AND of A and C{mask}.
     """
     return Instruction(0x54, mask)
 
 
 def add(value: int) -> Instruction:
     """
-    Add C{value} to A.
+    Add a number to A, modulo 2**32.
     """
     return Instruction(0x04, value)
 
 
 def subtract(value: int) -> Instruction:
     """
-    Subtract C{value} from A.
+    Subtract a number from A, modulo 2**32.
     """
     return Instruction(0x14, value)
 
 
 def addX() -> Instruction:
     """
-    Add X to A.
+    Add X to A, modulo 2**32.
     """
     return Instruction(0x0C)
 
 
 def modulo(value: int) -> Instruction:
     """
-    Divide A by C{value}, and keep the remainder.
+    Set A to the remainder of its division by C{value}, which isn't 0.
     """
     return Instruction(0x94, value)
 
 
 def left(bits: int) -> Instruction:
     """
-    Shift A to the left.
+    Shift A to the left by 0 to 31 bits. Those that leave it are lost, and zeros follow.
     """
     return Instruction(0x64, bits)
 
 
 def right(bits: int) -> Instruction:
     """
-    Shift A to the right.
+    Shift A to the right by 0 to 31 bits. Those that leave it are lost, and zeros follow.
     """
     return Instruction(0x74, bits)
 
@@ -218,35 +223,39 @@ def fromX() -> Instruction:
 
 def equal(value: int, yes: str = "", no: str = "") -> Instruction:
     """
-    Compare A with C{value}.
+    Go to the label C{yes} if A is C{value}, and otherwise to C{no}. An empty label is that of the
+    next instruction.
     """
     return Instruction(0x15, value, yes, no)
 
 
 def least(value: int, yes: str = "", no: str = "") -> Instruction:
     """
-    Find out whether A is C{value} or more.
+    Go to the label C{yes} if A is C{value} or more, unsigned, and otherwise to C{no}. An empty
+    label is that of the next instruction.
     """
     return Instruction(0x35, value, yes, no)
 
 
 def leastX(yes: str = "", no: str = "") -> Instruction:
     """
-    Find out whether A is X or more.
+    Go to the label C{yes} if A is X or more, unsigned, and otherwise to C{no}. An empty label is
+    that of the next instruction.
     """
     return Instruction(0x3D, 0, yes, no)
 
 
 def anyOf(bits: int, yes: str = "", no: str = "") -> Instruction:
     """
-    Find out whether one of C{bits} is set in A.
+    Go to the label C{yes} if one of these bits is set in A, and otherwise to C{no}. An empty label
+    is that of the next instruction.
     """
     return Instruction(0x45, bits, yes, no)
 
 
 def goTo(to: str) -> Instruction:
     """
-    Go to the label C{to}.
+    Go to a label, which comes later in the program.
     """
     return Instruction(0x05, 0, to)
 

@@ -20,7 +20,8 @@ from pptpgw.ports.nftables import FirewallSystem, RealFirewallSystem, nameFor
 @implementer(IHealth)
 class Clamp:
     """
-    The table for the devices of one group.
+    The clamp of the MSS for devices of one group: a table of nftables, which is there while it is
+    wanted.
     """
 
     _log = Logger()

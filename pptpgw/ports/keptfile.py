@@ -19,7 +19,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 class KeptFile:
     """
-    The file. Only its owner can read it.
+    A file with a part's state, which is read at the start, and replaced as a whole. Only its owner
+    can read it.
     """
 
     _log = Logger()

@@ -55,7 +55,7 @@ The servers of each service.
 
 class RADIUSClient:
     """
-    Sends requests to RADIUS servers.
+    Sends requests to RADIUS servers. If one doesn't answer, the next one is asked.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class _Tally:
 
     def remove(self, source: str) -> None:
         """
-        Count one call from C{source} less.
+        Count one call from C{source} less, which was added before.
         """
         self.total -= 1
         self.sources[source] -= 1

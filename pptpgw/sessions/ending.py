@@ -43,7 +43,8 @@ class _Ending:
 
 class Endings:
     """
-    The ended sessions of a gateway.
+    The sessions that are over, but whose addresses aren't free yet, since their ends are still
+    being accounted for.
     """
 
     def __init__(self, clock: IReactorTime) -> None:

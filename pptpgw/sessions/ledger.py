@@ -84,7 +84,8 @@ class _Entry:
 
 class Ledger(SessionObserver):
     """
-    Keeps the rows of one gateway.
+    Writes a row of the store for each session of one gateway when it starts and ends, and from time
+    to time between.
     """
 
     _log = Logger()
@@ -309,7 +310,7 @@ class Ledger(SessionObserver):
 
     def _settle(self, row: _Row) -> None:
         """
-        Nothing more is to be done for a row.
+        Have the queue forget a row, which the store has or won't get any more.
         """
         if row.number is not None:
             self._queue.settle(row.number)
@@ -322,7 +323,7 @@ class Ledger(SessionObserver):
     @property
     def _rows(self) -> dict[str, _Row]:
         """
-        The rows whose turn it is.
+        The rows that are written next: those that an earlier run left come first.
         """
         return self._waiting if self._recovered else self._earlier
 

@@ -23,7 +23,8 @@ _FIELDS = ("name", "password", "nt_hash", "profile", "disabled", "expires", "att
 
 def read(source: EntrySource) -> Iterator[Entry | EntryFault]:
     """
-    Read the users of a file.
+    Read users from lines of JSON, each an object with a name. A line that can't be used is a fault,
+    and the next one is read.
     """
     seen: set[str] = set()
     for number, line in enumerate(source.content.splitlines(), 1):

@@ -16,7 +16,8 @@ from pptpgw.ports.ppp import PPPChannel, PPPUnit, ReceiveFrame
 
 class Host(Protocol):
     """
-    The data path.
+    The data path within the kernel, as far as its channels use it: it opens channels and devices,
+    and leads packets to these.
 
     @ivar clock: the reactor.
     """

@@ -99,7 +99,8 @@ class Port:
 
 class Switch:
     """
-    The switch: its ports and its address table.
+    A learning switch: it sends a frame to the port where its destination was heard, and to all
+    others if it wasn't.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from pptpgw.networks.generic.control import GenericProtocol
 
 class Outlet(Protocol):
     """
-    The destination of one session's packets.
+    Takes the packets of one session's protocol, and is told when that opens and closes.
     """
 
     def opened(self, protocol: GenericProtocol) -> None:

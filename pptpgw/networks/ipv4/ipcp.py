@@ -186,7 +186,7 @@ class _NameServer(Option["IPCP"]):
 @implementer(IAddressedProtocol)
 class IPCP(NetworkProtocol):
     """
-    IPCP on one link.
+    IP's control protocol (RFC 1332, with name servers by RFC 1877) on one link.
     """
 
     __slots__ = ("settings",)

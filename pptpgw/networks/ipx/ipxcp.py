@@ -223,7 +223,7 @@ class _Complete(Option["IPXCP"]):
 
 class IPXCP(NetworkProtocol):
     """
-    IPXCP on one link.
+    IPX's control protocol (RFC 1552) on one link.
     """
 
     __slots__ = ("settings",)

@@ -42,7 +42,7 @@ class MPLSSettings:
 
 class MPLSCP(NetworkProtocol):
     """
-    MPLSCP on one link.
+    MPLS's control protocol (RFC 3032 section 4) on one link. It has no options.
     """
 
     __slots__ = ("settings",)

@@ -61,17 +61,20 @@ _HALF = _NUMBERS // 2
 
 class DeliveryOwner(TypingProtocol):
     """
-    The owner of a L{Delivery}.
+    The control connection whose messages a L{Delivery} exchanges.
     """
 
     def transmit(self, octets: bytes) -> None:
         """
-        Send a datagram.
+        Send a datagram with a control message to the peer. It may be lost.
         """
 
     def delivered(self, sessionID: int, body: bytes) -> None:
         """
-        Handle the next message in order.
+        Handle a message of the peer. Each comes once, in the order in which the peer sent them.
+
+        @param sessionID: our id of the call that it is about; 0 for the connection.
+        @param body: its AVPs, which aren't decoded yet.
         """
 
     def emptied(self) -> None:
@@ -163,7 +166,8 @@ class Delivery:
     @property
     def numbers(self) -> tuple[int, int]:
         """
-        Ns of the next message that is sent, and Nr.
+        The numbers of a message that is sent now: Ns, its own, and Nr, that of the next message
+        that is expected of the peer (RFC 2661 section 5.8).
         """
         return (self._base + len(self._queue)) % _NUMBERS, self._expected
 
@@ -192,7 +196,10 @@ class Delivery:
 
     def received(self, header: ControlHeader, body: bytes) -> None:
         """
-        Handle a control message of the peer.
+        Handle a control message of the peer: it acknowledges some of ours, and is delivered when
+        its turn comes.
+
+        @param body: its AVPs; empty for a message that only acknowledges.
         """
         self._acknowledged((header.expected - self._base) % _NUMBERS)
         if not body or self._owner is None:
@@ -212,7 +219,8 @@ class Delivery:
 
     def acknowledge(self) -> None:
         """
-        Acknowledge what has arrived, at once.
+        Send an empty message at once, if something has arrived that no other message has
+        acknowledged.
         """
         if self._acknowledging:
             self._transmit(self.numbers[0], 0, b"")
@@ -283,7 +291,7 @@ class Delivery:
 
     def _pump(self) -> None:
         """
-        Send what the window allows.
+        Send messages that wait, as many as the peer's window and the congestion window allow.
         """
         most = min(int(self._window), max(1, self.peerWindow))
         while self._flight < min(most, len(self._queue)):

@@ -33,7 +33,7 @@ SSTP = TunnelKind("sstp", "SSTP")
 
 class CallConnection(TypingProtocol):
     """
-    The connection of a call, as the call sees it.
+    The connection that a call is on: its packets, and what the call tells the client.
     """
 
     @property

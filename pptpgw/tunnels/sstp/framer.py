@@ -96,7 +96,8 @@ class Framer:
 
     def paused(self, isStalled: bool) -> None:
         """
-        Note whether the transport is full.
+        Note whether the transport holds so much that it takes no more for now; then packets are
+        dropped.
         """
         self._isStalled = isStalled
         self._excess = 0

@@ -86,7 +86,7 @@ The states of a call that ends or hasn't begun.
 
 class MachineOwner(TypingProtocol):
     """
-    The owner of a machine: the connection.
+    The connection whose control packets a machine handles, and which does what the machine decides.
     """
 
     def send(self, packet: bytes) -> None:

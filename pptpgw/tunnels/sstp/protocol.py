@@ -40,7 +40,8 @@ class Opening(Enum):
 
 class ServerOwner(TypingProtocol):
     """
-    The owner of the connections that clients open.
+    The tunnel, as far as the connections that clients open need it: it takes their calls, and
+    counts what fails.
     """
 
     @property

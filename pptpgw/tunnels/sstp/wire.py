@@ -117,7 +117,7 @@ class Message(NamedTuple):
 
     def encode(self) -> bytes:
         """
-        Return the whole packet.
+        Return the control packet that has this message, with its header.
         """
         parts = [
             identifier.to_bytes(2, "big") + (_ATTRIBUTE + len(value)).to_bytes(2, "big") + value
@@ -177,7 +177,7 @@ class StatusInfo(NamedTuple):
 
     def encode(self) -> Attribute:
         """
-        Return the attribute.
+        Return the attribute Status Info, with at most 64 octets of the rejected value.
         """
         octets = bytes((self.attribute,)) + self.status.to_bytes(4, "big")
         return Attribute(Identifier.STATUS_INFO, _RESERVED + octets + self.rejected[:_REJECTED])
@@ -207,7 +207,7 @@ class CryptoBindingRequest(NamedTuple):
 
     def encode(self) -> Attribute:
         """
-        Return the attribute.
+        Return the attribute Crypto Binding Request, of 40 octets in a packet.
         """
         value = _RESERVED + bytes((self.hashes,)) + self.nonce
         return Attribute(Identifier.CRYPTO_BINDING_REQUEST, value)
@@ -241,7 +241,7 @@ class CryptoBinding(NamedTuple):
 
     def encode(self) -> Attribute:
         """
-        Return the attribute.
+        Return the attribute Crypto Binding, of 104 octets in a packet.
         """
         value = _RESERVED + bytes((self.hash,)) + self.nonce + self.certificate + self.mac
         return Attribute(Identifier.CRYPTO_BINDING, value)
