@@ -46,6 +46,7 @@ class Authority:
         alternatives: Sequence[x509.GeneralName] = (),
         days: tuple[int, int] = (-1, 30),
         large: bool = False,
+        isRSA: bool = False,
     ) -> tuple[Path, Path]:
         """
         Issue a certificate. Return the path of its file, which also has the certificates that lead
@@ -53,10 +54,11 @@ class Authority:
 
         @param days: the first and the last day of its validity, counted from now.
         @param large: whether to make it so large that it fills several packets.
+        @param isRSA: whether its key is of RSA, as a large one's is, and not of an elliptic curve.
         """
         private = (
-            rsa.generate_private_key(65537, 4096)
-            if large
+            rsa.generate_private_key(65537, 4096 if large else 2048)
+            if large or isRSA
             else ec.generate_private_key(ec.SECP256R1())
         )
         builder = _builder(name, self.name, private.public_key(), *days)

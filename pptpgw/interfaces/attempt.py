@@ -89,6 +89,7 @@ class IAttempt(Interface):
     )
     source: str = Attribute("The address of the caller, in text.")
     tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel.")
+    protection: str = Attribute("See L{pptpgw.interfaces.Caller.protection}.")
     user: str = Attribute(
         "The name that the caller gave last, or that its account has; empty if it gave none."
     )

@@ -94,6 +94,8 @@ class Caller:
     @ivar concentrator: the name of the access concentrator by which the call came, whose address
         many callers share, and which says who calls; empty if the address is the caller's.
     @ivar carrier: what is known of the tunnel beside its addresses; None for nothing.
+    @ivar protection: what encrypts the call's packets beneath PPP, in words, see
+        L{pptpgw.interfaces.IProtectedCall.protection}; empty if nothing does, or it isn't known.
     """
 
     address: str
@@ -104,6 +106,7 @@ class Caller:
     stations: Stations = UNKNOWN_STATIONS
     concentrator: str = ""
     carrier: TunnelEnds | None = None
+    protection: str = ""
 
     @property
     def ends(self) -> TunnelEnds:

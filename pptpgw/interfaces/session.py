@@ -86,7 +86,10 @@ class ISession(Interface):
         "The name of the protocol by which the caller authenticated, such as C{mschapv2}; C{none} "
         "if it didn't."
     )
-    encryption: str = Attribute("How the link is encrypted, in words.")
+    encryption: str = Attribute(
+        "How the link is encrypted, in words, since a network protocol opened. If the tunnel "
+        "encrypts, those of L{pptpgw.interfaces.IProtectedCall.protection}."
+    )
     interface: str = Attribute(
         "The network interface that the session has for itself; see "
         "L{pptpgw.interfaces.IChannel.interface}."

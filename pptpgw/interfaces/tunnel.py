@@ -236,8 +236,8 @@ class IProtectedCall(ICall):
     """
 
     protection: str = Attribute(
-        "What encrypts the call's packets now, in words, such as those of its IPsec; empty if that "
-        "isn't known."
+        "What encrypts the call's packets now, in words; empty if that isn't known. Words that are "
+        "the same for many calls come first, such as the algorithms, and a comma behind them."
     )
 
 

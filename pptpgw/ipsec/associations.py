@@ -35,6 +35,11 @@ MOST = 65536
 The most associations that are known at a time.
 """
 
+LONGEST_IDENTITY = 128
+"""
+The characters that are kept of how a peer identified itself, which it chooses.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Association:
@@ -60,12 +65,13 @@ class Association:
 
     def __str__(self) -> str:
         carrier = "ESP in UDP" if self.encapsulated else "ESP"
-        return f"{self.ike}, {carrier}, {self.algorithms}, from {self.identity}"
+        return f"{carrier} {self.algorithms}, {self.ike}, from {self.identity}"
 
 
 class Associations:
     """
-    The associations that are there.
+    The associations that charon has, as far as it has told, by the address of the peer. There are
+    at most L{MOST}: what charon tells of others is ignored.
     """
 
     def __init__(self) -> None:
@@ -133,7 +139,7 @@ class Associations:
             f"{name}[{text(ike, 'uniqueid')}]",
             address,
             _port(texts(child, "remote-ts")),
-            text(ike, "remote-id"),
+            text(ike, "remote-id")[:LONGEST_IDENTITY],
             _algorithms(child),
             text(child, "encap") == "yes",
         )

@@ -16,7 +16,7 @@ from pptpgw.auth.credentials import (
 from pptpgw.error import Malformed, Refused
 from pptpgw.interfaces import Caller
 from pptpgw.ppp.wire.chap import ChangePassword, MSCHAPResponse, MSCHAPV2Response
-from pptpgw.radius.nas import NAS, SERVICE
+from pptpgw.radius.nas import NAS, SERVICE, connectInfo
 from pptpgw.radius.packet import LONGEST_VALUE, RADIUSRequest
 
 LONGEST_PASSWORD = 128
@@ -39,8 +39,7 @@ def describe(request: RADIUSRequest, nas: NAS, caller: Caller | None) -> None:
     if caller is None:
         request.addAll((*nas.identity(), *SERVICE))
     else:
-        request.addAll(nas.call(caller))
-        request.add("Connect-Info", caller.tunnel.title)
+        request.addAll((*nas.call(caller), *connectInfo(caller.tunnel, caller.protection)))
 
 
 def prove(request: RADIUSRequest, credentials: ClaimCredentials) -> None:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from pptpgw.config.configuration import Configuration
-from pptpgw.interfaces import Caller, TunnelEnds
+from pptpgw.interfaces import Caller, TunnelEnds, TunnelKind
 from pptpgw.radius.packet import FRAMED, LONGEST_VALUE, Attributes, integer
 
 # The value of Framed-Protocol for PPP (RFC 2865 section 5.7).
@@ -22,6 +22,25 @@ SERVICE: Attributes = (
 """
 The attributes of the service that every caller has: PPP.
 """
+
+
+LONGEST_CONNECTION = 50
+"""
+The characters of Connect-Info that are sent: FreeRADIUS's table in MySQL had no more for a long
+time, and refuses a record with a longer one.
+"""
+
+
+def connectInfo(tunnel: TunnelKind, encryption: str) -> Attributes:
+    """
+    Return Connect-Info (RFC 2869 section 5.11), which says what the connection is like: the tunnel
+    and how it is encrypted, such as C{L2TP: IPsec ESP AES_CBC-256/HMAC_SHA1_96}.
+
+    @param encryption: how it is encrypted, in words, of which those behind a comma are left out;
+        empty if that isn't known yet.
+    """
+    words = ": ".join(filter(None, (tunnel.title, encryption.partition(",")[0])))
+    return (("Connect-Info", words.encode()[:LONGEST_CONNECTION]),)
 
 
 class NAS(NamedTuple):

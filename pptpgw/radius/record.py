@@ -21,7 +21,7 @@ from struct import Struct, error
 
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Caller, ISession
-from pptpgw.radius.nas import NAS, tunnelAttributes
+from pptpgw.radius.nas import NAS, connectInfo, tunnelAttributes
 from pptpgw.radius.packet import LONGEST_VALUE, Attributes, integer
 
 START, STOP, INTERIM_UPDATE, ON, OFF = 1, 2, 3, 7, 8
@@ -83,6 +83,7 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
         ("Acct-Status-Type", integer(status)),
         ("User-Name", session.user.encode("utf-8", "surrogateescape")[:LONGEST_VALUE]),
         *nas.call(caller),
+        *connectInfo(session.tunnel, session.encryption),
         *(tunnelAttributes(passedTo, PASSED_TO) if passedTo is not None else ()),
         *((("Acct-Tunnel-Connection", connection.encode()),) if connection else ()),
         *_addresses(networks),

@@ -157,6 +157,13 @@ class Attempt:
         return self.caller.tunnel
 
     @property
+    def protection(self) -> str:
+        """
+        See L{IAttempt}.
+        """
+        return self.caller.protection
+
+    @property
     def duration(self) -> float:
         """
         See L{IAttempt}.

@@ -122,6 +122,8 @@ def outcome(attempt: IAttempt, now: float) -> Finding:
     @param now: the time of day, in seconds since 1970.
     """
     caller = f"from {attempt.source} by {attempt.tunnel.name}"
+    if attempt.protection:
+        caller += f" ({attempt.protection})"
     began = f"{_ago(now - attempt.since)} {caller}"
     if attempt.outcome is Outcome.UP:
         return Finding(f"is up since {_duration(attempt.duration)}, {caller}", "", False)

@@ -38,6 +38,7 @@ from pptpgw.interfaces import (
     IHealth,
     INetworkProtocol,
     IOperatorObserver,
+    IProtectedCall,
     IServiceObserver,
     ISessionObserver,
     ISessions,
@@ -61,6 +62,8 @@ def known(caller: Caller, call: ICall) -> Caller:
         caller = replace(caller, concentrator=IConcentratedCall(call).concentrator)
     if ICarriedCall.providedBy(call):
         caller = replace(caller, carrier=ICarriedCall(call).tunnelEnds)
+    if IProtectedCall.providedBy(call):
+        caller = replace(caller, protection=IProtectedCall(call).protection)
     return caller
 
 

@@ -36,7 +36,7 @@ def test_oneClient() -> None:
     known = Associations()
     assert known.heard(CHILD_UPDOWN, up(child(1))) == set()
     (one,) = known.find(HERE, 1701)
-    assert str(one) == "pptpgw-psk[1], ESP, AES_CBC-256/HMAC_SHA1_96, from 10.0.0.9"
+    assert str(one) == "ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-psk[1], from 10.0.0.9"
     assert known.find(HERE, 5000) == known.find("192.0.2.11", 1701) == []
     assert known.heard(CHILD_REKEY, rekeyed(1, 2)) == set()
     assert known.heard(CHILD_REKEY, rekeyed(2, 3)) == set()

@@ -122,6 +122,18 @@ def ipv6(network: Network) -> Iterator[Network]:
 
 
 @pytest.fixture
+def iperf(network: Network) -> Process:
+    """
+    An iperf3 server on the host inside.
+    """
+    server = Process(
+        network.inside.command("iperf3", "-s", "--forceflush"), network.folder / "iperf3.log"
+    )
+    server.waitFor("listening")
+    return server
+
+
+@pytest.fixture
 def path(request: pytest.FixtureRequest) -> str:
     """
     The data path of gateways whose test doesn't name one.

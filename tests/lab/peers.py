@@ -525,6 +525,27 @@ class Caller(Process):
                 return False
         return True
 
+    def reachInside(self) -> None:
+        """
+        Reach the host inside through this call.
+        """
+        self.host.ip(f"route add {INSIDE_ADDRESS} dev {self.interface}")
+
+    def transfer(self, what: str, seconds: int = 2) -> None:
+        """
+        Have iperf3 send by TCP to the host inside, which L{reachInside} reaches and where its
+        server runs, and back. Print how fast that was.
+
+        @param what: what is printed before the figures.
+        @param seconds: how long each direction takes.
+        """
+        for direction in ("up", "down"):
+            reverse = ["--reverse"] if direction == "down" else []
+            words = ["iperf3", "-J", "-c", INSIDE_ADDRESS, "-t", str(seconds), *reverse]
+            received = json.loads(self.host.run(*words))["end"]["sum_received"]
+            print(f"{what} {direction}: {received['bits_per_second'] / 1e6:.1f} Mb/s")
+            assert received["bytes"] > 100_000 * seconds
+
     def hangUp(self) -> int:
         """
         End the call in order, and return the exit status of pppd.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from pptpgw.config.configuration import parse
+from pptpgw.ipsec.swanctl import written
+from pptpgw.ipsec.watch import GRACE
 from tests.certificates import SERVER, Authority
 from tests.lab.ipsec import StrongSwan, client
 from tests.lab.l2tp import XL2TPD
@@ -28,6 +32,8 @@ from tests.lab.peers import (
     run,
 )
 from tests.lab.server import ALICE, BOB, TWISTD, StartGateway, toml
+from tests.radius.freeradius import SECRET as SECRET_OF_RADIUS
+from tests.radius.freeradius import FreeRADIUS
 
 PPTPGW = str(TWISTD.parent / "pptpgw")
 SECRET = "shared by all"
@@ -54,7 +60,7 @@ class Site:
         self.folder = folder
         self.authority = Authority(folder)
         names = [x509.DNSName("vpn.example.com")]
-        certificate, key = self.authority.issue("vpn.example.com", SERVER, names)
+        certificate, key = self.authority.issue("vpn.example.com", SERVER, names, isRSA=True)
         psk = folder / "psk"
         psk.touch(0o600)
         psk.write_text(SECRET)
@@ -87,24 +93,25 @@ class Site:
         """
         return "auth = psk", SECRET
 
-    def certificate(self) -> tuple[str, str]:
+    def certificate(self, index: int = 0) -> tuple[str, str]:
         """
-        Return the same for a certificate, which is issued to the first client.
+        Return the same for a certificate, which is issued to the client with this number.
         """
-        folder = self.folder / "client0"
-        certificate, key = self.authority.issue("client")
+        folder = self.folder / f"client{index}"
+        certificate, key = self.authority.issue("client", isRSA=True)
         os.link(key, folder / "private/client.key")
         os.link(self.authority.certificate, folder / "x509ca/ca.pem")
         return f"auth = pubkey\ncerts = {certificate}", ""
 
-    def load(self) -> None:
+    def load(self, printed: str = "") -> None:
         """
-        Do what C{pptpgw ipsec print} says.
+        Have strongSwan load the key and what C{pptpgw ipsec print} prints.
+
+        @param printed: what it has printed; empty to do without running it.
         """
-        target = self.folder / "server/private/vpn.key"
-        if not target.exists():
-            os.link(self._key, target)
-        self.strongSwan.load(self.command("ipsec", "print"))
+        os.link(self._key, self.folder / "server/private/vpn.key")
+        ipsec = parse(toml({"ipsec": self.section}), "test").ipsec
+        self.strongSwan.load(printed or written(ipsec, ()))
 
     def client(self, index: int = 0) -> StrongSwan:
         """
@@ -135,12 +142,13 @@ def site(network: Network, tmp_path: Path) -> Iterator[Site]:
     made.stop()
 
 
-def test_whatIsPrinted(site: Site) -> None:
+def test_whatIsPrinted(network: Network, site: Site, startGateway: StartGateway) -> None:
     """
     strongSwan takes it, C{pptpgw ipsec check} finds everything there, and clients get associations
-    by what their systems propose, with the pre-shared key and by certificates.
+    by what their systems propose, with the pre-shared key and by certificates. A gateway that
+    accepts L2TP in clear serves one with IPsec and one without.
     """
-    site.load()
+    site.load(site.command("ipsec", "print"))
     found = json.loads(site.command("ipsec", "check", "--json"))
     assert [one["level"] for one in found["findings"]] == ["ok"] * 6, found
     peer = site.client()
@@ -154,6 +162,18 @@ def test_whatIsPrinted(site: Site) -> None:
     peer.load(client(GATEWAY_ADDRESS, *site.certificate(), proposals="aes256-sha256-modp2048"))
     peer.initiate()
     site.strongSwan.listed("pptpgw-cert")
+    gateway = startGateway(
+        listen={"tunnels": ["pptp", "l2tp"]},
+        link={"encryption": "prefer"},
+        l2tp={"clear": "accept"},
+        ipsec=site.section,
+    )
+    gateway.waitFor("charon answers")
+    callers = [XL2TPD(network.host(0), *ALICE), XL2TPD(network.host(1), *BOB)]
+    for caller in callers:
+        caller.up().ping()
+    gateway.waitFor("alice .*IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-cert")
+    gateway.waitFor("bob .*not encrypted")
 
 
 def blocked(network: Network) -> int:
@@ -165,65 +185,143 @@ def blocked(network: Network) -> int:
     return int(found[1])
 
 
-def test_callsThroughIPsec(network: Network, site: Site, startGateway: StartGateway) -> None:
+USERS = "".join(
+    f'{name} Connect-Info =~ "^L2TP: IPsec", Cleartext-Password := "{password}"\n'
+    for name, password in (ALICE, BOB)
+)
+"""
+The users of FreeRADIUS, who may call by IPsec alone.
+"""
+
+
+@pytest.fixture
+def radius(network: Network, tmp_path: Path) -> Iterator[FreeRADIUS]:
     """
-    Clients call through ESP and through ESP in UDP, with the pre-shared key and with certificates;
-    in clear nobody does. Calls go on while keys are renewed; a client calls again 20 times; and
-    when one vanishes, its call ends with its IPsec.
+    FreeRADIUS beside the gateway.
     """
+    server = FreeRADIUS(tmp_path / "radius", USERS)
+    server.start(network.gateway.command())
+    yield server
+    server.stop()
+
+
+def asking(radius: FreeRADIUS) -> dict[str, dict[str, object]]:
+    """
+    Return the sections of a gateway that asks and tells C{radius}.
+    """
+    secret = radius.folder / "secret"
+    secret.touch(0o600)
+    secret.write_text(SECRET_OF_RADIUS)
+    server = {
+        "host": "127.0.0.1",
+        "auth-port": radius.authPort,
+        "acct-port": radius.acctPort,
+        "secret-file": str(secret),
+    }
+    return {"radius": {"accounting": True}, "[radius.server]": server}
+
+
+def accounted(radius: FreeRADIUS, user: str) -> list[dict[str, str]]:
+    """
+    Wait until the last record of a user is a Stop, and return all of them.
+    """
+    deadline = time.monotonic() + 20
+    while True:
+        found = [one for one in radius.records() if one.get("User-Name") == user]
+        if found and found[-1]["Acct-Status-Type"] == "Stop":
+            return found
+        assert time.monotonic() < deadline, radius.log[-4000:]
+        time.sleep(0.05)
+
+
+def hangUp(caller: XL2TPD) -> None:
+    """
+    End a call in order, and then its xl2tpd.
+    """
+    caller.disconnect()
+    caller.waitFor("Terminating on signal")
+    caller.stop(SIGKILL)
+
+
+def test_callsThroughIPsec(
+    network: Network,
+    site: Site,
+    radius: FreeRADIUS,
+    iperf: Process,
+    startGateway: StartGateway,
+) -> None:
+    """
+    Clients call through ESP in UDP, with the pre-shared key, and through ESP, with certificates; in
+    clear nobody does. TCP passes both ways, and calls go on while keys are renewed. One client
+    calls again 20 times. When the other vanishes meanwhile, its call ends with its IPsec. RADIUS is
+    told what protects each call, and why it has ended.
+    """
+    site.section["dead-peer"] = 1
     site.load()
     management = f"unix:{site.folder}/management:mode=600"
     gateway = startGateway(
+        auth="radius",
         listen={"tunnels": ["pptp", "l2tp"]},
         link={"echo-interval": 60, "echo-failures": 9},
         l2tp={"hello-interval": 600},
         ipsec=site.section,
         management={"endpoints": [management]},
+        **asking(radius),
     )
     gateway.waitFor("charon answers")
-    before = blocked(network)
-    stranger = XL2TPD(network.host(1), *BOB)
-    peer, host = site.client(), network.host()
-    for way, carrier in ((site.secret(), "ESP in UDP"), (site.certificate(), "ESP")):
-        auth, secret = way
-        peer.load(client(GATEWAY_ADDRESS, auth, secret, carrier == "ESP in UDP"))
+    hosts, before = network.hosts(3), blocked(network)
+    stranger = XL2TPD(hosts[2], *ALICE)
+    peers = [site.client(index) for index in range(2)]
+    ways = ((*site.secret(), True), (*site.certificate(1), False))
+    callers = []
+    for host, peer, user, way in zip(hosts, peers, (ALICE, BOB), ways, strict=False):
+        peer.load(client(GATEWAY_ADDRESS, *way))
         peer.initiate()
-        caller = XL2TPD(host, *ALICE)
-        caller.up()
+        caller = XL2TPD(host, *user).up()
         caller.ping()
         caller.ping(INSIDE_ADDRESS, "-s", "1300")
-        shown = site.command("session", "show", "alice", management=management)
-        name = "pptpgw-cert" if carrier == "ESP" else "pptpgw-psk"
-        assert re.search(rf"IPsec {name}\[\d+\], {carrier}, AES_CBC-256/HMAC_SHA1_96", shown), shown
+        callers.append(caller)
+    for caller, peer in zip(callers, peers, strict=True):
         traffic = Process(
-            host.command("ping", "-i", "0.02", LOCAL_ADDRESS), host.runFolder / "ping"
+            caller.host.command("ping", "-i", "0.02", LOCAL_ADDRESS), caller.log.with_name("ping")
         )
         for what in ("--child", "--ike", "--child"):
             peer.swanctl("--rekey", what, "l2tp")
             caller.flood(200)
         traffic.interrupt()
-        caller.disconnect()
-        caller.waitFor("Terminating on signal")
-        caller.stop(SIGKILL)
-        peer.swanctl("--terminate", "--ike", "l2tp")
+    renewed = time.monotonic()
+    alice, bob = callers
+    shown = site.command("sessions", "--columns", "user,encryption", management=management)
+    for name, association in (
+        ("alice", r"IPsec ESP in UDP AES_CBC-256/HMAC_SHA1_96, pptpgw-psk\[\d+\], from 192.0.2.10"),
+        ("bob", r"IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-cert\[\d+\], from .*CN=client"),
+    ):
+        assert re.search(f"{name} +{association}", shown), shown
+    for caller, carrier in ((alice, "ESP in UDP"), (bob, "ESP")):
+        caller.reachInside()
+        caller.transfer(carrier, seconds=1)
     assert blocked(network) > before
-    assert "bob" not in gateway.text and "Connection established" not in stranger.text
-    peer.initiate()
+    assert "Connection established" not in stranger.text
+    # What was renewed counts as ended for good only after a while.
+    time.sleep(max(0.0, renewed + GRACE + 1 - time.monotonic()))
+    bob.ping()
+    hosts[1].unplug()
+    hosts[1].kill()
     for _ in range(20):
-        caller = XL2TPD(host, *ALICE)
-        caller.up().ping(count=1)
-        caller.disconnect()
-        caller.waitFor("Terminating on signal")
-        caller.stop(SIGKILL)
-    peer.swanctl("--terminate", "--ike", "l2tp")
-    site.section["dead-peer"] = 1
-    site.load()
-    peer.initiate()
-    caller = XL2TPD(host, *ALICE)
-    caller.up().ping()
-    host.unplug()
-    host.kill()
-    gateway.waitFor("alice from .* ended after.*the IPsec beneath it has ended", 120)
+        hangUp(alice)
+        alice = XL2TPD(hosts[0], *ALICE).up()
+        alice.ping(count=1)
+    hangUp(alice)
+    gateway.waitFor("bob from .* ended after.*the IPsec beneath it has ended", 120)
+    for name, calls, carrier, cause in (
+        ("alice", 21, "ESP in UDP", "User-Request"),
+        ("bob", 1, "ESP", "Lost-Carrier"),
+    ):
+        records = accounted(radius, name)
+        connection = f"L2TP: IPsec {carrier} AES_CBC-256/HMAC_SHA1_96"
+        assert {one["Connect-Info"] for one in records} == {connection}
+        stops = [one for one in records if one["Acct-Status-Type"] == "Stop"]
+        assert [one["Acct-Terminate-Cause"] for one in stops] == [cause] * calls
 
 
 class Natted(Namespace):
@@ -268,7 +366,7 @@ def behindNAT(network: Network, site: Site) -> Iterator[list[Any]]:
 
 
 def test_twoClientsBehindOneNAT(
-    network: Network, site: Site, startGateway: StartGateway, behindNAT: list[Any]
+    network: Network, site: Site, behindNAT: list[Any], startGateway: StartGateway
 ) -> None:
     """
     With marks both have calls at once, if their ports differ.
@@ -286,5 +384,5 @@ def test_twoClientsBehindOneNAT(
         caller.up()
     for caller in (*callers, *callers):
         caller.flood(50)
-    gateway.waitFor("alice .*IPsec pptpgw-psk.*ESP in UDP")
-    gateway.waitFor("bob .*IPsec pptpgw-psk.*ESP in UDP")
+    for name in ("alice", "bob"):
+        gateway.waitFor(f"{name} .*IPsec ESP in UDP .*pptpgw-psk")

@@ -166,6 +166,18 @@ class TestRequest:
         }
         assert request.verify_message_authenticator()
 
+    def test_whatProtectsTheCall(self) -> None:
+        """
+        Connect-Info says what encrypts the call beneath PPP, so that the server can demand it.
+        """
+        world = World(accept())
+        credentials = claimed()
+        caller = replace(CALLER, protection="IPsec ESP in UDP AES_CBC-256, pptpgw-psk[3]")
+        credentials.claim = replace(credentials.claim, caller=caller)
+        world.judge(credentials)
+        [request] = world.requests
+        assert request["Connect-Info"] == ["PPTP: IPsec ESP in UDP AES_CBC-256"]
+
     def test_aClaimWithoutItsCaller(self) -> None:
         world = World(accept())
         credentials = claimed()

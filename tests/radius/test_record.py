@@ -176,6 +176,24 @@ def test_whatIsNoTunnelToRADIUS() -> None:
     assert not {"Tunnel-Type", "Tunnel-Client-Endpoint", "NAS-IP-Address"} & record.keys()
 
 
+@pytest.mark.parametrize(
+    ("encryption", "sent"),
+    [
+        ("MPPE 128 bit stateless", b"PPTP: MPPE 128 bit stateless"),
+        ("IPsec ESP AES_CBC-256, pptpgw-psk[3], from bob", b"PPTP: IPsec ESP AES_CBC-256"),
+        ("x" * 60, b"PPTP: " + 44 * b"x"),
+    ],
+)
+def test_howItIsEncrypted(encryption: str, sent: bytes) -> None:
+    """
+    Connect-Info says how the call is encrypted, without what is of this call alone, and in no more
+    characters than servers store.
+    """
+    session = sessionOf()
+    session.tunnel, session.encryption = PPTP, encryption
+    assert dict(describe(NAMED, session, {}, START))["Connect-Info"] == sent
+
+
 def test_theNameThatWasCalled() -> None:
     """
     Where a name or a number was called, it is the Called-Station-Id. The addresses stay.

@@ -22,10 +22,11 @@ from pptpgw.auth.realm import AvatarID
 from pptpgw.error import Unavailable
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.attempt import Attempt
 from pptpgw.sessions.diagnosis import AccountState, Finding, adviceOn, explain
 from pptpgw.sessions.profile import Profile
 from pptpgw.store.record import Account, FailedAttempts
-from pptpgw.testing import World, resultOf
+from pptpgw.testing import CALLER, World, resultOf
 from pptpgw.testing.exchange import PASSWORD
 
 CAROL = Profile("carol")
@@ -89,6 +90,21 @@ def test_aWrongPassword() -> None:
     )
     assert finding.advice.startswith("Check the name and the password that the client sends")
     assert finding.isProblem
+
+
+def test_whatProtectsACall() -> None:
+    """
+    What encrypts a call beneath PPP is said of it.
+    """
+    caller = replace(CALLER, protection="IPsec ESP AES_CBC-256, pptpgw-psk[3], from bob")
+    attempt = Attempt(caller, 0.0, lambda: 60.0, 0.0, lambda attempt: None, "LCP")
+    attempt.named("carol", "carol")
+    attempt.open("ipv4")
+    (finding,) = explain("carol", [attempt], 60.0)
+    assert finding.text == (
+        "A call of 'carol' is up since 1 min, from 192.0.2.7 by pptp "
+        "(IPsec ESP AES_CBC-256, pptpgw-psk[3], from bob)."
+    )
 
 
 def test_aLockout() -> None:

@@ -13,12 +13,13 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyClass, verifyObject
 
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     IHealth,
+    IProtectedCall,
     ISession,
     ISessionObserver,
     ISessions,
@@ -429,3 +430,16 @@ def test_callers(world: World) -> None:
     assert [one.port for one in callers] == [1, 2, 3] * 2
     assert len({one.session for one in callers}) == 6
     assert {(one.address, one.called) for one in callers} == {("192.0.2.7", "192.0.2.1")}
+
+
+def test_whatProtectsACaller(world: World) -> None:
+    """
+    A caller has the words of a call that tells what encrypts its packets.
+    """
+
+    class Call:
+        caller, called, tunnel, protection = "192.0.2.7", "192.0.2.1", None, "IPsec ESP, one"
+
+    call: Any = Call()
+    directlyProvides(call, IProtectedCall)
+    assert world.registry.callerOf(call).protection == "IPsec ESP, one"

@@ -62,11 +62,11 @@ def test_theEndOfIPsec(clear: str) -> None:
     first, owner = site.call(1701)
     other, otherOwner = site.call(5000)
     assert first.encrypted and other.encrypted
-    assert first.protection.startswith("IPsec pptpgw-psk[2], ESP, ")
+    assert first.protection.startswith("IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-psk[2], ")
     assert first.protection.endswith(" (or 1 more from there)")
-    assert other.protection == ("IPsec pptpgw-psk[3], ESP, AES_CBC-256/HMAC_SHA1_96, from 10.0.0.9")
+    assert other.protection == "IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-psk[3], from 10.0.0.9"
     site.end(2, "l2f")
-    assert not owner.heard[1:] and first.protection.startswith("IPsec pptpgw-psk[1]")
+    assert not owner.heard[1:] and ", pptpgw-psk[1], " in first.protection
     site.end(1, "l2f")
     assert codeOf(owner.heard[-1]) is Termination.LOST_CARRIER
     assert owner.heard[-1] == "the IPsec beneath it has ended"
