@@ -22,7 +22,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.error import CallError, PPTPGWError
-from pptpgw.interfaces import Forward, ICall, ICallOwner, Negotiated, Refusal
+from pptpgw.interfaces import (
+    UNKNOWN_STATIONS,
+    Forward,
+    ICall,
+    ICallOwner,
+    IStationCall,
+    Negotiated,
+    Refusal,
+    Stations,
+)
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 
@@ -58,6 +67,17 @@ class ServerConnection(Protocol):
         """
         Close the connection.
         """
+
+
+def numbersOf(caller: ICall) -> Stations:
+    """
+    Return what a network server is told of who calls whom: the numbers of a call that is passed on,
+    or else its addresses.
+    """
+    known = IStationCall(caller).stations if IStationCall.providedBy(caller) else UNKNOWN_STATIONS
+    return replace(
+        known, called=known.called or caller.called, calling=known.calling or caller.caller
+    )
 
 
 ConnectionType = TypeVar("ConnectionType", bound=ServerConnection)

@@ -11,7 +11,6 @@ from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
 from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call
-from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.statetable import ConnectionState, Side
 from pptpgw.tunnels.pptp.wire.message import (
     CONTROL_MESSAGE,
@@ -104,8 +103,8 @@ def _act(bench: Bench, reader: Reader, undecided: list[AskedCall], took: list[Ca
     living = list(bench.connection.calls.values())
     if kind in (0, 5):
         try:
-            placed = PlacedIncomingCall if kind else PlacedOutgoingCall
-            took.append(bench.connection.placeCall(bench, kind=placed))
+            place = bench.connection.offerCall if kind else bench.connection.placeCall
+            took.append(place(bench))
         except (CallError, Exhausted):
             pass
     elif kind == 1 and undecided:

@@ -34,6 +34,7 @@ from pptpgw.interfaces import (
     IProtectedCall,
     IProxiedCall,
     IStagedCall,
+    LineErrors,
     Negotiated,
     Refusal,
     Stations,
@@ -46,11 +47,11 @@ from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.carriage import SYNCHRONOUS, Carriage, DataConnection
 from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails, groupOf, negotiatedOf
 from pptpgw.tunnels.l2tp.ending import REFUSALS, reason, resultOf, told
-from pptpgw.tunnels.l2tp.lineerrors import LineErrorNotices
 from pptpgw.tunnels.l2tp.statetable import CALL_ACTIONS, CallKind, CallPhase
 from pptpgw.tunnels.l2tp.wire.avp import CallErrors, ResultCode, SendReceiveACCM
 from pptpgw.tunnels.l2tp.wire.code import AVP, CDNResult, ErrorCode, MessageType
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, nameOf
+from pptpgw.tunnels.lineerrors import LineErrorNotices
 from pptpgw.tunnels.telling import tell
 
 L2TP = TunnelKind("l2tp", "L2TP", type=3, medium=1)
@@ -421,8 +422,9 @@ class L2TPCall:
         else:
             self.hangUp(Cause(text, Termination.LOST_CARRIER))
 
-    def _tellErrors(self, errors: CallErrors) -> None:
-        self._send(MessageType.WEN, {AVP.CALL_ERRORS: errors})
+    def _tellErrors(self, errors: LineErrors) -> None:
+        told = CallErrors(errors.crc, errors.framing)
+        self._send(MessageType.WEN, {AVP.CALL_ERRORS: told})
 
     def _disconnect(self, result: ResultCode) -> None:
         self._send(

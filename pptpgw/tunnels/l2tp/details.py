@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pptpgw.error import Malformed
-from pptpgw.interfaces import ICall, IStationCall, Negotiated, ProxyClaim, Stations
+from pptpgw.interfaces import ICall, Negotiated, ProxyClaim, Stations
 from pptpgw.log import readable
 from pptpgw.ppp.wire.ppp import CHAP, PAP, decodeOptions
+from pptpgw.tunnels.concentrator import numbersOf
 from pptpgw.tunnels.l2tp.carriage import ASYNCHRONOUS
 from pptpgw.tunnels.l2tp.wire.code import AVP, ProxyAuthentication
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage
@@ -101,11 +102,11 @@ def _requested(caller: ICall) -> dict[int, Any]:
     """
     Return what the ICRQ says of the call that is passed on: its numbers, or else its addresses.
     """
-    stations = IStationCall(caller).stations if IStationCall.providedBy(caller) else Stations()
+    told = numbersOf(caller)
     texts = {
-        AVP.CALLED_NUMBER: stations.called or caller.called,
-        AVP.CALLING_NUMBER: stations.calling or caller.caller,
-        AVP.SUB_ADDRESS: stations.subaddress,
+        AVP.CALLED_NUMBER: told.called,
+        AVP.CALLING_NUMBER: told.calling,
+        AVP.SUB_ADDRESS: told.subaddress,
     }
     return {key: text.encode()[:_LONGEST_NUMBER] for key, text in texts.items() if text}
 

@@ -17,15 +17,20 @@ from zope.interface import implementer
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     ICallOwner,
+    ICarriedCall,
     IChannel,
     IChannelHost,
     IChannelOwner,
+    IConcentratedCall,
     IKernelCall,
     IKernelTransport,
     Refusal,
+    Stations,
+    TunnelEnds,
 )
+from pptpgw.log import readable
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.pptp.call import Call, CallConnection
+from pptpgw.tunnels.pptp.call import PPTP, Call, CallConnection
 from pptpgw.tunnels.pptp.callcode import INCOMING, OUTGOING
 from pptpgw.tunnels.pptp.callid import KERNELS, OURS
 from pptpgw.tunnels.pptp.statetable import CallState, Role
@@ -158,7 +163,6 @@ class AskedOutgoingCall(AskedCall):
         super().__init__(connection, localCallID)
         self.peerCallID = request.callID
         self.peerWindow = request.window
-        self.calledNumber = request.phoneNumber
         self._request = request
 
     def _answer(self) -> None:
@@ -205,13 +209,14 @@ class AskedOutgoingCall(AskedCall):
         )
 
 
+@implementer(IConcentratedCall, ICarriedCall)
 class AskedIncomingCall(AskedCall):
     """
     A call that a PAC offers to us, the PNS. It is established when the PAC says, after we have
-    accepted it, that it is connected.
+    accepted it, that it is connected. See L{IConcentratedCall} and L{ICarriedCall}.
     """
 
-    __slots__ = ()
+    __slots__ = ("_serial", "stations")
 
     role = Role.PNS
 
@@ -220,8 +225,35 @@ class AskedIncomingCall(AskedCall):
     ) -> None:
         super().__init__(connection, localCallID)
         self.peerCallID = request.callID
-        self.calledNumber = request.dialedNumber
-        self.callingNumber = request.dialingNumber
+        self.stations = Stations(
+            readable(request.dialingNumber),
+            readable(request.dialedNumber),
+            readable(request.subaddress),
+            channel=str(request.physicalChannelID or ""),
+        )
+        self._serial = request.callSerialNumber
+
+    @property
+    def concentrator(self) -> str:
+        """
+        See L{IConcentratedCall}. A PAC without a name is called by its address.
+        """
+        return self.connection.peerName or self.peerAddress
+
+    @property
+    def tunnelEnds(self) -> TunnelEnds:
+        """
+        See L{ICarriedCall}.
+        """
+        connection = self.connection
+        return TunnelEnds(
+            PPTP,
+            self.caller,
+            self.called,
+            connection.peerName,
+            readable(connection.settings.hostName),
+            str(self._serial),
+        )
 
     def connected(self, message: IncomingCallConnected) -> bool:
         """

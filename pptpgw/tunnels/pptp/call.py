@@ -134,16 +134,12 @@ class Call(ABC):
     @ivar localCallID: the call id that we assigned, which is in the GRE packets that we receive.
     @ivar peerCallID: the call id that the peer assigned, which may be 0; -1 if it isn't known yet.
     @ivar peerWindow: the peer's receive window in packets.
-    @ivar calledNumber: the phone number that is called; usually empty.
-    @ivar callingNumber: the phone number of the one who calls; usually empty.
     @ivar owner: the L{ICallOwner}; None before a call is accepted, and after its end.
     @ivar cause: why the call ended or is ending.
     """
 
     __slots__ = (
         "_timer",
-        "calledNumber",
-        "callingNumber",
         "cause",
         "connection",
         "localCallID",
@@ -172,8 +168,6 @@ class Call(ABC):
         self.owner = owner
         self.peerCallID = -1
         self.peerWindow = 0
-        self.calledNumber = b""
-        self.callingNumber = b""
         self.state = CallState.WAIT_REPLY
         self.cause = ""
         self._timer: IDelayedCall | None = None

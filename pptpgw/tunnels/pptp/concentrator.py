@@ -12,16 +12,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from pptpgw.interfaces import Forward, ICall
-from pptpgw.tunnels.concentrator import Concentrator, Leg, Server
+from pptpgw.tunnels.concentrator import Concentrator, Leg, Server, numbersOf
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ConnectionOwner
-from pptpgw.tunnels.pptp.placed import PlacedIncomingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
-
-LONGEST_NUMBER = 64
-"""
-The number of octets that a message has for a phone number.
-"""
 
 Open = Callable[[ConnectionSettings, ConnectionOwner, str, str], Deferred[ControlConnection]]
 """
@@ -63,7 +57,6 @@ class AccessConcentrator(Concentrator[ControlConnection]):
         """
         See L{Concentrator.request}.
         """
-        called, calling = (
-            text.encode()[:LONGEST_NUMBER] for text in (leg.caller.called, leg.caller.caller)
-        )
-        return connection.placeCall(leg, called, calling, kind=PlacedIncomingCall)
+        call = connection.offerCall(leg, numbersOf(leg.caller))
+        call.passes(leg.caller)
+        return call

@@ -8,12 +8,14 @@ L{pptpgw.tunnels.pptp.handlers} has a function for each message.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError, Exhausted, Malformed
-from pptpgw.interfaces import ICallOwner
+from pptpgw.interfaces import UNKNOWN_STATIONS, ICallOwner, Stations
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
@@ -22,7 +24,7 @@ from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.owner import ConnectionOwner, ControlTransport
-from pptpgw.tunnels.pptp.placed import PlacedCall, PlacedOutgoingCall
+from pptpgw.tunnels.pptp.placed import PlacedCall, PlacedIncomingCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import ACTIONS, ANSWERS, ConnectionState, Side
 from pptpgw.tunnels.pptp.wire.code import StopReason, nameOf
@@ -37,6 +39,8 @@ from pptpgw.tunnels.pptp.wire.message import (
     encode,
 )
 from pptpgw.tunnels.telling import tell
+
+Placed = TypeVar("Placed", bound=PlacedCall)
 
 
 class ControlConnection:
@@ -203,23 +207,30 @@ class ControlConnection:
     # Methods for the owner
 
     def placeCall(
-        self,
-        owner: ICallOwner,
-        calledNumber: bytes = b"",
-        callingNumber: bytes = b"",
-        kind: type[PlacedCall] = PlacedOutgoingCall,
-    ) -> PlacedCall:
+        self, owner: ICallOwner, stations: Stations = UNKNOWN_STATIONS
+    ) -> PlacedOutgoingCall:
         """
-        Request a call. C{owner} is told what becomes of it.
+        As PNS, ask the peer for a call. C{owner} is told what becomes of it.
 
         @raise CallError: the control connection isn't established.
         @raise Exhausted: no call id is left, or this connection has too many calls.
         """
+        return self._placed(PlacedOutgoingCall, owner, stations)
+
+    def offerCall(
+        self, owner: ICallOwner, stations: Stations = UNKNOWN_STATIONS
+    ) -> PlacedIncomingCall:
+        """
+        As PAC, offer the peer a call that has come in; see L{placeCall}.
+        """
+        return self._placed(PlacedIncomingCall, owner, stations)
+
+    def _placed(self, kind: type[Placed], owner: ICallOwner, stations: Stations) -> Placed:
         if self.state is not ConnectionState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
         callID = self.allocate()
         self._serial = (self._serial + 1) & 0xFFFF
-        call = kind(self, callID, self._serial, owner, calledNumber, callingNumber)
+        call = kind(self, callID, self._serial, owner, stations)
         self.addCall(call)
         call.placed()
         return call

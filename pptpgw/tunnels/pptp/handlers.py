@@ -215,15 +215,18 @@ def pptp_CALL_DISCONNECT_NOTIFY(connection: CallConnection, message: CallDisconn
 
 def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: ControlMessage) -> None:
     """
-    Count the message. Errors on a line of the PAC need no action.
+    Count that the PAC has had errors on its line.
     """
-    connection.counters.discard("WAN-Error-Notify")
+    connection.counters.discard("line errors told by a PAC")
 
 
 def pptp_SET_LINK_INFO(connection: CallConnection, message: SetLinkInfo) -> None:
     """
-    Ignore the peer's ACCMs, which have no meaning without asynchronous framing.
+    Take the ACCMs that a PNS has negotiated, for a line that the caller may have.
     """
+    call = connection.calls.get(message.peerCallID)
+    if isinstance(call, PlacedIncomingCall) and call.setACCM is not None:
+        call.setACCM(message.sendACCM, message.receiveACCM)
 
 
 def _callOfPeer(connection: CallConnection, callID: int) -> Call | None:

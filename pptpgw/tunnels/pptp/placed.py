@@ -8,12 +8,16 @@ The peer has C{replyTimeout} for its reply.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from enum import IntEnum
 from typing import ClassVar
 
+from zope.interface import implementer
+
 from pptpgw.error import CallError
-from pptpgw.interfaces import ICallOwner, Refusal
+from pptpgw.interfaces import ICall, ICallOwner, IEscapingCall, LineErrors, Refusal, Stations
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.tunnels.lineerrors import LineErrorNotices
 from pptpgw.tunnels.pptp.call import Call, CallConnection
 from pptpgw.tunnels.pptp.statetable import CallState, Role
 from pptpgw.tunnels.pptp.wire.code import (
@@ -30,7 +34,13 @@ from pptpgw.tunnels.pptp.wire.message import (
     IncomingCallRequest,
     OutgoingCallReply,
     OutgoingCallRequest,
+    WANErrorNotify,
 )
+
+LONGEST_NUMBER = 64
+"""
+The number of octets that a message has for a phone number.
+"""
 
 Reply = OutgoingCallReply | IncomingCallReply
 
@@ -42,7 +52,7 @@ class PlacedCall(Call):
     @cvar results: the result codes of its reply.
     """
 
-    __slots__ = ("_serial",)
+    __slots__ = ("_serial", "_stations")
 
     isPlaced = True
     results: ClassVar[type[IntEnum]]
@@ -53,15 +63,13 @@ class PlacedCall(Call):
         localCallID: int,
         serial: int,
         owner: ICallOwner,
-        calledNumber: bytes,
-        callingNumber: bytes,
+        stations: Stations,
     ) -> None:
         """
         @param serial: the Call Serial Number, by which people find the call in both logs.
         """
         super().__init__(connection, localCallID, owner)
-        self.calledNumber = calledNumber
-        self.callingNumber = callingNumber
+        self._stations = stations
         self._serial = serial
 
     @abstractmethod
@@ -137,38 +145,63 @@ class PlacedOutgoingCall(PlacedCall):
         See L{PlacedCall._request}.
         """
         settings = self.connection.settings
+        number = _number(self._stations.called)
         return OutgoingCallRequest(
             callID=self.localCallID,
             callSerialNumber=self._serial,
             maximumBPS=settings.linkSpeed,
             window=settings.window,
-            phoneNumberLength=len(self.calledNumber),
-            phoneNumber=self.calledNumber,
+            phoneNumberLength=len(number),
+            phoneNumber=number,
         )
 
 
+@implementer(IEscapingCall)
 class PlacedIncomingCall(PlacedCall):
     """
     A call that we, the PAC, offer to a PNS. It is connected as soon as the PNS accepts it, since
-    the caller waits already.
+    the caller waits already. See L{IEscapingCall}.
+
+    @ivar setACCM: see L{IEscapingCall}.
     """
 
-    __slots__ = ()
+    __slots__ = ("_notices", "_passed", "setACCM")
 
     role = Role.PAC
     results = IncomingCallResult
+
+    def __init__(
+        self,
+        connection: CallConnection,
+        localCallID: int,
+        serial: int,
+        owner: ICallOwner,
+        stations: Stations,
+    ) -> None:
+        super().__init__(connection, localCallID, serial, owner, stations)
+        self.setACCM: Callable[[int, int], object] | None = None
+        self._passed: ICall | None = None
+        self._notices = LineErrorNotices(connection.clock, self._tellErrors)
+
+    def passes(self, caller: ICall) -> None:
+        """
+        Note which call is passed on. Errors of its line are told to the PNS.
+        """
+        self._passed = caller
 
     def _request(self) -> IncomingCallRequest:
         """
         See L{PlacedCall._request}.
         """
+        called, calling = _number(self._stations.called), _number(self._stations.calling)
         return IncomingCallRequest(
             callID=self.localCallID,
             callSerialNumber=self._serial,
-            dialedNumberLength=len(self.calledNumber),
-            dialingNumberLength=len(self.callingNumber),
-            dialedNumber=self.calledNumber,
-            dialingNumber=self.callingNumber,
+            dialedNumberLength=len(called),
+            dialingNumberLength=len(calling),
+            dialedNumber=called,
+            dialingNumber=calling,
+            subaddress=_number(self._stations.subaddress),
         )
 
     def establish(self) -> None:
@@ -184,4 +217,25 @@ class PlacedIncomingCall(PlacedCall):
         )
         # A peer in the same process may have ended the call already.
         if self.isEstablished:
+            self._notices.begin(self._passed)
             super().establish()
+
+    def finish(self, cause: str) -> None:
+        """
+        See L{Call.finish}.
+        """
+        self._notices.end()
+        self.setACCM = None
+        super().finish(cause)
+
+    def _tellErrors(self, errors: LineErrors) -> None:
+        self.connection.send(
+            WANErrorNotify(self.peerCallID, crcErrors=errors.crc, framingErrors=errors.framing)
+        )
+
+
+def _number(text: str) -> bytes:
+    """
+    Return a phone number as a message has it.
+    """
+    return text.encode()[:LONGEST_NUMBER]

@@ -12,13 +12,23 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.error import CallError, Exhausted
-from pptpgw.interfaces import Grant, ICall, ICallOwner, IKernelCall, Refusal, TunnelKind
+from pptpgw.interfaces import (
+    Grant,
+    ICall,
+    ICallOwner,
+    IKernelCall,
+    ILineCall,
+    LineErrors,
+    Refusal,
+    Stations,
+    TunnelKind,
+)
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.pptp.asked import AskedCall
+from pptpgw.tunnels.pptp.asked import AskedCall, AskedIncomingCall
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import KERNELS, OURS, CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
@@ -37,6 +47,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     ControlMessage,
+    EchoRequest,
     IncomingCallConnected,
     IncomingCallReply,
     IncomingCallRequest,
@@ -45,6 +56,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     SetLinkInfo,
     StartControlConnectionReply,
     StartControlConnectionRequest,
+    WANErrorNotify,
     decode,
     encode,
 )
@@ -151,7 +163,7 @@ def test_accept(pac: Line) -> None:
     The Outgoing-Call-Reply has both ends' call ids and our window.
     """
     call = pac.asked(accept=False)
-    assert (call.peerCallID, call.peerWindow, call.calledNumber) == (0x1234, 3, b"555")
+    assert (call.peerCallID, call.peerWindow) == (0x1234, 3)
     assert (call.localAddress, call.peerAddress) == ("192.0.2.1", "192.0.2.9")
     call.accept(pac)
     assert pac.sent() == [
@@ -325,7 +337,7 @@ def test_place(pns: Line) -> None:
     """
     The request has our call id and the reply has the peer's.
     """
-    call = pns.connection.placeCall(pns, b"123")
+    call = pns.connection.placeCall(pns, Stations(called="123"))
     (request,) = pns.sent()
     assert isinstance(request, OutgoingCallRequest)
     assert request.callID == call.localCallID
@@ -459,7 +471,16 @@ def incoming(line: Line) -> AskedCall:
     """
     An incoming call that the peer, a PAC, offers.
     """
-    line.receive(IncomingCallRequest(callID=0x1234, dialedNumber=b"555", dialingNumber=b"0123 456"))
+    line.receive(
+        IncomingCallRequest(
+            callID=0x1234,
+            callSerialNumber=3,
+            physicalChannelID=9,
+            dialedNumber=b"555",
+            dialingNumber=b"0123 456",
+            subaddress=b"7",
+        )
+    )
     return line.requested[-1]
 
 
@@ -469,7 +490,9 @@ def test_incoming(pac: Line) -> None:
     """
     call = incoming(pac)
     assert (call.role, call.caller, call.called) == (Role.PNS, "192.0.2.9", "192.0.2.1")
-    assert (call.peerCallID, call.calledNumber, call.callingNumber) == (0x1234, b"555", b"0123 456")
+    assert isinstance(call, AskedIncomingCall) and call.peerCallID == 0x1234
+    assert call.stations == Stations("0123 456", "555", "7", channel="9")
+    assert (call.concentrator, call.tunnelEnds.connection) == ("192.0.2.9", "3")
     pac.receive(IncomingCallConnected(call.localCallID))
     assert pac.connection.counters.discards == {"Incoming-Call-Connected of no call": 1}
     call.accept(pac)
@@ -544,11 +567,11 @@ def test_incomingCleared(pac: Line) -> None:
 # Incoming calls, as PAC.
 
 
-def offered(line: Line) -> Call:
+def offered(line: Line) -> PlacedIncomingCall:
     """
     An incoming call that we offer.
     """
-    return line.connection.placeCall(line, b"555", b"0123 456", kind=PlacedIncomingCall)
+    return line.connection.offerCall(line, Stations("0123 456", "555"))
 
 
 def test_offer(pns: Line) -> None:
@@ -576,6 +599,43 @@ def test_offer(pns: Line) -> None:
     pns.receive(CallClearRequest(6))
     assert pns.sent() == [CallDisconnectNotify(call.localCallID, DisconnectResult.REQUEST, 0, 16)]
     assert pns.told[1:] == [("ended", "the peer cleared the call")]
+
+
+class Errors:
+    """
+    The errors of a line.
+    """
+
+    errors = LineErrors()
+
+
+def test_offeredFromALine(pns: Line) -> None:
+    """
+    The PNS is told of the errors of the caller's line, at most once a minute, and tells which
+    characters are to be escaped on it.
+    """
+    line: Any = Errors()
+    alsoProvides(line, ILineCall)
+    call = offered(pns)
+    call.passes(line)
+    pns.receive(IncomingCallReply(callID=6, peerCallID=call.localCallID))
+    maps: list[tuple[int, int]] = []
+    call.setACCM = lambda send, receive: maps.append((send, receive))
+    pns.receive(SetLinkInfo(call.localCallID, 0xA0000, 0))
+    assert maps == [(0xA0000, 0)]
+    pns.sent()
+    for errors in (LineErrors(2, 1), LineErrors(2, 1), LineErrors(3, 1)):
+        line.errors = errors
+        pns.clock.advance(59)
+        pns.receive(EchoRequest())
+        pns.clock.advance(1)
+    told = [one for one in pns.sent() if isinstance(one, WANErrorNotify)]
+    assert told == [WANErrorNotify(6, 2, 1), WANErrorNotify(6, 3, 1)]
+    call.hangUp("over")
+    pns.receive(SetLinkInfo(call.localCallID, 0, 0))
+    assert maps == [(0xA0000, 0)]
+    pns.clock.advance(60)
+    assert not [one for one in pns.sent() if isinstance(one, WANErrorNotify)]
 
 
 def test_offerRefused(pns: Line) -> None:

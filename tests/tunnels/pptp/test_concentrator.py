@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionRefusedError
 from zope.interface import implementer
 
 from pptpgw.error import CallError
-from pptpgw.interfaces import Forward, IForwarder
+from pptpgw.interfaces import Forward, IForwarder, Stations
 from pptpgw.testing import CALLER, PASSWORD, answering, joined, resultOf
 from pptpgw.tunnels.pptp.call import PPTP
 from pptpgw.tunnels.pptp.concentrator import AccessConcentrator
@@ -100,9 +100,7 @@ def test_aCall() -> None:
     assert (session.encryption, beyond.user) == ("passed on", "alice")
     (connection,) = world.opened
     assert connection.peerName == "company"
-    (placed,) = connection.calls.values()
-    assert placed.callingNumber == CALLER.address.encode()
-    assert placed.calledNumber == CALLER.called.encode()
+    assert beyond.stations == Stations(CALLER.address, CALLER.called)
     call.hangUp("enough")
     world.run(1)
     assert not connection.calls and not list(world.beyond.gateway.sessions)

@@ -24,7 +24,6 @@ from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
-from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import (
     ACTIONS,
@@ -468,7 +467,7 @@ def test_eitherSideAsks(side: Side) -> None:
     """
     bench = Bench(side, ConnectionState.ESTABLISHED)
     outgoing = bench.connection.placeCall(bench)
-    incoming = bench.connection.placeCall(bench, kind=PlacedIncomingCall)
+    incoming = bench.connection.offerCall(bench)
     assert (outgoing.role, incoming.role) == (Role.PNS, Role.PAC)
     first, second = bench.sent()
     assert isinstance(first, OutgoingCallRequest) and isinstance(second, IncomingCallRequest)
@@ -853,9 +852,9 @@ def test_fuzz(
         elif isinstance(step, float):
             bench.clock.advance(step)
         elif step in ("place", "offer"):
-            kind = PlacedOutgoingCall if step == "place" else PlacedIncomingCall
+            place = connection.placeCall if step == "place" else connection.offerCall
             try:
-                accepted.append(connection.placeCall(bench, kind=kind))
+                accepted.append(place(bench))
             except (CallError, Exhausted):
                 pass
         elif step == "answer" and living:

@@ -10,13 +10,13 @@ from typing import Any
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.interfaces import Stations
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.sessions.cause import Cause
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.testing import CALLER, PASSWORD, World, resultOf
-from pptpgw.tunnels.pptp.placed import PlacedIncomingCall
 
 
 def incomingCall(world: World) -> ClientCall:
@@ -32,7 +32,7 @@ def incomingCall(world: World) -> ClientCall:
         [IPCP(IPv4Settings.client(lambda packet: None))],
     )
     call.opened.addErrback(lambda failure: None)
-    call.placed(connection._control.placeCall(call, b"555", b"0123", kind=PlacedIncomingCall))
+    call.placed(connection._control.offerCall(call, Stations("0123", "555")))
     return call
 
 
@@ -57,6 +57,8 @@ def test_anIncomingCall() -> None:
     assert resultOf(call.opened) is call
     (session,) = world.gateway.sessions
     assert (session.user, session.encryption) == ("alice", "MPPE 128 bit stateless")
+    assert (session.stations.calling, session.stations.called) == ("0123", "555")
+    assert (session.concentrator, session.caller) == ("pptpgw", CALLER.address)
     session.hangUp("enough")
     world.run(1)
     assert resultOf(call.ended) == "the peer terminated LCP: enough"

@@ -396,7 +396,7 @@ async def _bothEnds() -> None:
     ).connect(client)
     connection = await ours.opened
     assert connection is protocol.connection
-    first, second = connection.placeCall(ours), connection.placeCall(ours, b"12")
+    first, second = connection.placeCall(ours), connection.placeCall(ours)
     await ours.established
     there = await theirs.established
     assert (there.localCallID, there.peerCallID) == (first.peerCallID, first.localCallID)

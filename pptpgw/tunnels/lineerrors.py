@@ -1,5 +1,6 @@
 """
-The errors of a caller's line, of which an LNS is told (RFC 2661 section 6.13).
+The errors of a caller's line, of which a network server is told: by the WENs of L2TP (RFC 2661
+section 6.13) and the WAN-Error-Notifies of PPTP (RFC 2637 section 2.14).
 """
 
 from __future__ import annotations
@@ -10,22 +11,21 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pptpgw.interfaces import ICall, ILineCall, LineErrors
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.l2tp.wire.avp import CallErrors
 
 SECONDS = 60.0
 """
-The seconds between two WENs, at least (RFC 2661 section 6.13).
+The seconds between two notices, at least (RFC 2661 section 6.13).
 """
 
 
 class LineErrorNotices:
     """
-    Tells the LNS of one call when the line of its caller has had more errors.
+    Tells the network server of one call when the line of its caller has had more errors.
     """
 
-    def __init__(self, clock: IReactorTime, tell: Callable[[CallErrors], object]) -> None:
+    def __init__(self, clock: IReactorTime, tell: Callable[[LineErrors], object]) -> None:
         """
-        @param tell: tells the LNS.
+        @param tell: tells the network server.
         """
         self._clock = clock
         self._tell = tell
@@ -52,5 +52,5 @@ class LineErrorNotices:
         errors = line.errors
         if errors != self._told:
             self._told = errors
-            self._tell(CallErrors(errors.crc, errors.framing))
+            self._tell(errors)
         self._watch(line)
