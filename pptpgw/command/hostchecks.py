@@ -14,7 +14,8 @@ from pptpgw.command.output import shown
 from pptpgw.command.ruleset import GRE, Fate, control, fate
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.secrecy import exposure
-from pptpgw.datapath.choice import KERNEL, foreseen
+from pptpgw.config.section import KERNEL
+from pptpgw.datapath.choice import carriable, foreseen
 from pptpgw.ports.capabilities import NET_ADMIN, NET_RAW
 from pptpgw.ports.host import Host
 from pptpgw.ports.listening import wordsOf
@@ -45,6 +46,7 @@ def examine(host: Host, configuration: Configuration, runs: bool) -> Iterator[Ex
         yield from _port(host, configuration, runs)
         yield from _firewall(host, configuration)
         yield from _modules(host)
+    if carriable(configuration):
         yield from _dataPath(host, configuration, runs)
     yield from _forwarding(host, configuration)
     yield from _reversePath(host)

@@ -337,6 +337,12 @@ class PluginsSection:
     )
 
 
+AUTO, KERNEL = "auto", "kernel"
+"""
+The names of the data paths by which the kernel carries calls: where it can, and alone.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class DataPathSection:
     """
@@ -346,8 +352,15 @@ class DataPathSection:
     @ivar threads: how many threads the native data path has; 0: one for each processor.
     """
 
-    path: str = key(SPECIFICATION, "auto", restart("it carries the current calls"))
+    path: str = key(SPECIFICATION, AUTO, restart("it carries the current calls"))
     threads: int = key(whole(0, 64), 0, restart("they carry the current calls"))
+
+    @property
+    def mayBeKernel(self) -> bool:
+        """
+        Whether the kernel carries calls, where it can.
+        """
+        return self.path in (AUTO, KERNEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,19 @@ kernel has no buffer for packets that arrive out of order: it drops those that a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
 from pptpgw.config.configuration import Configuration
+from pptpgw.config.discovery import find
 from pptpgw.config.kind import NoSettings, assertNoArgument
-from pptpgw.config.section import NamedFilter
+from pptpgw.config.section import AUTO, KERNEL, NamedFilter
 from pptpgw.datapath.channel import Channel
 from pptpgw.datapath.engine import NATIVE
 from pptpgw.datapath.kernel.channel import CARRIED
@@ -34,14 +37,17 @@ from pptpgw.interfaces import (
     IDataPathFactory,
     IEnvironment,
     IKernelCall,
+    IKernelTunnelFactory,
     IPathChoice,
     ISessionFiles,
+    ITunnelFactory,
 )
 from pptpgw.log import Logger
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled, TooLarge
 from pptpgw.ports.clamping import Clamp
 from pptpgw.ports.nft import lackingTables
+from pptpgw.ports.pppox import lackingPPPoX
 from pptpgw.ports.pppprobe import lackingPPP
 from pptpgw.sessions.filter import Filter
 
@@ -49,11 +55,6 @@ from pptpgw.sessions.filter import Filter
 _DECLARED = "network."
 # Room for the networks of a session, which are compared before its filter is asked.
 _NETWORKS = (bpf.result(bpf.DROP),) * 256
-
-AUTO, KERNEL = "auto", "kernel"
-"""
-The names of the plugins.
-"""
 
 
 def objections(configuration: Configuration) -> Iterator[str]:
@@ -93,12 +94,27 @@ def _tooLarge(filters: tuple[NamedFilter, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def carriable(configuration: Configuration) -> dict[str, int]:
+    """
+    Return the tunnels that the gateway has whose calls Linux can carry, by name, each with its
+    protocol of the family PPPoX.
+    """
+    found = {}
+    for name in configuration.listen.tunnels:
+        with suppress(ConfigurationError):
+            factory = find(ITunnelFactory, name)
+            if IKernelTunnelFactory.providedBy(factory):
+                found[name] = IKernelTunnelFactory(factory).pppox
+    return found
+
+
 class Machine:
     """
     This machine, as far as the choice depends on it.
     """
 
     lackingPPP = staticmethod(lackingPPP)
+    lackingPPPoX = staticmethod(lackingPPPoX)
     lackingTables = staticmethod(lackingTables)
 
 
@@ -110,6 +126,11 @@ class Probed(Protocol):
     def lackingPPP(self) -> str:
         """
         Return why the kernel can't carry calls; an empty text if it can.
+        """
+
+    def lackingPPPoX(self, protocol: int) -> str:
+        """
+        Return why the kernel can't carry those of one tunnel; an empty text if it can.
         """
 
     def lackingTables(self) -> str:
@@ -125,12 +146,19 @@ class Seen(NamedTuple):
 
     ppp: str = "the data path hasn't started"
     tables: str = ""
+    pppox: Mapping[int, str] = MappingProxyType({})
 
     def lackingPPP(self) -> str:
         """
         See L{Probed}.
         """
         return self.ppp
+
+    def lackingPPPoX(self, protocol: int) -> str:
+        """
+        See L{Probed}.
+        """
+        return self.pppox.get(protocol, "")
 
     def lackingTables(self) -> str:
         """
@@ -150,17 +178,36 @@ def unclamped(configuration: Configuration, machine: Probed) -> str:
     return why and f"[network] mss-clamp is set, and {why}"
 
 
-def hindrance(configuration: Configuration, machine: Probed) -> str:
+def hindrance(configuration: Configuration, machine: Probed, protocols: Mapping[str, int]) -> str:
     """
-    Return why the kernel carries no calls; an empty text if it carries those of PPTP.
+    Return why the kernel carries no calls; an empty text if it carries those of some tunnel.
+
+    @param protocols: see L{carriable}.
     """
-    why = next(objections(configuration), "") or machine.lackingPPP()
-    return why or unclamped(configuration, machine)
+    if why := next(objections(configuration), "") or machine.lackingPPP():
+        return why
+    lacking = [machine.lackingPPPoX(protocol) for protocol in protocols.values()]
+    if lacking and all(lacking):
+        return "; ".join(lacking)
+    return unclamped(configuration, machine)
+
+
+def hindrances(
+    configuration: Configuration, machine: Probed, protocols: Mapping[str, int]
+) -> dict[str, str]:
+    """
+    Return why the kernel carries no calls of a tunnel, by the names of the tunnels; an empty text
+    if it carries them.
+
+    @param protocols: see L{carriable}.
+    """
+    why = hindrance(configuration, machine, protocols)
+    return {name: why or machine.lackingPPPoX(one) for name, one in protocols.items()} or {"": why}
 
 
 def instead(configuration: Configuration, why: str) -> str:
     """
-    Return what carries the packets of PPTP calls that the kernel doesn't carry, and why. See
+    Return what carries the packets of calls that the kernel could carry and doesn't, and why. See
     L{IChannel.path}.
 
     @param why: why the kernel doesn't.
@@ -171,16 +218,33 @@ def instead(configuration: Configuration, why: str) -> str:
 
 def foreseen(configuration: Configuration, machine: Probed | None = None) -> str:
     """
-    Return what will carry the packets of PPTP calls on this machine, and why. See L{IChannel.path}.
+    Return what will carry the packets of calls on this machine, and why. See L{IChannel.path}.
 
     @param machine: None for the real one.
     """
     if configuration.datapath.path == NATIVE:
         return ownPath(configuration)
-    if configuration.datapath.path not in (AUTO, KERNEL):
+    if not configuration.datapath.mayBeKernel:
         return configuration.datapath.path
-    why = hindrance(configuration, machine or Machine())
-    return instead(configuration, why) if why else KERNEL
+    why = hindrances(configuration, machine or Machine(), carriable(configuration))
+    return _inWords(configuration, why)
+
+
+def _inWords(configuration: Configuration, why: Mapping[str, str]) -> str:
+    """
+    Return what carries the packets of calls, and why. See L{IChannel.path}.
+
+    @param why: see L{hindrances}.
+    """
+    reasons = dict.fromkeys(why.values())
+    if not any(reasons):
+        return KERNEL
+    if len(reasons) == 1:
+        return instead(configuration, *reasons)
+    others = (
+        f"those of {name} by {instead(configuration, one)}" for name, one in why.items() if one
+    )
+    return f"{KERNEL}, {', '.join(others)}"
 
 
 def _refusal(why: str) -> str:
@@ -209,6 +273,7 @@ class ChosenDataPath(NativeDataPath):
         interface = environment.configuration.network.interface
         self._clamp = Clamp(environment.reactor, interface, GROUP)
         self._seen = Seen()
+        self._protocols = carriable(environment.configuration)
         # Whose privileges the process had then.
         self._user = os.geteuid()
         # Why calls pass through this process, as far as the log has it.
@@ -221,8 +286,8 @@ class ChosenDataPath(NativeDataPath):
         See L{pptpgw.interfaces.IPreparable.lacking}.
         """
         yield from super().lacking()
-        if self._strict and (why := self._machine.lackingPPP()):
-            yield _refusal(why)
+        if self._strict:
+            yield from (_refusal(why) for why in self._lacking(self._machine))
 
     @property
     def filesPerSession(self) -> int:
@@ -239,7 +304,8 @@ class ChosenDataPath(NativeDataPath):
         why = self._hindrance()
         if why and self._strict:
             return f"{KERNEL}, which refuses calls: {why}"
-        return instead(self._environment.configuration, why) if why else KERNEL
+        configuration = self._environment.configuration
+        return _inWords(configuration, hindrances(configuration, self._seen, self._protocols))
 
     def start(self) -> None:
         """
@@ -248,13 +314,13 @@ class ChosenDataPath(NativeDataPath):
         @raise ConfigurationError: the kernel can't carry calls, and nothing else may.
         """
         self._look()
-        if self._strict and self._seen.ppp:
-            raise ConfigurationError(_refusal(self._seen.ppp))
+        for why in self._lacking(self._seen) if self._strict else ():
+            raise ConfigurationError(_refusal(why))
         super().start()
         self._kernel.start()
         self._follow()
         # L{path} is in the first line of the log.
-        self._said = {self._hindrance()}
+        self._said = {self._hindrance(), *map(self._lackingFor, self._protocols)}
 
     def stop(self) -> Deferred[None] | None:
         """
@@ -275,13 +341,13 @@ class ChosenDataPath(NativeDataPath):
         super().reload(settings)
         self._kernel.mru = self._environment.mru
         self._follow()
-        self._said &= {self._hindrance()}
+        self._said &= {self._hindrance(), *map(self._lackingFor, self._protocols)}
 
     def _follow(self) -> None:
         """
         Clamp if a call may pass within the kernel.
         """
-        self._seen = Seen(self._seen.ppp, self._machine.lackingTables())
+        self._seen = self._seen._replace(tables=self._machine.lackingTables())
         self._clamp.set(self._mssClamp and not self._hindrance())
 
     def openChannel(self, call: ICall, owner: IChannelOwner, number: int = 0) -> IChannel:
@@ -293,6 +359,7 @@ class ChosenDataPath(NativeDataPath):
         why = self._hindrance()
         if not why and not IKernelCall.providedBy(call):
             why = f"the kernel carries no calls of {call.tunnel.name}"
+        why = why or self._lackingFor(call.tunnel.name)
         if not why and any(wanted(call) for wanted in self._wanted):
             why = "a capture waits for a caller"
         if not why:
@@ -327,7 +394,7 @@ class ChosenDataPath(NativeDataPath):
         if changed:
             # C{twistd --uid} has given up the privileges with which the ports were opened.
             self._look()
-        why = hindrance(self._environment.configuration, self._seen)
+        why = hindrance(self._environment.configuration, self._seen, self._protocols)
         if changed:
             self._said.add(why)
         return why
@@ -337,7 +404,22 @@ class ChosenDataPath(NativeDataPath):
         Try with the present privileges whether the kernel can carry calls.
         """
         self._user = os.geteuid()
-        self._seen = self._seen._replace(ppp=self._machine.lackingPPP())
+        pppox = {one: self._machine.lackingPPPoX(one) for one in self._protocols.values()}
+        self._seen = self._seen._replace(ppp=self._machine.lackingPPP(), pppox=pppox)
+
+    def _lackingFor(self, tunnel: str) -> str:
+        """
+        Return why the kernel carries no calls of one tunnel, if it carries calls.
+        """
+        protocol = self._protocols.get(tunnel)
+        return "" if protocol is None else self._seen.lackingPPPoX(protocol)
+
+    def _lacking(self, machine: Probed) -> Iterator[str]:
+        """
+        Return what the kernel lacks for the calls of some tunnel.
+        """
+        yield from filter(None, (machine.lackingPPP(),))
+        yield from filter(None, map(machine.lackingPPPoX, self._protocols.values()))
 
     def _wantsThreads(self) -> bool:
         """

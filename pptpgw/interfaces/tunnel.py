@@ -124,18 +124,30 @@ class IKernelTransport(Interface):
     """
 
     channel = Attribute("The kernel's number of the channel.")
+    compresses = Attribute(
+        "Whether the channel can leave out the first octet of protocol fields where LCP has agreed "
+        "on that."
+    )
 
     def requireEncryption() -> None:
         """
-        From now on, keep from the kernel's PPP network packets that the peer sends in clear. They
-        are dropped.
+        From now on, keep from the kernel's PPP network packets that the peer sends in clear, where
+        the transport can. They are dropped.
 
         @raise OSError: the kernel refuses.
+        @raise pptpgw.error.NotPermitted: nothing that is encrypted may pass by this transport.
+        """
+
+    def setACCM(send: int, receive: int) -> None:
+        """
+        Note the Async-Control-Character-Maps that LCP has negotiated, which
+        L{pptpgw.interfaces.IChannel.setFraming} describes. The kernel escapes nothing, but the peer
+        may have a line where they matter.
         """
 
     def close() -> None:
         """
-        Close the channel, after its last frame.
+        Close the channel, after its last frame. This may be called in any thread.
         """
 
 
@@ -331,6 +343,17 @@ class ITunnelFactory(IPlugin):
         @param settings: an instance of L{settings}, as the configuration has it.
         @raise pptpgw.error.ConfigurationError: the settings can't be used; the text says why.
         """
+
+
+class IKernelTunnelFactory(ITunnelFactory):
+    """
+    A plugin that makes a tunnel whose calls provide L{IKernelCall}.
+    """
+
+    pppox: int = Attribute(
+        "The protocol of the family PPPoX by which the kernel carries the calls, such as "
+        "L{pptpgw.ports.pppox.PPTP}."
+    )
 
 
 class IChannelHost(Interface):

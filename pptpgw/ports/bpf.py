@@ -130,6 +130,14 @@ def length() -> Instruction:
     return Instruction(0x80)
 
 
+def etherType() -> Instruction:
+    """
+    Load into A the EtherType of what the packet came in; 0 if the kernel has made the packet
+    itself, as by decryption.
+    """
+    return Instruction(0x28, 0xFFFFF000)
+
+
 def immediate(value: int) -> Instruction:
     """
     Set A to C{value}.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pptpgw.ports import capabilities
 from pptpgw.ports.nft import lackingTables
+from pptpgw.ports.pppox import lackingPPPoX
 from pptpgw.ports.pppprobe import lackingPPP
 
 # The state of the kernel's clock that means that nothing disciplines it (linux/timex.h).
@@ -87,6 +88,12 @@ class Host:
         empty text if it can.
         """
         return lackingPPP()
+
+    def lackingPPPoX(self, protocol: int) -> str:
+        """
+        See L{pptpgw.ports.pppox.lackingPPPoX}.
+        """
+        return lackingPPPoX(protocol)
 
     def lackingTables(self) -> str:
         """

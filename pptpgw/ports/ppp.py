@@ -25,7 +25,12 @@ from pptpgw.interfaces import MPPEParameters
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ports.filesystem import FileSystem, RealFileSystem
 from pptpgw.ports.reader import Reader
-from pptpgw.ppp.wire.ppp import decodeFrame
+from pptpgw.ppp.wire.ppp import (
+    CONFIGURE_REQUEST,
+    TERMINATE_ACK,
+    TERMINATE_REQUEST,
+    decodeFrame,
+)
 
 DEVICE = "/dev/ppp"
 
@@ -54,6 +59,11 @@ The flag of a unit that sends no packet in clear while it compresses.
 DECOMPRESSION_FATAL = 0x00800000
 """
 The bit of a unit's flags, as they are read, that tells that MPPE failed for good.
+"""
+
+COMPRESSION_ENDS = (CONFIGURE_REQUEST, TERMINATE_REQUEST, TERMINATE_ACK)
+"""
+The codes of CCP's packets from the peer at which a unit stops to compress, and so to encrypt.
 """
 
 PASS, DROP = 0, 1

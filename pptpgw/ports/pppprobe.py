@@ -10,7 +10,6 @@ from typing import Any
 from pptpgw.error import NotPermitted
 from pptpgw.interfaces import MPPEParameters
 from pptpgw.ports.ppp import PPPSystem, PPPUnit, RealPPPSystem, UnitNumbers
-from pptpgw.ports.pppox import PPTP, openPPPoX
 
 _MTU = 1500
 _KEYS = MPPEParameters(bytes(16), 128, False)
@@ -38,7 +37,6 @@ def lackingPPP(system: PPPSystem | None = None) -> str:
     """
     reactor: Any = NoReactor()
     try:
-        openPPPoX(PPTP).close()
         unit = PPPUnit(reactor, UnitNumbers(), 0, _MTU, lambda *_: None, system or RealPPPSystem())
     except (OSError, NotPermitted) as error:
         return str(error)

@@ -15,6 +15,7 @@ from pptpgw.command.hostchecks import examine
 from pptpgw.config.configuration import parse
 from pptpgw.datapath import engine
 from pptpgw.ports.host import Host
+from pptpgw.ports.pppox import L2TP
 from tests.certificates import Authority
 from tests.command.invocation import Command
 from tests.command.test_live import live
@@ -43,6 +44,7 @@ class FakeHost(Host):
     isRight: bool | None = True
     rules: str | None = '{"nftables": []}'
     lacksPPP: str = ""
+    lacksL2TP: str = ""
 
     def read(self, path: str) -> str | None:
         return self.files.get(path)
@@ -73,6 +75,9 @@ class FakeHost(Host):
 
     def lackingPPP(self) -> str:
         return self.lacksPPP
+
+    def lackingPPPoX(self, protocol: int) -> str:
+        return self.lacksL2TP if protocol == L2TP else ""
 
     def lackingTables(self) -> str:
         return ""
@@ -218,6 +223,21 @@ def test_dataPath(
     found = examine(FakeHost(lacksPPP=lacks), configuration, False)
     (one,) = [one for one in found if one.subject == "data path"]
     assert (one.level.value, one.text) == (level, text)
+
+
+def test_dataPathOfEachTunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The kernel may lack something for one tunnel alone, and its modules matter without PPTP too.
+    """
+    monkeypatch.setattr(engine, "makeThreads", object)
+    host = FakeHost(lacksL2TP="no l2tp_ppp")
+    for names, text in (
+        ('["pptp", "l2tp"]', "packets pass by kernel, those of l2tp by native: no l2tp_ppp"),
+        ('["l2tp"]', "packets pass by native: no l2tp_ppp"),
+        ('["sstp"]', ""),
+    ):
+        found = examine(host, parse(f"[listen]\ntunnels = {names}", "test"), False)
+        assert "".join(one.text for one in found if one.subject == "data path") == text
 
 
 def test_dataPathOfAGatewayThatRuns() -> None:

@@ -5,8 +5,9 @@ Tests for L{pptpgw.datapath.choice}, with fakes of both paths.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,6 +23,7 @@ from pptpgw.datapath.choice import ChosenDataPath, auto, foreseen, instead, kern
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.error import ConfigurationError, NotCarried, NotPermitted, Unavailable
 from pptpgw.interfaces import ICall, IKernelCall, TunnelKind
+from pptpgw.ports import pppox
 from tests.datapath.test_framed import Sender
 from tests.datapath.test_python import Owner
 from tests.logged import loggedLines
@@ -90,9 +92,13 @@ class Machine(NamedTuple):
 
     ppp: str = ""
     tables: str = ""
+    pppox: Mapping[int, str] = MappingProxyType({})
 
     def lackingPPP(self) -> str:
         return self.ppp
+
+    def lackingPPPoX(self, protocol: int) -> str:
+        return self.pppox.get(protocol, "")
 
     def lackingTables(self) -> str:
         return self.tables
@@ -104,10 +110,15 @@ class World:
     """
 
     def __init__(
-        self, text: str = "", strict: bool = False, lacking: str = "", tables: str = ""
+        self,
+        text: str = "",
+        strict: bool = False,
+        lacking: str = "",
+        tables: str = "",
+        pppox: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self.environment: Any = Environment(MemoryReactorClock(), parse(text, "test"))
-        self.path = ChosenDataPath(self.environment, strict, Machine(lacking, tables))
+        self.path = ChosenDataPath(self.environment, strict, Machine(lacking, tables, pppox))
         self.path._kernel = self.kernel = Kernel()  # type: ignore[assignment]
         self.path._clamp = self.clamp = Clamp()  # type: ignore[assignment]
 
@@ -175,6 +186,50 @@ def test_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert foreseen(auto, Machine("no module")) == f"python: {why}"
 
 
+def test_foreseenForEachTunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The kernel may be able to carry the calls of one tunnel and not those of another one.
+    """
+    monkeypatch.setattr(engine, "makeThreads", object)
+    both = parse('[listen]\ntunnels = ["pptp", "l2tp", "sstp"]', "test")
+    lacking = {pppox.L2TP: "no l2tp_ppp"}
+    assert foreseen(both, Machine()) == "kernel"
+    assert foreseen(both, Machine(pppox=lacking)) == "kernel, those of l2tp by native: no l2tp_ppp"
+    assert foreseen(both, Machine("no ppp", pppox=lacking)) == "native: no ppp"
+    lacking[pppox.PPTP] = "no pptp"
+    assert foreseen(both, Machine(pppox=lacking)) == "native: no pptp; no l2tp_ppp"
+    alone = parse('[listen]\ntunnels = ["l2tp"]', "test")
+    assert foreseen(alone, Machine(pppox={pppox.PPTP: "no pptp"})) == "kernel"
+    neither = parse('[listen]\ntunnels = ["sstp"]', "test")
+    assert foreseen(neither, Machine()) == "kernel"
+
+
+def test_oneTunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Calls of a tunnel for which the kernel lacks something pass here, and those of others don't.
+    Where the kernel alone may carry calls, nothing starts.
+    """
+    text = '[listen]\ntunnels = ["pptp", "l2tp"]'
+    world = World(text, pppox={pppox.PPTP: "no pptp"})
+    world.start(monkeypatch)
+    with loggedLines() as lines:
+        assert world.open().path == "python: no pptp"
+        assert not lines
+    Call.tunnel = TunnelKind("l2tp", "L2TP")
+    try:
+        assert world.open() is world.kernel
+    finally:
+        Call.tunnel = TunnelKind("pptp", "PPTP")
+    assert world.path.filesPerSession and world.clamp.isOn
+    world.path.stop()
+    world = World(text, strict=True, pppox={pppox.L2TP: "no l2tp_ppp"})
+    assert list(world.path.lacking()) == [
+        '[datapath] path = "kernel": no l2tp_ppp; "auto" is possible'
+    ]
+    with pytest.raises(ConfigurationError, match="no l2tp_ppp"):
+        world.start(monkeypatch)
+
+
 def test_foreseenNatively(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The thread carries packets if it is compiled and nothing is captured.
@@ -192,7 +247,7 @@ def test_theKernel(started: World) -> None:
     """
     The kernel carries a call, whose device has the number of its session.
     """
-    assert started.path.path == "kernel" and started.path.filesPerSession == 3
+    assert started.path.path == "kernel" and started.path.filesPerSession == 4
     assert started.kernel.running and started.clamp.isOn
     assert started.open(7) is started.kernel
     assert started.kernel.opened == [7]

@@ -176,14 +176,6 @@ class TestUnitNumbers:
 
 
 class TestProbe:
-    @pytest.fixture(autouse=True)
-    def pppox(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Socket:
-            def close(self) -> None:
-                pass
-
-        monkeypatch.setattr(pppprobe, "openPPPoX", lambda protocol: Socket())
-
     def test_fine(self) -> None:
         """
         A unit is made, with keys for both directions, and removed.
@@ -203,10 +195,3 @@ class TestProbe:
         system.refused = {request_: OSError(EINVAL, "refused")}
         assert text in pppprobe.lackingPPP(system)
         assert system.opened == set()
-
-    def test_noPPTP(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(protocol: int) -> None:
-            raise NotPermitted("its module pptp isn't there")
-
-        monkeypatch.setattr(pppprobe, "openPPPoX", refuse)
-        assert "module pptp" in pppprobe.lackingPPP(FakePPPSystem())

@@ -11,8 +11,8 @@ What restricts never waits for the kernel to be told of it:
    required.
  - The session's filter is a program in the kernel, which is replaced when it changes; in turn, if
    those of thousands of sessions change in one moment.
- - Once MPPE is required, packets in clear from the peer are dropped before the kernel's PPP sees
-   them, which would take them.
+ - Once MPPE is required, packets in clear from the peer are dropped, which the kernel's PPP would
+   take: before it sees them, where the transport has a filter, and by the filter of the device.
  - The kernel's PPP never sees what would make it send in clear: the packets of CCP by which a peer
    begins anew, or ends. Anybody can send them in the peer's name.
  - If the kernel refuses something, nothing passes any more, and the call ends.
@@ -51,6 +51,7 @@ from pptpgw.ports.ppp import (
     CCP_OPEN,
     CCP_UP,
     COMPRESS_PROTOCOL,
+    COMPRESSION_ENDS,
     DECOMPRESSION_FATAL,
     DROP,
     MUST_COMPRESS,
@@ -61,13 +62,10 @@ from pptpgw.ports.ppp import (
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import (
     CCP,
-    CONFIGURE_REQUEST,
     IPV4,
     IPV6,
     MPPE,
     RESET_ACK,
-    TERMINATE_ACK,
-    TERMINATE_REQUEST,
 )
 
 CARRIED = {IPV4: "ipv4", IPV6: "ipv6"}
@@ -77,7 +75,7 @@ The numbers of the network protocols that the kernel carries, with the names of 
 
 # The codes of CCP's packets at which the kernel stops encrypting. Those in clear come by the
 # transport.
-_ENDS = tuple(bytes((code,)) for code in (CONFIGURE_REQUEST, TERMINATE_REQUEST, TERMINATE_ACK))
+_ENDS = tuple(bytes((code,)) for code in COMPRESSION_ENDS)
 # The one at which it decrypts again after an error.
 _RESET = bytes((RESET_ACK,))
 _OTHERWISE = '[datapath] path = "python" carries it'
@@ -263,8 +261,10 @@ class KernelChannel:
         See L{IChannel.setFraming}. Address and control are never left out, since the kernel would
         do so in some packets of LCP too (RFC 1661 section 6.6).
         """
-        with self._guarded():
-            self._ppp.setFlags(COMPRESS_PROTOCOL if pfc else 0)
+        self.transport.setACCM(sendACCM, receiveACCM)
+        if self.transport.compresses:
+            with self._guarded():
+                self._ppp.setFlags(COMPRESS_PROTOCOL if pfc else 0)
 
     def offerMPPE(self, parameters: MPPEParameters, send: bool) -> None:
         """
@@ -310,6 +310,8 @@ class KernelChannel:
         with self._guarded():
             self.transport.requireEncryption()
             self._setModes()
+            if self._attachments:
+                self._device().setFilter(self._filter(self._attachments))
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """
@@ -349,7 +351,7 @@ class KernelChannel:
             raise NotCarried(f"the kernel filters packets by rules alone; {_OTHERWISE}")
         filter = None if gate is None else IGate(gate).filter
         try:
-            return Assembled(passing(attachments), judging(filter))
+            return Assembled(passing(attachments, self._required), judging(filter))
         except TooLarge as error:
             raise NotCarried(f"the filter is {error}; {_OTHERWISE}") from error
 

@@ -2,12 +2,12 @@
 What passes by the device of one call, before its filter is asked (L{judging}): a program that ends
 for packets that are dropped, or that concern the link alone, and goes on for others.
 
-Of received packets the source must be in one of the peer's networks, as L{pptpgw.datapath.source}
-demands in Python. IPv6 packets that concern the link alone pass whatever their source is, if they
-are messages of ICMPv6 that hosts send to routers and to each other, or DHCPv6 for a server. Others
-don't: nothing else on this machine is to be reached by a link-local address, no Router
-Advertisement of the peer's is believed, and what programs of this machine send to all neighbours
-isn't for the peer.
+Received packets must have been encrypted, if that is required. The source of each must be in one of
+the peer's networks, as L{pptpgw.datapath.source} demands in Python. IPv6 packets that concern the
+link alone pass whatever their source is, if they are messages of ICMPv6 that hosts send to routers
+and to each other, or DHCPv6 for a server. Others don't: nothing else on this machine is to be
+reached by a link-local address, no Router Advertisement of the peer's is believed, and what
+programs of this machine send to all neighbours isn't for the peer.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ _SOURCE_PORT, _DESTINATION_PORT = IPV6_HEADER, IPV6_HEADER + 2
 _MESSAGES = (1, 2, 3, 4, 128, 129, 133, 135, 136)
 
 
-def passing(attachments: Mapping[int, Attachment]) -> Program:
+def passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool = False) -> Program:
     """
     Return the program for the networks that are open.
 
     @param attachments: the attachments by their protocol numbers.
+    @param onlyDecrypted: whether received packets must have been encrypted.
     """
-    return tuple(_passing(attachments))
+    return tuple(_passing(attachments, onlyDecrypted))
 
 
-def _passing(attachments: Mapping[int, Attachment]) -> Iterator[Instruction]:
+def _passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool) -> Iterator[Instruction]:
     yield bpf.byte(0)
     yield bpf.equal(_SENT, no="received")
     if IPV6 in attachments:
@@ -55,6 +56,9 @@ def _passing(attachments: Mapping[int, Attachment]) -> Iterator[Instruction]:
     else:
         yield bpf.goTo(bpf.END)
     yield bpf.here("received")
+    if onlyDecrypted:
+        yield bpf.etherType()
+        yield bpf.equal(0, no="drop")
     yield bpf.half(PROTOCOL)
     yield bpf.equal(IPV4, yes="ipv4")
     yield bpf.equal(IPV6, yes="ipv6", no="drop")

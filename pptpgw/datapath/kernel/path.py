@@ -40,9 +40,10 @@ The kernel's group of network devices that those of calls are in (C{ip link show
 rules for packets name all of them.
 """
 
-FILES = 3
+FILES = 4
 """
-The files that each call needs: its transport, and the kernel's channel and unit.
+The files that each call needs: its transport, or two of them where a tunnel has one of its own, and
+the kernel's channel and unit.
 """
 
 # What the kernel answers if a route or an address, or its device, isn't there any more.

@@ -31,6 +31,8 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IConcentratedCall,
     IEscapingCall,
+    IKernelCall,
+    IKernelTransport,
     IProtectedCall,
     IProxiedCall,
     IStagedCall,
@@ -76,12 +78,18 @@ class L2TPCallConnection(DataConnection, TypingProtocol):
 
 
 @implementer(
-    IStagedCall, IProtectedCall, IProxiedCall, IConcentratedCall, ICarriedCall, IEscapingCall
+    IStagedCall,
+    IProtectedCall,
+    IProxiedCall,
+    IConcentratedCall,
+    ICarriedCall,
+    IEscapingCall,
+    IKernelCall,
 )
 class L2TPCall:
     """
     See L{IStagedCall}, L{IProtectedCall}, L{IProxiedCall}, L{IConcentratedCall},
-    L{ICarriedCall} and L{IEscapingCall}.
+    L{ICarriedCall}, L{IEscapingCall} and L{IKernelCall}.
 
     @ivar kind: which end we are, and who asked for the call.
     @ivar connection: the control connection of the call.
@@ -197,7 +205,7 @@ class L2TPCall:
     @property
     def framesReceived(self) -> int:
         """
-        How many frames came by the call's channel.
+        How many frames have come from the peer.
         """
         return self._carriage.framesReceived
 
@@ -261,6 +269,14 @@ class L2TPCall:
         See L{pptpgw.interfaces.ICall.openChannel}.
         """
         return self._carriage.open(owner, dataPath)
+
+    def openTransport(self, receive: Callable[[int, bytes], None]) -> IKernelTransport:
+        """
+        See L{IKernelCall.openTransport}.
+
+        @raise CallError: the kernel can't tell this call from another one, or there is no UDP port.
+        """
+        return self._carriage.openTransport(self.encrypted, receive)
 
     # Methods for the control connection
 

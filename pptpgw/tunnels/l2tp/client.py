@@ -19,7 +19,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.tunnels.l2tp.call import L2TPCall
 from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
-from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.header import PORT
 

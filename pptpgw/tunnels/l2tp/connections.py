@@ -57,6 +57,13 @@ class ControlPort(DataPort, TypingProtocol):
         Send a datagram. An error of the system is counted.
         """
 
+    def ended(self, peer: Address, tunnelID: int) -> None:
+        """
+        Note that a connection has ended, after its calls.
+
+        @param tunnelID: the id that we assigned.
+        """
+
 
 class Answerer(L2TPOwner, TypingProtocol):
     """
@@ -221,6 +228,7 @@ class ControlConnections:
             self._ended[connection.localID] = peer, header, self._clock.seconds() + CYCLE
             if len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
+        self._port.ended(peer, connection.localID)
 
     def _unnumbered(
         self, header: ControlHeader, body: bytes, peer: Address, localAddress: str

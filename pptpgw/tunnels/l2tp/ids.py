@@ -9,6 +9,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Container
+from typing import NamedTuple
+
+
+class Ends(NamedTuple):
+    """
+    The ids of one call at both of its ends.
+
+    @ivar tunnel: the id that we assigned to its control connection, which is in the messages that
+        we receive.
+    @ivar call: the id that we assigned to the call.
+    @ivar peerTunnel: the id that the peer assigned to the control connection.
+    @ivar peerCall: the id that the peer assigned to the call.
+    """
+
+    tunnel: int
+    call: int
+    peerTunnel: int
+    peerCall: int
 
 
 def unused(taken: Container[int]) -> int:

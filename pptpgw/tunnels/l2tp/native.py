@@ -34,7 +34,7 @@ class SharedPort(Protocol):
 
     def readBy(self, reader: Reader) -> int:
         """
-        See L{pptpgw.tunnels.l2tp.port.L2TPPort.readBy}.
+        See L{pptpgw.tunnels.l2tp.port.udp.L2TPPort.readBy}.
         """
 
 

@@ -21,14 +21,17 @@ from pptpgw.interfaces import (
     ICallOwner,
     IForwarder,
     IHealth,
+    IKernelTunnelFactory,
     IPreparable,
     IReloadable,
     ITunnel,
     ITunnelEnvironment,
-    ITunnelFactory,
     Negotiated,
 )
 from pptpgw.ports.machine import lackingAddress
+from pptpgw.ports.nftables import nameFor
+from pptpgw.ports.pppox import L2TP as PPPOX
+from pptpgw.ports.pppox import lackingPPPoX
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.tunnels.l2tp.call import L2TP
@@ -37,7 +40,8 @@ from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.networkserver import NetworkServer
-from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.port.udp import L2TPPort
+from pptpgw.tunnels.l2tp.port.withheld import Withholding
 from pptpgw.tunnels.l2tp.protection import Protection
 from pptpgw.tunnels.l2tp.secrets import TunnelSecrets, nobody
 from pptpgw.tunnels.l2tp.settings import ControlSettings
@@ -118,6 +122,11 @@ class L2TPTunnel:
         self.entrance = self._server.entrance
         refuses = settings.clear == "refuse"
         self._protection = Protection(environment, settings.port, refuses, self._unprotected)
+        self._environment = environment.environment
+        configuration = self._environment.configuration
+        table = f"{nameFor(configuration.network.interface)}_l2tp"
+        self._withholding = Withholding(environment.reactor, table, settings.port)
+        self._withholds = configuration.datapath.mayBeKernel and not refuses
         # The settings of connections: those in force, and those that the next reload applies.
         self._own = self._judged = own = self._ofConnections(settings)
         addresses = [str(one) for one in environment.listen.addresses] or [EVERY_ADDRESS]
@@ -126,6 +135,8 @@ class L2TPTunnel:
         self._connections: list[ControlConnections] = []
         for address in addresses:
             port = L2TPPort(environment.reactor, address, settings.port, environment.counters)
+            port.withholds = lambda: self._withholding.works
+            port.mayEncrypt = lambda: self._encryption != "off"
             port.connections = connections = ControlConnections(
                 environment.reactor, own, environment.counters, port, self._server
             )
@@ -147,8 +158,8 @@ class L2TPTunnel:
         """
         See L{IHealth}.
         """
-        faults = [self._protection.fault, *(port.fault for port in self.ports)]
-        return next(filter(None, faults), "")
+        faults = [self._protection.fault, self._withholding.fault]
+        return next(filter(None, (*faults, *(port.fault for port in self.ports))), "")
 
     def lacking(self) -> Iterator[str]:
         """
@@ -168,6 +179,8 @@ class L2TPTunnel:
         @raise pptpgw.error.NotPermitted: datagrams in clear can't be refused.
         """
         self._protection.start()
+        if self._withholds and not lackingPPPoX(PPPOX):
+            self._withholding.start()
         for port in self.ports:
             try:
                 port.startListening()
@@ -240,7 +253,16 @@ class L2TPTunnel:
         for port in self.ports:
             port.stopListening()
         self._protection.stop()
-        return result
+        return self._withholding.stop().addBoth(lambda _: result)
+
+    @property
+    def _encryption(self) -> str:
+        """
+        Whether callers must have MPPE, may have it or not, as C{[link]} has it.
+        """
+        own: str = self._settings.encryption
+        general: str = self._environment.configuration.link.encryption
+        return own or general
 
     def _ofConnections(self, settings: L2TPSettings) -> ControlSettings:
         return replace(settings.ofConnections(), protection=self._protection.words)
@@ -256,19 +278,20 @@ class L2TPTunnel:
                     connection.end(UNPROTECTED)
 
 
-@implementer(IPlugin, ITunnelFactory)
+@implementer(IPlugin, IKernelTunnelFactory)
 class L2TPTunnelFactory:
     """
-    See L{ITunnelFactory}.
+    See L{IKernelTunnelFactory}.
     """
 
     name = L2TP.name
     description = "L2TP (RFC 2661): control messages and packets over UDP."
     settings = L2TPSettings
+    pppox = PPPOX
 
     def makeTunnel(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> L2TPTunnel:
         """
-        See L{ITunnelFactory.makeTunnel}.
+        See L{pptpgw.interfaces.ITunnelFactory.makeTunnel}.
         """
         return L2TPTunnel(settings, environment)
 

@@ -26,17 +26,18 @@ from pptpgw.interfaces import (
     ICallTaker,
     IForwarder,
     IHealth,
+    IKernelTunnelFactory,
     IPreparable,
     IReloadable,
     ITunnel,
     ITunnelEnvironment,
-    ITunnelFactory,
     Negotiated,
     Refusal,
 )
 from pptpgw.log import Logger, Quota
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.ports.machine import lackingAddress
+from pptpgw.ports.pppox import PPTP as PPPOX
 from pptpgw.ports.prompt import sendAtOnce
 from pptpgw.sessions.attempts import Attempts
 from pptpgw.sessions.cause import Cause
@@ -422,19 +423,20 @@ class PPTPTunnel:
         )
 
 
-@implementer(IPlugin, ITunnelFactory)
+@implementer(IPlugin, IKernelTunnelFactory)
 class PPTPTunnelFactory:
     """
-    See L{ITunnelFactory}.
+    See L{IKernelTunnelFactory}.
     """
 
     name = PPTP.name
     description = "PPTP (RFC 2637): control connections over TCP, packets over GRE."
     settings = PPTPSettings
+    pppox = PPPOX
 
     def makeTunnel(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> PPTPTunnel:
         """
-        See L{ITunnelFactory.makeTunnel}.
+        See L{pptpgw.interfaces.ITunnelFactory.makeTunnel}.
         """
         return PPTPTunnel(settings, environment)
 

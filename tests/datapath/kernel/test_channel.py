@@ -57,6 +57,7 @@ class Transport:
     """
 
     channel = 7
+    compresses = True
 
     def __init__(self) -> None:
         self.receive: Callable[[int, bytes], None] = lambda *_: None
@@ -68,6 +69,9 @@ class Transport:
         if self.error is not None:
             raise self.error
         self.required += 1
+
+    def setACCM(self, send: int, receive: int) -> None:
+        pass
 
     def close(self) -> None:
         self.closed = True

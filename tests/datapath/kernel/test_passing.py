@@ -4,9 +4,11 @@ Tests for L{pptpgw.datapath.kernel.passing}, with programs that this machine's k
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,11 +16,13 @@ from pptpgw.datapath.kernel.judging import judging
 from pptpgw.datapath.kernel.passing import passing
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
+from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
 from tests.ports.bpfkernel import kept
 
 RECEIVED, SENT = 0, 1
+DROP = (bpf.here("drop"), bpf.result(bpf.DROP))
 NETWORKS4 = [IPv4Network(one) for one in ("10.77.0.10", "10.0.0.0/8", "192.0.2.0/25", "0.0.0.0/0")]
 NETWORKS6 = [IPv6Network(one) for one in ("2001:db8:1::/64", "2001:db8::/29", "fc00::1", "::/0")]
 SOURCES4 = ["10.77.0.10", "10.77.0.11", "192.0.2.127", "192.0.2.128", "9.255.255.255", "11.0.0.0"]
@@ -31,6 +35,29 @@ def isKept(
     octets = bytes((direction, 0)) + protocol.to_bytes(2, "big") + packet
     (found,) = kept(Assembled(passing(attachments), judging(None)), [octets])
     return found
+
+
+def test_onlyDecrypted() -> None:
+    """
+    Where packets must have been encrypted, those are dropped that are as they came in. The kernel
+    has made a decrypted packet itself, like one from a socket of the family AF_UNIX.
+    """
+    program = Assembled(
+        passing({IPV4: Attachment(tuple(NETWORKS4[3:]), mtu=1400)}, True), judging(None)
+    )
+    octets = bytes((RECEIVED, 0)) + IPV4.to_bytes(2, "big") + ipv4(bytes((10, 77, 0, 10)))
+    assert list(kept(program, [octets])) == [True]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        # What a datagram begins with, which the program sees, are its ports.
+        datagram = Assembled(
+            (bpf.etherType(), bpf.equal(0, no="drop"), bpf.result(bpf.KEEP), *DROP)
+        )
+        datagram.attach(one)
+        one.sendto(b"x", one.getsockname())
+        one.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            one.recv(10)
 
 
 def ipv4(source: bytes) -> bytes:

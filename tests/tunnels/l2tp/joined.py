@@ -14,10 +14,9 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.interfaces import ICallOwner, Refusal
 from pptpgw.tunnels.l2tp.call import L2TPCall
-from pptpgw.tunnels.l2tp.carriage import Address
+from pptpgw.tunnels.l2tp.carriage import Address, Carriage, FrameTaker, IL2TPTransport
 from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
-from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import MessageType
 from pptpgw.tunnels.l2tp.wire.header import (
@@ -54,6 +53,34 @@ class CallOwner:
         self.heard.append(cause)
 
 
+@implementer(IL2TPTransport)
+class Transport:
+    """
+    What carries the frames of a call within the kernel.
+
+    @ivar ends: the ids of the call.
+    """
+
+    channel = 7
+    compresses = False
+
+    def __init__(self, carriage: Carriage, encrypted: bool) -> None:
+        self.ends = carriage.ends
+        self.setACCM = carriage.tellACCM
+        self.isLAC, self.encrypted = carriage.isLAC, encrypted
+        self.framesReceived = 0
+        self.isNumbered = False
+
+    def numbered(self) -> None:
+        self.isNumbered = True
+
+    def requireEncryption(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class End:
     """
     One end, which is its port and the owner of its connections, too.
@@ -75,7 +102,9 @@ class End:
         self.opened: list[L2TPConnection] = []
         self.closed: list[str] = []
         self.calls: list[L2TPCall] = []
-        self.senders: dict[tuple[int, int], DataSender] = {}
+        self.senders: dict[tuple[int, int], FrameTaker] = {}
+        self.transports: list[Transport] = []
+        self.ends: list[int] = []
 
     # The port
 
@@ -85,13 +114,22 @@ class End:
     def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
         return lambda octets: self.wire.datagrams.append((self.address, peer, octets))
 
-    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
+    def register(self, ids: tuple[int, int], peer: Address, taker: FrameTaker) -> None:
         if ids in self.senders:
             raise ValueError("in use")
-        self.senders[ids] = sender
+        self.senders[ids] = taker
 
     def unregister(self, ids: tuple[int, int]) -> None:
         self.senders.pop(ids, None)
+
+    def openTransport(
+        self, carriage: Carriage, encrypted: bool, receive: Callable[[int, bytes], None]
+    ) -> Transport:
+        self.transports.append(Transport(carriage, encrypted))
+        return self.transports[-1]
+
+    def ended(self, peer: Address, tunnelID: int) -> None:
+        self.ends.append(tunnelID)
 
     def receive(self, source: Address, octets: bytes) -> None:
         if isControl(octets):

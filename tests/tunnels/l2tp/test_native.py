@@ -24,7 +24,7 @@ from pptpgw.ports.buffers import enlarge
 from pptpgw.ports.udpsockets import UDP_GRO
 from pptpgw.tunnels.l2tp.carriage import Carriage
 from pptpgw.tunnels.l2tp.native import NativeL2TPChannel
-from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CallKind
 from pptpgw.tunnels.l2tp.wire.header import L, O, P, S, T, decodeData

@@ -1,5 +1,6 @@
 """
-Programs of BPF for GRE packets: what the kernel keeps for whom.
+Programs of BPF for GRE packets: what the kernel keeps for whom. Packets of CCP at which the
+kernel's PPP would stop to encrypt are withheld from it.
 """
 
 from __future__ import annotations
@@ -8,19 +9,9 @@ from functools import cache
 
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled, Instruction
-from pptpgw.ppp.wire.ppp import (
-    CCP,
-    CONFIGURE_REQUEST,
-    MPPE,
-    TERMINATE_ACK,
-    TERMINATE_REQUEST,
-)
+from pptpgw.ports.ppp import COMPRESSION_ENDS
+from pptpgw.ppp.wire.ppp import CCP, MPPE
 from pptpgw.tunnels.pptp.callid import KERNELS
-
-WITHHELD = (CONFIGURE_REQUEST, TERMINATE_REQUEST, TERMINATE_ACK)
-"""
-The codes of CCP at which the kernel's PPP would stop to encrypt, so that it never sees them.
-"""
 
 # The GRE header with a sequence number; an acknowledgement number makes it longer (RFC 2637 section
 # 4.1).
@@ -70,10 +61,10 @@ def _isStateless(at: int) -> tuple[Instruction, ...]:
 
 def _isWithheld(yes: str, no: str) -> tuple[Instruction, ...]:
     """
-    Return the instructions that go to C{yes} if the packet of CCP at X is one of L{WITHHELD}, and
+    Return the instructions that go to C{yes} if the packet of CCP at X is one of withheld, and
     otherwise to C{no}.
     """
-    *others, last = WITHHELD
+    *others, last = COMPRESSION_ENDS
     return (
         bpf.byteAtX(2),
         *(bpf.equal(code, yes=yes) for code in others),
@@ -102,7 +93,7 @@ _OURS = (
 OURS = Assembled(_OURS)
 """
 Of IP packets with GRE, those of calls that the kernel doesn't carry are kept, and of calls that it
-does carry what is L{WITHHELD} from it.
+does carry what is withheld from it.
 """
 
 
@@ -148,7 +139,7 @@ COMPRESSIBLE = Assembled(
     )
 )
 """
-Of the GRE packets of a call those with a frame are kept, but none that is L{WITHHELD}.
+Of the GRE packets of a call those with a frame are kept, but none that is withheld.
 """
 
 ENCRYPTED = Assembled(
@@ -172,5 +163,5 @@ ENCRYPTED = Assembled(
 )
 """
 Of the GRE packets of a call those with a packet of stateless MPPE or a control frame are kept, but
-none that is L{WITHHELD}.
+none that is withheld.
 """

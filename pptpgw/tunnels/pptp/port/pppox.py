@@ -6,26 +6,21 @@ The kernel finds the call of a packet by the peer's address and our call id. It 
 to raw sockets too, so a GRE port keeps none whose call id is one of
 L{pptpgw.tunnels.pptp.callid.KERNELS} (L{pptpgw.tunnels.pptp.port.filter}).
 
-At some packets of CCP (L{pptpgw.tunnels.pptp.port.filter.WITHHELD}) the kernel stops to encrypt
+At some packets of CCP (L{pptpgw.ports.ppp.COMPRESSION_ENDS}) the kernel stops to encrypt
 what it sends, and anybody could send one in the peer's name. So the kernel doesn't see them: they
 come by the GRE port.
 """
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
-import os
 import socket
-import sys
 from collections.abc import Callable
 from struct import Struct
-from typing import Any
 
 from zope.interface import implementer
 
 from pptpgw.interfaces import IKernelTransport
-from pptpgw.ports.pppox import FAMILY, PPTP, openPPPoX
+from pptpgw.ports.pppox import FAMILY, PPTP, bind, channelOf, connect, openPPPoX
 from pptpgw.tunnels.pptp.channel import GRE
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.port.filter import COMPRESSIBLE, ENCRYPTED
@@ -33,8 +28,6 @@ from pptpgw.tunnels.pptp.port.filter import COMPRESSIBLE, ENCRYPTED
 # The kernel's struct sockaddr_pppox for PPTP: family, protocol, call id and address, and room that
 # other protocols need.
 _ADDRESS = Struct("=HIHxx4s16x")
-_GET_CHANNEL = 0x80047437
-_library = ctypes.CDLL(None, use_errno=True)
 
 
 @implementer(IKernelTransport)
@@ -42,6 +35,8 @@ class PPPoXSocket:
     """
     The socket of one call. See L{IKernelTransport}.
     """
+
+    compresses = True
 
     def __init__(self, ends: Ends, gre: GRE, receive: Callable[[int, bytes], None]) -> None:
         """
@@ -53,13 +48,12 @@ class PPPoXSocket:
         self._socket = openPPPoX(PPTP)
         try:
             COMPRESSIBLE.attach(self._socket)
-            self._call(_library.bind, ends.localCallID, ends.localAddress)
-            self._call(_library.connect, ends.peerCallID, ends.peerAddress)
-            answer = fcntl.ioctl(self._socket.fileno(), _GET_CHANNEL, bytes(4))
+            bind(self._socket, _address(ends.localCallID, ends.localAddress))
+            connect(self._socket, _address(ends.peerCallID, ends.peerAddress))
+            self.channel = channelOf(self._socket)
         except OSError:
             self._socket.close()
             raise
-        self.channel = int.from_bytes(answer, sys.byteorder)
         self._receive = receive
         self._gre = gre
         self._key = ends.peerAddress, ends.localCallID
@@ -78,6 +72,11 @@ class PPPoXSocket:
         for information in frames:
             self._receive(protocol, information)
 
+    def setACCM(self, send: int, receive: int) -> None:
+        """
+        See L{IKernelTransport.setACCM}. PPTP has no message for them.
+        """
+
     def close(self) -> None:
         """
         See L{IKernelTransport.close}.
@@ -85,12 +84,6 @@ class PPPoXSocket:
         self._gre.unregister(*self._key)
         self._socket.close()
 
-    def _call(self, function: Any, callID: int, address: str) -> None:
-        """
-        Call a function of the C library with the socket and an address, since the module socket
-        doesn't have this family.
-        """
-        octets = _ADDRESS.pack(FAMILY, PPTP, callID, socket.inet_aton(address))
-        if function(self._socket.fileno(), octets, len(octets)) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+
+def _address(callID: int, address: str) -> bytes:
+    return _ADDRESS.pack(FAMILY, PPTP, callID, socket.inet_aton(address))

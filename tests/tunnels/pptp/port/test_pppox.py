@@ -73,7 +73,7 @@ class World:
         self.library, self.port = Library(), Port()
         self.frames: list[tuple[int, bytes]] = []
         monkeypatch.setattr(pppox, "openPPPoX", lambda protocol: self.socket)
-        monkeypatch.setattr(pppox, "_library", self.library)
+        monkeypatch.setattr(family, "_library", self.library)
         monkeypatch.setattr("fcntl.ioctl", lambda descriptor, request, argument: b"\x07\0\0\0")
 
     def open(self) -> PPPoXSocket:
@@ -145,6 +145,8 @@ def test_noFamily(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A kernel without PPTP says which module is missing.
     """
+    # No protocol of the family has this number.
+    monkeypatch.setitem(family._MODULES, 0x7F, ("PPTP", "pptp"))
     with pytest.raises(NotPermitted, match="module pptp"):
-        # No protocol of the family has this number.
         family.openPPPoX(0x7F)
+    assert "module pptp" in family.lackingPPPoX(0x7F)

@@ -27,7 +27,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.l2tp.client import LACClient, LACConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
-from pptpgw.tunnels.l2tp.port import L2TPPort
+from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.tunnel import L2TPSettings, L2TPTunnel, factory

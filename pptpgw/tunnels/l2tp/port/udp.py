@@ -2,10 +2,10 @@
 UDP ports, by which all messages of L2TP come and go.
 
 One port serves all control connections and calls at a local address. Where threads of the data path
-read it, each has a socket of its own, and what they leave comes to this port. Datagrams wait in a
-lane for each call and each connection (L{pptpgw.datapath.fair}), since in the socket all share one
-queue. Control messages of strangers wait apart from these, and few of them are handled in one turn
-of the reactor.
+read it, each has a socket of its own, and what they leave comes to this port. For each peer whose
+calls the kernel carries there is one more socket. Datagrams wait in a lane for each call and each
+connection (L{pptpgw.datapath.fair}), since in the socket all share one queue. Control messages of
+strangers wait apart from these, and few of them are handled in one turn of the reactor.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from struct import Struct
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from zope.interface import implementer
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.fair import BATCH, FULL, READ, Fair
 from pptpgw.datapath.interface import Reader
-from pptpgw.error import Malformed
+from pptpgw.error import CallError, Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.poll import serveFirst
@@ -33,15 +34,21 @@ from pptpgw.ports.udpsockets import IP_PKTINFO, openUDP, renewUDP, shareUDP, uns
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
-from pptpgw.tunnels.l2tp.carriage import Address
+from pptpgw.tunnels.l2tp.carriage import Address, Carriage, FrameTaker
 from pptpgw.tunnels.l2tp.connections import MALFORMED, STRAY
-from pptpgw.tunnels.l2tp.sender import DataSender
+from pptpgw.tunnels.l2tp.port.kernel import UNSAFE, KernelSession, KernelTunnels
+from pptpgw.tunnels.l2tp.port.withheld import restored
 from pptpgw.tunnels.l2tp.wire.header import decodeData
 
 BUFFER = 4 << 20
 """
 The number of octets that the kernel may queue in each direction, since bursts from many peers meet
 in one socket.
+"""
+
+SMALL_BUFFER = 1 << 17
+"""
+The same for the socket of one peer, from which little is read.
 """
 
 RECEIVE_SIZE = 8192
@@ -110,6 +117,9 @@ class L2TPPort:
 
     @ivar address: the local address, dotted; empty for every address.
     @ivar connections: handles control messages; set before the port is opened.
+    @ivar withholds: returns whether packets of CCP are withheld from the kernel
+        (L{pptpgw.tunnels.l2tp.port.withheld}).
+    @ivar mayEncrypt: returns whether calls may be offered MPPE.
     """
 
     _log = Logger()
@@ -123,6 +133,8 @@ class L2TPPort:
         @param counters: counts stray datagrams and errors.
         """
         self.address = "" if address in _ANY_ADDRESS else address
+        self.withholds: Callable[[], bool] = lambda: False
+        self.mayEncrypt: Callable[[], bool] = lambda: True
         self._reactor = reactor
         self._number = number
         self._counters = counters
@@ -134,7 +146,10 @@ class L2TPPort:
         self._reader: Reader | None = None
         self._place = -1
         self._left: socket.socket | None = None
-        self._calls: dict[int, tuple[Address, DataSender]] = {}
+        self._calls: dict[int, tuple[Address, FrameTaker]] = {}
+        # How many calls with a peer have the same id, since each is of another control connection.
+        self._ids: Counter[tuple[Address, int]] = Counter()
+        self._kernel = KernelTunnels(reactor, self._openConnected, self._readAlso)
         self._lanes: Fair[int] = Fair()
         self._strangers: deque[tuple[bytes, Address, str]] = deque()
         self._next: IDelayedCall | None = None
@@ -182,6 +197,7 @@ class L2TPPort:
                 one.close()
             self._socket = None
             self._others = []
+        self._kernel.stop()
 
     def readBy(self, reader: Reader) -> int:
         """
@@ -194,7 +210,10 @@ class L2TPPort:
         if self._socket is None:
             raise OSError(errno.EBADF, "the UDP port isn't open")
         if self._left is None:
-            others = self._shared(self._socket, reader.readers)
+            # The kernel numbers the sockets of one address and port in the order in which they were
+            # opened, and those for one peer may not come before those of the threads.
+            count = 1 if self.address and self._kernel else reader.readers
+            others = self._shared(self._socket, count)
             sockets = self._socket, *others
             try:
                 place, left = reader.watch(tuple(one.fileno() for one in sockets), self)
@@ -225,20 +244,44 @@ class L2TPPort:
 
     # pptpgw.tunnels.l2tp.connections.ControlPort
 
-    def register(self, ids: tuple[int, int], peer: Address, sender: DataSender) -> None:
+    def register(self, ids: tuple[int, int], peer: Address, taker: FrameTaker) -> None:
         """
         See L{pptpgw.tunnels.l2tp.carriage.DataPort.register}.
         """
-        key = ids[0] << 16 | ids[1]
-        if key in self._calls:
+        if ids[0] << 16 | ids[1] in self._calls:
             raise ValueError(f"the ids {ids} are in use")
-        self._calls[key] = peer, sender
+        if self._kernel.carries(peer, ids[1]):
+            raise CallError(f"the kernel carries another call {ids[1]} with {peer[0]}")
+        self._add(ids, peer, taker)
 
     def unregister(self, ids: tuple[int, int]) -> None:
         """
         See L{pptpgw.tunnels.l2tp.carriage.DataPort.unregister}.
         """
-        self._calls.pop(ids[0] << 16 | ids[1], None)
+        found = self._calls.pop(ids[0] << 16 | ids[1], None)
+        if found is not None:
+            self._ids[found[0], ids[1]] -= 1
+            if not self._ids[found[0], ids[1]]:
+                del self._ids[found[0], ids[1]]
+
+    def openTransport(
+        self, carriage: Carriage, encrypted: bool, receive: Callable[[int, bytes], None]
+    ) -> KernelSession:
+        """
+        See L{pptpgw.tunnels.l2tp.carriage.DataPort.openTransport}.
+
+        @raise NotPermitted: the kernel can't carry MPPE as it should, which the call may have.
+        """
+        mayEncrypt = encrypted or self.withholds()
+        if not mayEncrypt and self.mayEncrypt():
+            raise NotPermitted(UNSAFE)
+        ends, peer = carriage.ends, carriage.connection.peer
+        if (peer, ends.call) in self._ids:
+            raise CallError(f"this process carries another call {ends.call} with {peer[0]}")
+        ids = ends.tunnel, ends.call
+        session = self._kernel.open(carriage, mayEncrypt, receive, partial(self.unregister, ids))
+        self._add(ids, peer, session)
+        return session
 
     def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
         """
@@ -263,6 +306,16 @@ class L2TPPort:
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self._counters.discard(f"L2TP not sent: {name}")
+
+    def _add(self, ids: tuple[int, int], peer: Address, taker: FrameTaker) -> None:
+        self._calls[ids[0] << 16 | ids[1]] = peer, taker
+        self._ids[peer, ids[1]] += 1
+
+    def ended(self, peer: Address, tunnelID: int) -> None:
+        """
+        See L{pptpgw.tunnels.l2tp.connections.ControlPort.ended}.
+        """
+        self._kernel.ended(peer, tunnelID)
 
     # IReadDescriptor
 
@@ -297,9 +350,21 @@ class L2TPPort:
 
     def _turn(self) -> None:
         self._next = None
-        if self._socket is None:
-            return
-        self._read(self._left or self._socket, self._left is not None)
+        if self._socket is not None:
+            self._read(self._left or self._socket, self._left is not None)
+            self._handle()
+
+    def _readAlso(self, opened: socket.socket) -> None:
+        """
+        Read what has arrived by a socket that is connected to one peer, and pass it on as
+        L{doRead} does.
+        """
+        if self._socket is not None:
+            self._read(opened, False)
+            if self._next is None:
+                self._handle()
+
+    def _handle(self) -> None:
         self._give()
         if self._socket is not None and (self._lanes.waiting or self._strangers):
             self._next = self._reactor.callLater(0, self._turn)
@@ -321,7 +386,7 @@ class L2TPPort:
             except OSError as error:
                 name = errno.errorcode.get(error.errno or 0, "unknown")
                 self._counters.discard(f"L2TP not read: {name}")
-                if error.errno == errno.ECONNABORTED:
+                if error.errno == errno.ECONNABORTED and opened is self._socket:
                     # Other code has closed the descriptor.
                     self._upkeep.lost("it was closed by somebody else")
                 break
@@ -378,17 +443,38 @@ class L2TPPort:
                 found[1].received(datagram[_PLAIN_OCTETS:])
             else:
                 try:
-                    message = decodeData(datagram)
+                    message = decodeData(restored(datagram))
                 except Malformed:
                     self._counters.discard(MALFORMED)
                 else:
                     found[1].received(message.frame, message.sequence)
 
+    def _openConnected(self, localAddress: str, peer: Address) -> socket.socket:
+        """
+        Open a socket for one peer. Until it is connected, datagrams of others may come to it too.
+
+        @raise OSError: the kernel refuses.
+        """
+        for one in (self._socket, *self._others):
+            if one is not None:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened = openUDP(self.address or localAddress, self._number, SMALL_BUFFER, joins=True)
+        try:
+            if not self.address:
+                opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            opened.connect(peer)
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
     def _restore(self) -> None:
         """
-        Replace the sockets by new ones with the same numbers, by which calls send.
+        Replace the sockets by new ones with the same numbers, by which calls send. Those for one
+        peer are given up, since the new ones must come before them.
         """
         if self._socket is not None:
+            self._kernel.stop()
             self._reactor.removeReader(self)
             sockets = self._socket, *self._others
             released = None if self._reader is None else self._reader.sync

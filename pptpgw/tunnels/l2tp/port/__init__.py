@@ -1,0 +1,3 @@
+"""
+The sockets of L2TP.
+"""
