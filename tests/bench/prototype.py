@@ -26,6 +26,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+from pptpgw.ports.device import QUEUE
 from tests.bench import paths
 from tests.bench.case import GATEWAY, SUBSCRIBER, TUN, datagram
 from tests.bench.channels import PATIENCE, WARM_UP
@@ -59,7 +60,8 @@ def command(end: str, encrypted: bool) -> list[str]:
 
 def address(end: str) -> None:
     """
-    Give the program's device its address and its route, as soon as it is there.
+    Give the program's device its address, its route and a queue as long as ours, as soon as it is
+    there.
     """
     *_, own, far = ENDS[end]
     deadline = time.monotonic() + PATIENCE
@@ -69,7 +71,7 @@ def address(end: str) -> None:
         time.sleep(0.01)
     run(
         f"ip address add {own} dev {TUN}",
-        f"ip link set {TUN} mtu {MTU} up txqueuelen 1000",
+        f"ip link set {TUN} mtu {MTU} up txqueuelen {QUEUE}",
         f"ip route replace {far} dev {TUN}",
     )
 

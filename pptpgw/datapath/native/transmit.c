@@ -28,6 +28,11 @@
 
 #define FRAME_SIZE (VNET_SIZE + 65536)
 
+/* Where in a page the packets begin that are read. The kernel has its own near the beginning, and some
+ * processors copy slowly between memory at nearly the same place of two pages. */
+#define PAGE 4096
+#define PLACE 1024
+
 /* A session is owned until the messages are sent, and is free then, or Python's; or it is Python's
  * until then. */
 #define HELD 1
@@ -35,7 +40,9 @@
 #define PYTHONS 3
 
 struct Transmitting {
-    uint8_t frame[FRAME_SIZE];
+    /* Where a frame is read, and the memory around it. */
+    uint8_t *frame;
+    uint8_t room[FRAME_SIZE + 2 * PAGE];
     /* Whether more packets are probably in the device. */
     int more;
     /* The lane of the last frame, and when the one before had another. */
@@ -61,6 +68,7 @@ transmit_new(void)
 
     if (all == NULL)
         return NULL;
+    all->frame = all->room + (2 * PAGE + PLACE - VNET_SIZE - (uintptr_t)all->room % PAGE) % PAGE;
     lanes_begin(&all->lanes);
     return all;
 }
