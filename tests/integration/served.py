@@ -43,6 +43,13 @@ def state() -> None:
         {
             "addresses": [str(one) for one in session.networks.get("ipv4", ())],
             "encryption": session.encryption,
+            "calling": session.stations.calling,
+            "protocols": [
+                frame.protocol
+                for attempt in service.gateway.attempts
+                if attempt.caller.session == session.identifier
+                for frame in attempt.frames
+            ],
             **session.counters.asDict(),
         }
         for session in service.gateway.sessions
