@@ -21,29 +21,25 @@ authenticates itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from pptpgw.error import Malformed, Refused
+from pptpgw.error import Refused
 from pptpgw.interfaces import (
     Agreement,
     Grant,
     IAuthenticationProtocol,
-    IAuthenticatorExchange,
     IChannel,
     IChannelOwner,
-    IExchange,
     IKeys,
     IPeerResults,
-    IResumableExchange,
     IVerdicts,
     Negotiated,
-    ProxyClaim,
 )
+from pptpgw.ppp.authentication import Authentication
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.keepalive import Keepalive
 from pptpgw.ppp.lcp import LCP
@@ -85,19 +81,16 @@ class Link:
     """
 
     __slots__ = (
-        "_authenticator",
+        "_authentication",
         "_cause",
         "_channel",
         "_encrypted",
         "_ended",
-        "_exchanges",
         "_keepalive",
         "_keys",
         "_network",
         "_openings",
         "_owner",
-        "_peer",
-        "_pending",
         "_probe",
         "_proxied",
         "_setup",
@@ -118,11 +111,8 @@ class Link:
         self._owner = owner
         self._channel: IChannel | None = None
         self._network: NetworkPhase | None = None
-        self._authenticator: IAuthenticatorExchange | None = None
-        self._peer: IExchange | None = None
-        # Both exchanges, each with the protocol number of its packets.
-        self._exchanges: list[tuple[int, IExchange]] = []
-        self._pending = 0
+        # While LCP is open.
+        self._authentication: Authentication | None = None
         self._probe: Probe | None = None
         self._keys: IKeys | None = None
         self._setup: IDelayedCall | None = None
@@ -170,7 +160,7 @@ class Link:
         """
         Whether LCP is open and requires the peer to authenticate.
         """
-        return self._authenticator is not None
+        return self._authentication is not None and self._authentication.isDemanded
 
     # The API
 
@@ -257,7 +247,9 @@ class Link:
         if protocol == ppp.LCP:
             self.lcp.received(information)
         elif protocol in self.settings.authenticating:
-            self._authenticationReceived(protocol, information)
+            authentication = self._authentication
+            if authentication is None or not authentication.received(protocol, information):
+                self._discard("authentication not negotiated")
         elif self._network is not None:
             self._network.received(protocol, information)
         else:
@@ -314,44 +306,20 @@ class Link:
             self._encrypted,
         )
         proxied, self._proxied = self._proxied, None
-        demanded, demandedOfUs = self.lcp.demanded, self.lcp.demandedOfUs
-        if demanded is not None:
-            self._authenticator = demanded.makeAuthenticator(
-                self.clock,
-                self._sender(demanded.number),
-                settings.name,
-                self._owner.authenticate,
-                self,
-                settings.rechallenge,
-            )
-            self._exchanges.append((demanded.number, self._authenticator))
-        if demandedOfUs is not None and settings.identity is not None:
-            self._peer = demandedOfUs.makePeer(
-                self.clock,
-                self._sender(demandedOfUs.number),
-                settings.identity.name,
-                settings.identity.password,
-                self,
-            )
-            self._exchanges.append((demandedOfUs.number, self._peer))
-        # One more, for this method: the network phase can't begin before all exchanges were
-        # started.
-        self._pending = len(self._exchanges) + 1
-        claim = None if proxied is None else proxied.claim
-        for _, exchange in tuple(self._exchanges):
-            if claim is None or not self._resumes(exchange, claim):
-                exchange.start()
+        self._authentication = authentication = Authentication(
+            self.clock, settings, lcp, self._send, self._owner.authenticate, self, self
+        )
+        authentication.start(None if proxied is None else proxied.claim)
         self._proved()
 
     def layerDown(self, protocol: ControlProtocol) -> None:
         """
         End authentication and the network phase, since LCP left Opened.
         """
-        exchanges, self._exchanges = self._exchanges, []
-        # Before the exchanges are stopped, since checkers may ask L{authenticating}.
-        self._authenticator = self._peer = None
-        for _, exchange in exchanges:
-            exchange.stop()
+        authentication, self._authentication = self._authentication, None
+        # After the reference to it is gone, since checkers may ask L{authenticating}.
+        if authentication is not None:
+            authentication.stop()
         self._keys = None
         self._stopKeepalive()
         network, self._network = self._network, None
@@ -392,7 +360,7 @@ class Link:
         """
         See L{IPeerResults.proven}: one exchange is done.
         """
-        if self._authenticator is None:
+        if not self.authenticating:
             self.method = self.lcp.demandedOfUs
             self._keys = keys
         self._proved()
@@ -415,25 +383,6 @@ class Link:
             self.lcp.resume(self._proxied)
             self._proxied = None
 
-    def _resumes(self, exchange: IExchange, claim: ProxyClaim) -> bool:
-        """
-        Return whether an exchange takes the claim that the peer has made to another end.
-        """
-        method = self.lcp.demanded
-        if exchange is not self._authenticator or method is None:
-            return False
-        if (method.number, method.algorithm) != (claim.number, claim.algorithm):
-            return False
-        if not IResumableExchange.providedBy(exchange):
-            return False
-        try:
-            IResumableExchange(exchange).resume(
-                claim.identifier, claim.name, claim.challenge, claim.response
-            )
-        except Malformed:
-            return False
-        return True
-
     def _establish(self) -> None:
         self.phase = Phase.ESTABLISH
         # A peer that negotiates LCP anew gets no more time, or it could stay for ever.
@@ -454,9 +403,6 @@ class Link:
                 self.watcher.frame(True, protocol, packet)
             self._channel.sendFrame(protocol, packet)
 
-    def _sender(self, protocol: int) -> Callable[[bytes], None]:
-        return lambda packet: self._send(protocol, packet)
-
     def _discard(self, reason: str) -> None:
         if self._channel is not None:
             self._channel.counters.discard(reason)
@@ -465,25 +411,17 @@ class Link:
         if self._network is not None:
             self._network.rejected(protocol)
 
-    def _authenticationReceived(self, protocol: int, packet: bytes) -> None:
-        exchanges = [exchange for number, exchange in self._exchanges if number == protocol]
-        if not exchanges:
-            self._discard("authentication not negotiated")
-        for exchange in exchanges:
-            # Both ends may authenticate by CHAP at once: each exchange handles the codes of its own
-            # direction.
-            exchange.received(packet)
-
     def _proved(self) -> None:
         """
         Count that one exchange, or the start of all, is done. After the last one the network phase
         begins.
         """
-        network, settings = self._network, self.settings
-        self._pending -= 1
-        if self._pending or network is None or self.phase is not Phase.AUTHENTICATE:
+        authentication, network, settings = self._authentication, self._network, self.settings
+        if authentication is None or not authentication.proved() or network is None:
             return
-        if self._authenticator is None:
+        if self.phase is not Phase.AUTHENTICATE:
+            return
+        if not authentication.isDemanded:
             try:
                 network.prepare(self._owner.networkProtocols(None))
             except Refused as refusal:
@@ -507,8 +445,8 @@ class Link:
             self.close(Cause(text, Termination.USER_ERROR))
 
     def _repeatSuccess(self) -> None:
-        if self._authenticator is not None:
-            self._authenticator.repeat()
+        if self._authentication is not None:
+            self._authentication.repeat()
 
     def _stopKeepalive(self) -> None:
         keepalive, self._keepalive = self._keepalive, None

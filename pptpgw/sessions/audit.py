@@ -7,8 +7,9 @@ The rules:
    or begin another. Keys without a meaning for an event are left out.
  - Every event has C{time} (ISO 8601, UTC) and C{event}: C{started}, C{changed}, C{opened},
    C{closed}, C{ended}, C{refused}, C{lockedOut} or C{operated}. Those of a session have
-   C{session}, C{user} and C{source}, the address that it calls from. C{operated} has C{operator},
-   C{from}, C{action}, C{target} and C{outcome}.
+   C{session}, C{user} and C{source}, the address that it calls from; C{concentrator} if that is of
+   an access concentrator, and C{callingStation} and C{calledStation} if these are known.
+   C{operated} has C{operator}, C{from}, C{action}, C{target} and C{outcome}.
  - Octets and packets are those of the network packets, seen from the gateway: received from the
    user, sent to it.
  - No event contains a password, key or challenge.
@@ -295,6 +296,11 @@ class Audit(SessionObserver):
             self._write(event, {key: value for key, value in told.items() if value})
 
     def _tell(self, event: str, session: ISession, **found: object) -> None:
+        stations = {
+            "concentrator": session.concentrator,
+            "callingStation": session.stations.calling,
+            "calledStation": session.stations.called,
+        }
         self._write(
             event,
             {
@@ -302,6 +308,7 @@ class Audit(SessionObserver):
                 "user": session.user,
                 "source": session.caller,
                 "tunnel": session.tunnel.name,
+                **{name: text for name, text in stations.items() if text},
                 **found,
             },
         )

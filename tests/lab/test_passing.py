@@ -91,3 +91,43 @@ def test_anIncomingCall(network: Network, startGateway: StartGateway, tmp_path: 
         pac.waitFor("(?s)" + ".*ended after" * (number + 1))
     assert len(re.findall(rf"alice from {GATEWAY_ADDRESS}.* ended after", pns.text)) == 3
     assert pns.text.count("the peer disconnected the call: lost carrier") == 1
+
+
+def test_toOurLNS(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+    """
+    The call passes to a gateway of ours that believes this one: pppd authenticates once, here, and
+    hears from there that it is let in, by keys of which there is MPPE.
+    """
+    hosts = network.hosts(2)
+    for name, text in (("secret", "open sesame\n"), ("secrets", 'pop1 "open sesame"\n')):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(text)
+    clear = {"clear": "accept"}
+    listen = {"tunnels": ["pptp", "l2tp"]}
+    lns = Gateway(
+        hosts[1],
+        tmp_path,
+        {
+            "listen": listen,
+            "l2tp": {**clear, "secrets": str(tmp_path / "secrets")},
+            "datapath": {"path": "python"},
+        },
+    )
+    destination = {
+        "name": "isp",
+        "tunnel": "l2tp",
+        "endpoints": [hosts[1].address],
+        "secret-file": str(tmp_path / "secret"),
+        "host-name": "pop1",
+        "called": [GATEWAY_ADDRESS],
+    }
+    startGateway(listen=listen, l2tp=clear, **{"[forwarding.destination]": destination})
+    caller = hosts[0].call(*ALICE, "require-mppe-128").up(60)
+    assert caller.text.count("rcvd [CHAP Challenge") == 1
+    assert caller.text.count("rcvd [LCP ConfAck") == 1
+    assert "MPPE 128-bit stateless compression enabled" in caller.text
+    lns.waitFor("alice from 192.0.2.1")
+    caller.ping("10.77.0.1", "-s", "1300")
+    caller.stop()
+    lns.waitFor("alice from .* ended after")
+    lns.shutDown()

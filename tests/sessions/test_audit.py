@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import ISessionObserver, Operated
+from pptpgw.interfaces import ISessionObserver, Operated, Stations
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
@@ -119,6 +119,17 @@ class TestEvents:
                 "packetsSent": 20,
             },
         ]
+
+    def test_anAccessConcentrator(self) -> None:
+        """
+        An event tells by which access concentrator the call came, and the numbers that it tells.
+        """
+        pages, one = Pages(), session()
+        one.concentrator, one.stations = "pop", Stations("030123", "0190")
+        pages.audit.sessionStarted(one)
+        (event,) = pages.events
+        assert (event["concentrator"], event["callingStation"]) == ("pop", "030123")
+        assert event["calledStation"] == "0190"
 
     def test_aChange(self) -> None:
         pages, one = Pages(), session()

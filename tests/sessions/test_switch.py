@@ -14,7 +14,7 @@ from pptpgw.auth.protocols import CHAP, PAP
 from pptpgw.error import CallError
 from pptpgw.interfaces import Forward, Outcome
 from pptpgw.ppp.automaton import State
-from pptpgw.ppp.wire.ppp import IPV4, LCP
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM, IPV4, LCP
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
@@ -225,6 +225,19 @@ def test_claims(method: Any) -> None:
     assert claim is not None and claim.name == b"alice"
     assert (claim.number, claim.algorithm) == (method.number, method.algorithm)
     assert bool(claim.challenge) is (method is CHAP) and claim.response
+
+
+def test_controlCharacters() -> None:
+    """
+    What the other end has agreed on with the caller is escaped on the caller's line.
+    """
+    world = makeWorld()
+    call(world)
+    (line,) = world.gateway.lines
+    channel: Any = line.channel
+    assert channel.framing == (False, False, DEFAULT_ACCM, 0)
+    world.legs[0].setACCM(0xA0000, 0x1)
+    assert channel.framing == (False, False, 0xA0000, 0x1)
 
 
 def test_failover() -> None:

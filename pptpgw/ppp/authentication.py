@@ -1,0 +1,141 @@
+"""
+The authentication of both ends of a link, while LCP is open: the exchange by which the peer
+authenticates, and the one by which this end does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+
+from pptpgw.error import Malformed
+from pptpgw.interfaces import (
+    IAuthenticatorExchange,
+    IExchange,
+    IPeerResults,
+    IResumableExchange,
+    IVerdicts,
+    ProxyClaim,
+)
+from pptpgw.ppp.exchange import Authenticate
+from pptpgw.ppp.lcp import LCP
+from pptpgw.ppp.settings import LinkSettings
+
+
+class Authentication:
+    """
+    The exchanges that LCP has agreed on; there may be none.
+
+    @ivar isDemanded: whether the peer must authenticate.
+    """
+
+    __slots__ = ("_authenticator", "_exchanges", "_method", "_pending", "isDemanded")
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: LinkSettings,
+        lcp: LCP,
+        send: Callable[[int, bytes], None],
+        authenticate: Authenticate,
+        verdicts: IVerdicts,
+        results: IPeerResults,
+    ) -> None:
+        """
+        @param lcp: LCP, which is open.
+        @param send: sends a packet of the given protocol.
+        @param authenticate: judges claims of the peer.
+        @param verdicts: told whether the peer has authenticated.
+        @param results: told whether this end has.
+        """
+        # Each with the protocol number of its packets.
+        self._exchanges: list[tuple[int, IExchange]] = []
+        self._authenticator: IAuthenticatorExchange | None = None
+        self._method = demanded = lcp.demanded
+        self.isDemanded = demanded is not None
+        if demanded is not None:
+            self._authenticator = demanded.makeAuthenticator(
+                clock,
+                partial(send, demanded.number),
+                settings.name,
+                authenticate,
+                verdicts,
+                settings.rechallenge,
+            )
+            self._exchanges.append((demanded.number, self._authenticator))
+        demandedOfUs, identity = lcp.demandedOfUs, settings.identity
+        if demandedOfUs is not None and identity is not None:
+            sendOurs = partial(send, demandedOfUs.number)
+            peer = demandedOfUs.makePeer(clock, sendOurs, identity.name, identity.password, results)
+            self._exchanges.append((demandedOfUs.number, peer))
+        # One more, for L{start}: nothing can follow before all exchanges were started.
+        self._pending = len(self._exchanges) + 1
+
+    def start(self, claim: ProxyClaim | None) -> None:
+        """
+        Start the exchanges. L{proved} must be called afterwards.
+
+        @param claim: the claim that the peer has made to another end, which is judged if it fits;
+            None if there is none.
+        """
+        for _, exchange in tuple(self._exchanges):
+            if claim is None or not self._resumes(exchange, claim):
+                exchange.start()
+
+    def received(self, protocol: int, packet: bytes) -> bool:
+        """
+        Pass a packet to the exchanges of its protocol. If both ends authenticate by CHAP, each
+        exchange handles the codes of its own direction.
+
+        @return: whether there is one.
+        """
+        exchanges = [exchange for number, exchange in self._exchanges if number == protocol]
+        for exchange in exchanges:
+            exchange.received(packet)
+        return bool(exchanges)
+
+    def proved(self) -> bool:
+        """
+        Count that one exchange, or the start of all, is done.
+
+        @return: whether that was the last.
+        """
+        self._pending -= 1
+        return not self._pending
+
+    def repeat(self) -> None:
+        """
+        Tell the peer once more that it is let in.
+        """
+        if self._authenticator is not None:
+            self._authenticator.repeat()
+
+    def stop(self) -> None:
+        """
+        Stop both exchanges.
+        """
+        exchanges, self._exchanges = self._exchanges, []
+        self._authenticator = None
+        for _, exchange in exchanges:
+            exchange.stop()
+
+    def _resumes(self, exchange: IExchange, claim: ProxyClaim) -> bool:
+        """
+        Return whether C{exchange} takes the claim that the peer has made to another end.
+        """
+        method = self._method
+        if exchange is not self._authenticator or method is None:
+            return False
+        if (method.number, method.algorithm) != (claim.number, claim.algorithm):
+            return False
+        if not IResumableExchange.providedBy(exchange):
+            return False
+        try:
+            IResumableExchange(exchange).resume(
+                claim.identifier, claim.name, claim.challenge, claim.response
+            )
+        except Malformed:
+            return False
+        return True
