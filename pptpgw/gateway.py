@@ -260,7 +260,7 @@ class Gateway:
         """
         if self._stopped is not None:
             self.tally.refused(call.tunnel.name)
-            self.tally.refusals[Category.DRAINING] += 1
+            self.tally.refusals[call.tunnel.name, Category.DRAINING] += 1
             call.refuse(Refusal.STOPPING)
             return
         source = call.caller
@@ -306,7 +306,7 @@ class Gateway:
         call.refuse(refusal)
         self.attempts.turnedAway(call.caller, call.tunnel, CALL, reason)
         self.tally.refused(call.tunnel.name)
-        self.context.refusals.call(call.caller, str(reason), category)
+        self.context.refusals.call(call, str(reason), category)
 
     def _assertWell(self) -> None:
         for fault in self.faults:

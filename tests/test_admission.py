@@ -114,6 +114,7 @@ class TestStorm:
             "",
             "",
             "there are 1 sessions, see [limits] max-sessions",
+            "pptp",
         )
         assert world.gateway.counters.sum().discards["call refused"] == 500
 
@@ -130,7 +131,7 @@ class TestSessions:
         world.run(10, 0.01)
         up = [one for one in placed if one.call]
         assert len(up) == 2 and len(world.gateway.sessions) == 2
-        assert {reason for *_, reason in world.observer.refused} == {
+        assert {reason for *_, reason, _ in world.observer.refused} == {
             "there are 2 sessions, see [limits] max-sessions"
         }
         up[0].hangUp()
@@ -386,7 +387,7 @@ class TestGuesses:
                 for number, frame in channel.sent
                 if number == MSCHAPV2.number
             ]
-            seen.append((took, frames, [text for *_, text in world.observer.refused]))
+            seen.append((took, frames, [text for *_, text, _ in world.observer.refused]))
         assert seen[0] == seen[1]
         wrong = "no such user or wrong password"
         assert seen[0][2] == [wrong] * 3 + [USER_LOCKED_OUT] * 2
@@ -423,9 +424,10 @@ class TestGuesses:
             assert placed.failure
         assert not world.observer.lockouts and not list(world.gateway.context.lockout)
         why = "alice may not call by pptp, only by l2tp or sstp"
-        assert {text for *_, text in world.observer.refused} == {why}
+        assert {told for *_, told in world.observer.refused} == {"pptp"}
+        assert {text for *_, text, _ in world.observer.refused} == {why}
         assert any(f"'alice' is refused, by mschapv2: {why}" in line for line in world.log)
-        assert world.gateway.tally.refusals == {Category.TUNNEL: 5}
+        assert world.gateway.tally.refusals == {("pptp", Category.TUNNEL): 5}
         world.allow(Profile("alice", tunnels=frozenset(("pptp", "sstp"))))
         assert world.call(b"alice").call is not None
         # Nobody may call by a tunnel because no other one is named.

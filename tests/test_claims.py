@@ -89,7 +89,7 @@ class TestWithinASession:
             seen.append((found, world.users))
             assert names == ([b"bob"] if name == b"bob" else [])
             assert [refused[1:] for refused in world.observer.refused] == [
-                (name.decode(), "mschapv2", "no such user or wrong password")
+                (name.decode(), "mschapv2", "no such user or wrong password", "pptp")
             ]
         assert seen[0][0] and seen[0] == seen[1] == seen[2]
 

@@ -528,7 +528,7 @@ def test_onlyWhoWaitsForAVerdictIsRefused(world: World, end: str) -> None:
         world.run(31, 0.01)
     assert judging[0].called
     reasons = ["there was no verdict in time"] if end == "wait" else []
-    assert [(name, reason) for _, name, _, reason in world.observer.refused] == [
+    assert [(name, reason) for _, name, _, reason, _ in world.observer.refused] == [
         ("alice", reason) for reason in reasons
     ]
     world.gateway.stop(0)

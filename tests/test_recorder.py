@@ -61,7 +61,7 @@ def test_aCallWhosePacketsGoThroughGRE(tmp_path: object) -> None:
     ((user, _, code),) = recorder.ended
     assert (user, code) == ("alice", Termination.USER_REQUEST)
     assertRefused(world, b"mallory")
-    assert [name for _, name, _, _ in recorder.refused] == ["mallory"]
+    assert [(name, tunnel) for _, name, *_, tunnel in recorder.refused] == [("mallory", "pptp")]
     world.stop()
 
 

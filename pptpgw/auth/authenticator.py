@@ -17,6 +17,7 @@ from pptpgw.auth.rejection import Rejection
 from pptpgw.error import PASSWORD_EXPIRED, Category, Refused, Unproven
 from pptpgw.interfaces import Claim, Grant, IClaimCredentials, ISubscriber
 from pptpgw.ppp.chap import ERRORS
+from pptpgw.sessions.admission import Disclosed
 from pptpgw.sessions.remedy import Remedy
 
 _Login = tuple[type[Interface], object, Callable[[], None]]
@@ -80,5 +81,6 @@ def _refuse(failure: Failure, claim: Claim) -> Failure:
     if isinstance(error, Rejection):
         reason = ERRORS.get(error.error, f"refused with error {error.error}")
         remedy = Remedy.EXPIRED if error.error == PASSWORD_EXPIRED else None
-        raise Refused(reason, error.retry, error.error, error.text, Category.FORBIDDEN, remedy)
+        told = reason, error.retry, error.error, error.text, Category.FORBIDDEN, remedy
+        raise Refused(*told) if error.profile is None else Disclosed(error.profile, *told)
     return failure

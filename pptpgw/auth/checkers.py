@@ -167,7 +167,9 @@ class PasswordExpired(Rejection):
     """
 
     def __init__(self, account: Account) -> None:
-        super().__init__(PASSWORD_EXPIRED, text=b"The password has expired")
+        super().__init__(
+            PASSWORD_EXPIRED, text=b"The password has expired", profile=account.profile
+        )
         self.account = account
 
 
@@ -269,7 +271,8 @@ class AccountsChecker:
         except UnicodeDecodeError:
             text = b""
         if not text:
-            raise Rejection(NOT_CHANGED, text=b"This can't be a password")
+            text = b"This can't be a password"
+            raise Rejection(NOT_CHANGED, text=text, profile=account.profile)
         changed: Deferred[None]
         if account.sealed:
             changed = self.store.changePassword(account.name, text, recoverable=True)

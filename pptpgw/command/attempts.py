@@ -53,8 +53,8 @@ def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
 def _attempt(last: Attempt) -> Iterator[str]:
     user = f" as {shown(last['user'])}" if last["user"] else ""
     yield (
-        f"The last call{user} from {shown(last['caller'])} at {moment(last['started'])} "
-        f"({last['outcome']}):"
+        f"The last call{user} from {shown(last['caller'])} by {shown(last['tunnel'])} at "
+        f"{moment(last['started'])} ({last['outcome']}):"
     )
     for stage in last["stages"]:
         failure = f"failed: {shown(stage['failure'])}" if stage["failure"] else "passed"

@@ -48,6 +48,7 @@ _TARGET = (
     "The caller is a USER, the ADDRESS that the call comes from, or the ID of a session. A user or "
     "an address needn't be there yet."
 )
+_TUNNEL = click.option("--tunnel", metavar="NAME", help="Only calls by this tunnel, as sstp.")
 _FOR = click.option(
     "--for",
     "lasting",
@@ -92,7 +93,7 @@ def _changed(event: Event) -> str:
 
 def _ended(event: Event) -> str:
     return (
-        f"{_session(event)} ends after {duration(event['uptime_seconds'])}: "
+        f"{_session(event)}, by {event['tunnel']}, ends after {duration(event['uptime_seconds'])}: "
         f"{shown(event['cause'])}; {event['octets_received']} octets received, "
         f"{event['octets_sent']} sent"
     )
@@ -100,7 +101,8 @@ def _ended(event: Event) -> str:
 
 def _refused(event: Event) -> str:
     user = f" as {shown(event['user'])}" if event["user"] else ""
-    return f"a call from {shown(event['caller'])}{user} is refused: {shown(event['reason'])}"
+    caller = f"from {shown(event['caller'])} by {shown(event['tunnel'])}"
+    return f"a call {caller}{user} is refused: {shown(event['reason'])}"
 
 
 def _reloaded(event: Event) -> str:
@@ -216,7 +218,8 @@ def _traceLine(event: Event) -> str:
     if event["kind"] == "gap":
         return _gap(event)
     caller = f"{event['user']}@{event['caller']}" if event["user"] else event["caller"]
-    return f"{_clock(event['time'])}  {shown(caller)}  {shown(event['text'])}"
+    called = f"{shown(caller)} {shown(event['tunnel'])}"
+    return f"{_clock(event['time'])}  {called}  {shown(event['text'])}"
 
 
 @command(
@@ -227,10 +230,13 @@ def _traceLine(event: Event) -> str:
     "the exit status is 3.",
 )
 @one("CALLER", complete=userNames)
+@_TUNNEL
 @_FOR
 @said
 @connected
-async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: str) -> None:
+async def trace(
+    gateway: RunningGateway, output: Output, caller: str, tunnel: str | None, lasting: str
+) -> None:
     """
     C{pptpgw trace CALLER}: print what a caller negotiates, for as long as C{lasting} says.
 
@@ -240,7 +246,9 @@ async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: s
     kind, value = await _target(gateway, caller)
     began = gateway.reactor.seconds()
     events = EventDecoder(_printEvent(output, _traceLine))
-    await gateway.stream("/trace", {kind: value, "for": limit}, events.add, SILENCE)
+    query: dict[str, object] = {kind: value, "for": limit}
+    query |= {"tunnel": tunnel} if tunnel else {}
+    await gateway.stream("/trace", query, events.add, SILENCE)
     if gateway.reactor.seconds() - began < limit - _TOLERANCE:
         raise Unreachable(f"{GONE}: {gateway.place.text}")
 
@@ -254,6 +262,7 @@ async def trace(gateway: RunningGateway, output: Output, caller: str, lasting: s
 )
 @click.argument("caller", shell_complete=userNames)
 @click.argument("file")
+@_TUNNEL
 @_FOR
 @click.option(
     "--size",
@@ -270,6 +279,7 @@ async def capture(
     output: Output,
     caller: str,
     file: str,
+    tunnel: str | None,
     lasting: str,
     size: str,
     force: bool,
@@ -284,6 +294,8 @@ async def capture(
     if output.asJSON and file == "-":
         refuse("the packets and --json can't both be on standard output: name a FILE")
     kind, value = await _target(gateway, caller)
+    if tunnel and kind == "session":
+        refuse(f"{shown(value)} is one session: --tunnel is for the calls of a user or an address")
     written = GrowingFile(file, force)
     blocks = BlockDecoder(written.write)
     began = gateway.reactor.seconds()
@@ -292,7 +304,7 @@ async def capture(
     if kind == "session":
         path = f"/sessions/{quoted(value)}/capture"
     else:
-        query[kind] = value
+        query |= {kind: value} | ({"tunnel": tunnel} if tunnel else {})
     try:
         await gateway.stream(path, query, blocks.add)
     finally:

@@ -25,6 +25,7 @@ from pptpgw.timing.timer import cancelled
 ORDERS: Mapping[str, tuple[str, bool]] = {
     "u": ("user", False),
     "c": ("caller", False),
+    "n": ("tunnel", False),
     "t": ("uptime_seconds", True),
     "r": ("octets_received", True),
     "s": ("octets_sent", True),
@@ -105,6 +106,7 @@ def _table(status: Mapping[str, Any], sessions: Sequence[Session], sort: str) ->
     for key, heading in (
         ("u", "USER"),
         ("c", "CALLER"),
+        ("n", "TUNNEL"),
         ("", "ADDRESSES"),
         ("t", "UPTIME"),
         ("r", "RECEIVED"),
@@ -118,6 +120,7 @@ def _table(status: Mapping[str, Any], sessions: Sequence[Session], sort: str) ->
         cells = (
             shown(one["user"]),
             shown(one["caller"]),
+            shown(one["tunnel"]),
             " ".join(map(shown, one["addresses"])),
             duration(one["uptime_seconds"]),
             str(one["octets_received"]),
@@ -132,10 +135,10 @@ def _table(status: Mapping[str, Any], sessions: Sequence[Session], sort: str) ->
 @command(
     "top",
     "Show the sessions of the running gateway on a screen, as they are now.",
-    "Keys sort: u by user, c by caller, t by uptime, r and s by octets received and sent, i and o "
-    "by rates in and out; the same key again turns the order round. q leaves. Rates are bits a "
-    "second. With --json it needs no terminal: each look is a line, with the gateway's state and "
-    "all sessions.",
+    "Keys sort: u by user, c by caller, n by tunnel, t by uptime, r and s by octets received and "
+    "sent, i and o by rates in and out; the same key again turns the order round. q leaves. Rates "
+    "are bits a second. With --json it needs no terminal: each look is a line, with the gateway's "
+    "state and all sessions.",
 )
 @click.option("--interval", metavar="TIME", default="2s", help="Time between two looks.")
 @said

@@ -24,6 +24,7 @@ from pptpgw.command.parsing import command, one, refuse
 from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.command.trial import passwordMethods
+from pptpgw.config import discovery
 from pptpgw.config.configuration import Configuration, load
 from pptpgw.config.environment import Environment
 from pptpgw.counting.counters import Counters
@@ -40,18 +41,20 @@ from pptpgw.interfaces import (
     Grant,
     IAuthenticationProtocol,
     ISubscriber,
+    ITunnelFactory,
+    TunnelKind,
 )
 from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.radius.build import makeClient
-from pptpgw.sessions.admission import barred, permit
+from pptpgw.sessions.admission import Disclosed, barred, permit
 from pptpgw.sessions.lockout import JUDGING_SECONDS
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import UNKNOWN
 from pptpgw.sessions.username import nameOf
 from pptpgw.store.attribute import ATTRIBUTES
 from pptpgw.store.attribute import fields as asJSON
 from pptpgw.store.record import Account
 from pptpgw.timing.lifecycle import stopPart
-from pptpgw.tunnels.pptp.call import PPTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,11 @@ class Verdict:
 @command(
     "login",
     "Have the checkers judge a user's password.",
-    "A login by each protocol that [link] authentication permits, except EAP, is judged by the "
-    "checkers that [auth] checkers names, in this process: RADIUS servers are asked, and the store "
-    "is read. The running gateway isn't asked, and the lockouts that it knows don't count. The "
-    "exit status is 0 if every one of them lets the user in.",
+    "A login by each protocol that [link] authentication permits, or that of the section of "
+    "--tunnel, except EAP, is judged by the checkers that [auth] checkers names, in this process: "
+    "RADIUS servers are asked, and the store is read. The running gateway isn't asked, and the "
+    "lockouts that it knows don't count. The exit status is 0 if every one of them lets the user "
+    "in.",
 )
 @one("USER")
 @CONFIG
@@ -102,9 +106,21 @@ class Verdict:
     default="",
     help="The address that the call would come from. Without it every address is right.",
 )
+@click.option(
+    "--tunnel",
+    metavar="NAME",
+    help="The tunnel that the call would come by, one of [listen] tunnels. Without it every tunnel "
+    "is right.",
+)
 @said
 async def login(
-    reactor: Any, output: Output, user: str, config: str | None, stdin: bool, source: str
+    reactor: Any,
+    output: Output,
+    user: str,
+    config: str | None,
+    stdin: bool,
+    source: str,
+    tunnel: str | None,
 ) -> int:
     """
     C{pptpgw test login}: try a login by each protocol that is permitted, without a call.
@@ -123,7 +139,8 @@ async def login(
             "[auth] checkers names nobody who could judge a login: name there whom --auth names "
             'when the gateway starts, as in checkers = ["accounts"]'
         )
-    rehearsal = Rehearsal(reactor, configuration)
+    kind = UNKNOWN if tunnel is None else _kindOf(tunnel, configuration)
+    rehearsal = Rehearsal(reactor, configuration, kind)
     password = present(user, stdin)
     verdicts = await rehearsal.run(user, password, source)
     output.say(
@@ -143,15 +160,33 @@ async def login(
     return DONE if all(one.profile is not None for one in verdicts) else FAILED
 
 
+def _kindOf(tunnel: str, configuration: Configuration) -> TunnelKind:
+    """
+    Return the tunnel of this name.
+
+    @raise ConfigurationError: C{configuration} doesn't serve it.
+    """
+    served = configuration.listen.tunnels
+    if tunnel not in served:
+        raise ConfigurationError(
+            f"--tunnel {shown(tunnel)}: no caller comes by it, [listen] tunnels has "
+            f"{', '.join(served)}"
+        )
+    kind: TunnelKind = discovery.find(ITunnelFactory, tunnel).kind
+    return kind
+
+
 class Rehearsal:
     """
     The checkers of a configuration, without a gateway.
     """
 
-    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+    def __init__(self, reactor: Any, configuration: Configuration, tunnel: TunnelKind) -> None:
         """
+        @param tunnel: the tunnel that the call would come by; L{UNKNOWN} for any.
         @raise pptpgw.error.PPTPGWError: a checker can't be made.
         """
+        self._tunnel = tunnel
         self._clock = reactor = steady(reactor)
         environment = Environment(reactor, configuration, Counters())
         if configuration.radius.server:
@@ -166,7 +201,9 @@ class Rehearsal:
         @param source: the address that the call would come from; empty for any.
         @raise ConfigurationError: there is no protocol to try.
         """
-        methods = passwordMethods(self._judging.offers.general.methods)
+        offers = self._judging.offers
+        settings = offers.tunnels.get(self._tunnel.name, offers.general)
+        methods = passwordMethods(settings.methods)
         services = self._judging.services
         services.privilegedStartService()
         services.startService()
@@ -183,7 +220,8 @@ class Rehearsal:
         self, method: IAuthenticationProtocol, user: str, password: bytes, source: str
     ) -> Verdict:
         name = user.encode("utf-8", "surrogateescape")
-        caller = Caller(source, "", 0, "", PPTP) if source else None
+        isKnown = source or self._tunnel != UNKNOWN
+        caller = Caller(source, "", 0, "", self._tunnel) if isKnown else None
         names: list[str] = []
 
         def judge(claim: Claim) -> Deferred[Grant]:
@@ -203,18 +241,30 @@ class Rehearsal:
         except Refused as error:
             expired = "the password is right, but has expired: 'pptpgw user set' sets a new one"
             why = expired if error.error == PASSWORD_EXPIRED else str(error)
+            if isinstance(error, Disclosed):
+                why = self._barred(error.profile) or why
             return Verdict(method.name, f"refused: {why}")
         except PPTPGWError as error:
             return Verdict(method.name, f"can't be judged: {error}")
         except Exception as error:
             # A checker of somebody else's may fail by any exception.
             return Verdict(method.name, f"can't be judged: {type(error).__name__}: {error}")
-        if profile.tunnels is None:
+        if why := self._barred(profile):
+            return Verdict(method.name, f"refused: {why}")
+        if profile.tunnels is None or self._tunnel != UNKNOWN:
             return Verdict(method.name, "accepted", profile)
-        if not profile.tunnels:
-            return Verdict(method.name, f"refused: {barred(profile, PPTP)}")
         tunnels = " or ".join(sorted(profile.tunnels))
         return Verdict(method.name, f"accepted, for calls by {tunnels} only", profile)
+
+    def _barred(self, profile: Profile) -> str:
+        """
+        Say that the user of C{profile} may not call by the tunnel, or by any if it isn't known;
+        empty if the user may.
+        """
+        if self._tunnel != UNKNOWN:
+            return barred(profile, self._tunnel)
+        mayCall = profile.tunnels is None or profile.tunnels
+        return "" if mayCall else f"{profile.name} may call by no tunnel"
 
     async def _why(
         self, method: IAuthenticationProtocol, names: Sequence[str], password: bytes

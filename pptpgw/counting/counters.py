@@ -61,12 +61,18 @@ class Counters:
         """
         self.framesReceived += other.framesReceived
         self.framesSent += other.framesSent
+        self.addTraffic(other)
+        for reason, count in other.discards.items():
+            self.discard(reason, count)
+
+    def addTraffic(self, other: Counters) -> None:
+        """
+        Add the packets and octets of C{other} to those of this object.
+        """
         self.packetsReceived += other.packetsReceived
         self.packetsSent += other.packetsSent
         self.octetsReceived += other.octetsReceived
         self.octetsSent += other.octetsSent
-        for reason, count in other.discards.items():
-            self.discard(reason, count)
 
     def asDict(self) -> dict[str, int | dict[str, int]]:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from operator import sub
+from operator import add, sub
 
 
 class Distribution:
@@ -34,6 +34,13 @@ class Distribution:
         """
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def merge(self, other: Distribution) -> None:
+        """
+        Count the values of C{other}, which has the same bounds, too.
+        """
+        self.counts = list(map(add, self.counts, other.counts))
+        self.sum += other.sum
 
     def quantile(self, part: float, since: Sequence[int] | None = None) -> float | None:
         """

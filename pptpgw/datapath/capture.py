@@ -3,9 +3,10 @@ The capture of the frames of all calls, decrypted, in pcapng format.
 
 The rules:
 
- - Every session is an interface of the capture, named C{USER@CALLER}. The user isn't known before
-   authentication, so up to L{WAITING_LIMIT} frames at the beginning of a call are kept until it is.
-   The interface of a caller that isn't authenticated is named after the caller's address.
+ - Every session is an interface of the capture, named C{USER@CALLER} and described by the name of
+   its tunnel. The user isn't known before authentication, so up to L{WAITING_LIMIT} frames at the
+   beginning of a call are kept until it is. The interface of a caller that isn't authenticated is
+   named after the caller's address.
  - A file is a section of its own. When it is full another file begins, in which each interface is
    described again before its next frame.
  - Frames that the file can't keep up with are counted and left out.
@@ -58,10 +59,11 @@ class Recorder:
     @ivar name: the name of the call's interface.
     """
 
-    __slots__ = ("_capture", "_counters", "_interface", "_section", "_waiting", "name")
+    __slots__ = ("_capture", "_counters", "_interface", "_section", "_tunnel", "_waiting", "name")
 
-    def __init__(self, capture: Capture, name: str, counters: Counters) -> None:
+    def __init__(self, capture: Capture, name: str, tunnel: str, counters: Counters) -> None:
         self.name = name
+        self._tunnel = tunnel
         self._capture = capture
         self._counters = counters
         self._section = -1
@@ -110,7 +112,7 @@ class Recorder:
         if not capture.ready():
             return
         if self._section != capture.section:
-            self._interface = capture.describe(self.name)
+            self._interface = capture.describe(self.name, self._tunnel)
             self._section = capture.section
         capture.write(enhancedPacket(self._interface, now, direction, frame))
 
@@ -155,14 +157,15 @@ class Capture:
             self.section += 1
             self._begin()
 
-    def open(self, name: str, counters: Counters) -> Recorder:
+    def open(self, name: str, tunnel: str, counters: Counters) -> Recorder:
         """
         Return the recorder for a new call.
 
         @param name: the name of the call until its user is known.
+        @param tunnel: the name of its tunnel.
         @param counters: the call's counters, which identify the call.
         """
-        recorder = self._recorders[counters] = Recorder(self, name, counters)
+        recorder = self._recorders[counters] = Recorder(self, name, tunnel, counters)
         return recorder
 
     def rename(self, counters: Counters, name: str) -> None:
@@ -205,11 +208,11 @@ class Capture:
             self._begin()
         return True
 
-    def describe(self, name: str) -> int:
+    def describe(self, name: str, tunnel: str) -> int:
         """
         Write the description of an interface, and return its number in the current section.
         """
-        self.write(interfaceDescription(name))
+        self.write(interfaceDescription(name, tunnel))
         self._interfaces += 1
         return self._interfaces - 1
 

@@ -158,7 +158,8 @@ class PortDataPath(PythonDataPath, SessionObserver):
         """
         channel = super().openChannel(call, owner, number)
         if self._file is not None and isinstance(channel, Channel):
-            startRecording(channel, self._capture.open(call.caller, channel.counters))
+            recorder = self._capture.open(call.caller, call.tunnel.name, channel.counters)
+            startRecording(channel, recorder)
         return channel
 
     # ISessionObserver

@@ -14,8 +14,8 @@ class TunnelKind:
 
     @ivar name: the name of the plugin and of its section in the configuration: C{pptp}.
     @ivar title: the name in texts for people, and in RADIUS's Connect-Info: C{PPTP}.
-    @ivar type: RADIUS's Tunnel-Type (RFC 2868 section 3.1), 1 for PPTP; 0 if RADIUS has no number
-        for the tunnel: then no attribute about tunnels is sent.
+    @ivar type: RADIUS's Tunnel-Type (RFC 2868 section 3.1), 1 for PPTP; 0 if there is no number for
+        the tunnel: then no attribute about tunnels is sent.
     @ivar medium: RADIUS's Tunnel-Medium-Type (RFC 2868 section 3.2), 1 for IPv4.
     @ivar portType: RADIUS's NAS-Port-Type (RFC 2865 section 5.41), 5 for Virtual, 0 for Async.
     """

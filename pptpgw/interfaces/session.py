@@ -168,13 +168,15 @@ class ISessionObserver(Interface):
             L{pptpgw.sessions.ending.REPORT_SECONDS} have passed.
         """
 
-    def callerRefused(caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         A caller was turned away.
 
         @param caller: the caller's address, in text.
         @param name: the user that the caller claimed to be; empty if the call itself was refused.
         @param method: the authentication protocol; empty if the call itself was refused.
+        @param reason: why, in words.
+        @param tunnel: the name of the tunnel that the call came by.
         """
 
     def lockedOut(kind: str, subject: str, failures: int, until: float) -> None:

@@ -329,6 +329,7 @@ class ITunnelFactory(IPlugin):
     """
 
     name = Attribute("The name by which the configuration chooses the tunnel, and its section.")
+    kind = Attribute("The L{pptpgw.interfaces.TunnelKind} of its calls, with the same name.")
     description = Attribute("One line that says what the tunnel is, with its RFC.")
     settings = Attribute(
         "A dataclass whose attributes are rows of L{pptpgw.config.kind.key}: the keys of the "

@@ -67,16 +67,19 @@ class CaptureBounds(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 class CaptureQuery(CaptureBounds, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    Whose call is captured; one of both is needed. It is the newest call that goes on or, if there
-    is none, the next one. While the capture waits for that, the packets of all calls that begin
-    (with C{address}, of those from there) pass through the gateway's process.
+    Whose call is captured; a user or an address is needed. It is the newest call that goes on or,
+    if there is none, the next one. While the capture waits for that, the packets of all calls that
+    begin pass through the gateway's process: with C{address} of those from there, with C{tunnel} of
+    those by it.
 
     @ivar user: the name that the caller gives.
     @ivar address: the address that the call comes from.
+    @ivar tunnel: the name of the tunnel that the call comes by; any by default.
     """
 
     user: str | None = None
     address: str | None = None
+    tunnel: str | None = None
 
 
 class CaptureSource:
@@ -200,7 +203,7 @@ class CaptureSource:
         if line is None or not isinstance(line.channel, Channel):
             return False
         name = f"{attempt.user}@{attempt.source}" if attempt.user else attempt.source
-        self._add(interfaceDescription(name))
+        self._add(interfaceDescription(name, attempt.tunnel.name))
         self._channel = line.channel
         startRecording(line.channel, self)
         for frame in attempt.frames:
@@ -313,6 +316,8 @@ class Captures:
         def wanted(attempt: IAttempt) -> bool:
             if attempt.outcome not in (Outcome.UP, Outcome.SETTING_UP):
                 return False
+            if query.tunnel not in (None, attempt.tunnel.name):
+                return False
             if query.user is not None:
                 return attempt.isOf(query.user)
             return attempt.source == query.address
@@ -322,7 +327,8 @@ class Captures:
                 _assertPasses(line)
 
         def mayBe(call: ICall) -> bool:
-            return query.address in (None, call.caller)
+            isByTunnel = query.tunnel in (None, call.tunnel.name)
+            return isByTunnel and query.address in (None, call.caller)
 
         paths = (one.part for one in self._gateway.plugged if IPathChoice.providedBy(one.part))
         keeping = [partial(IPathChoice(one).keepHere, mayBe) for one in paths]

@@ -116,6 +116,7 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
     A caller was turned away.
 
     @ivar caller: the address that the call came from.
+    @ivar tunnel: the kind of tunnel.
     @ivar user: the name that the caller gave; empty if the call itself was refused.
     @ivar authentication: the authentication protocol; empty if the call itself was refused.
     @ivar reason: why, in words.
@@ -124,6 +125,7 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
 
     time: float
     caller: str
+    tunnel: str
     user: str
     authentication: str
     reason: str
@@ -316,14 +318,14 @@ class Witness(SessionObserver):
         self._log.add("session-ended", session.user, partial(SessionEnded, *values))
         return None
 
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{pptpgw.interfaces.ISessionObserver.callerRefused}.
         """
         if not self._refusals.take():
             self._omitted += 1
             return
-        values = self._now(), caller, name, method, reason, self._omitted
+        values = self._now(), caller, tunnel, name, method, reason, self._omitted
         self._omitted = 0
         self._log.add("caller-refused", name, partial(CallerRefused, *values))
 

@@ -301,7 +301,7 @@ class History:
             sum(tally.calls.values()),
             sum(tally.refusals.values()),
             gateway.counters.traffic(),
-            tuple(tally.setups.counts),
+            tuple(tally.setUp().counts),
             tuple(self._delays.counts),
             used.ru_utime + used.ru_stime,
         )
@@ -311,7 +311,7 @@ class History:
         Return the values of all columns for the step from C{before} to C{now}.
         """
         seconds = now.seconds - before.seconds
-        old, new, setups = before.traffic, now.traffic, self._gateway.tally.setups
+        old, new, setups = before.traffic, now.traffic, self._gateway.tally.setUp()
         return (
             round(now.time, 1),
             round((now.sessions - before.sessions) / (now.samples - before.samples), 1),

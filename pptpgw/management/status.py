@@ -205,7 +205,7 @@ class Overview:
             packets_received=total.packetsReceived,
             packets_sent=total.packetsSent,
             discards=dict(total.discards),
-            refusals={one.value: number for one, number in gateway.tally.refusals.items()},
+            refusals=_refusalsOf(gateway),
             drain=drainOf(gateway),
             last_reload=_reloadOf(gateway),
             mppe=mppe.implementation,
@@ -235,6 +235,16 @@ def drainOf(gateway: IGatewayService) -> DrainView | None:
     if drain is None:
         return None
     return DrainView(drain.since, drain.deadline, drain.stop, gateway.drained)
+
+
+def _refusalsOf(gateway: IGatewayService) -> dict[str, int]:
+    """
+    Return how many calls and logins were refused, by cause.
+    """
+    found: Counter[str] = Counter()
+    for (_, category), number in gateway.tally.refusals.items():
+        found[category.value] += number
+    return dict(found)
 
 
 def _reloadOf(gateway: IGatewayService) -> ReloadView | None:

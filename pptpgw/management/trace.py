@@ -37,6 +37,7 @@ class TraceLine(Struct, frozen=True, tag_field="kind"):
     @ivar time: when that was, in seconds since 1970.
     @ivar session_id: the identifier of the session, or of the attempt if there was none.
     @ivar caller: the address that the call came from.
+    @ivar tunnel: the name of the tunnel that the call came by.
     @ivar user: the name that the caller has given until now; empty if none.
     @ivar text: the line, in pppd's words for a frame.
     """
@@ -44,6 +45,7 @@ class TraceLine(Struct, frozen=True, tag_field="kind"):
     time: float
     session_id: str
     caller: str
+    tunnel: str
     user: str
     text: str
 
@@ -82,16 +84,18 @@ class TracedEnd(TraceLine, frozen=True, tag="end"):
 
 class TraceQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    Whom a trace follows; one of the three is needed.
+    Whom a trace follows; a user, an address or a session is needed.
 
     @ivar user: a user, however the name is spelled.
     @ivar address: the address that calls come from.
     @ivar session: the identifier of a session or an attempt.
+    @ivar tunnel: the name of the tunnel that calls come by; any by default.
     """
 
     user: str | None = None
     address: str | None = None
     session: str | None = None
+    tunnel: str | None = None
     seconds: Lasting = field(default=300.0, name="for")
 
 
@@ -190,6 +194,8 @@ class Trace:
             raise Problem(HTTPStatus.BAD_REQUEST, "name a user, an address or a session")
 
         def wanted(attempt: IAttempt) -> bool:
+            if query.tunnel not in (None, attempt.tunnel.name):
+                return False
             if query.user is not None:
                 return attempt.isOf(query.user)
             return query.address == attempt.source or query.session == attempt.identifier
@@ -199,7 +205,13 @@ class Trace:
 
 def _line(attempts: IAttempts, event: AttemptEvent) -> TracedFrame | TracedStage | TracedEnd:
     attempt, what = event
-    own = attempt.since + what.seconds, attempt.identifier, attempt.source, attempt.user
+    own = (
+        attempt.since + what.seconds,
+        attempt.identifier,
+        attempt.source,
+        attempt.tunnel.name,
+        attempt.user,
+    )
     if isinstance(what, Frame):
         direction: Literal["sent", "received"] = "sent" if what.isSent else "received"
         return TracedFrame(*own, attempts.text(what), direction)

@@ -14,6 +14,8 @@ from pptpgw.radius.packet import FRAMED, LONGEST_VALUE, Attributes, integer
 
 # The value of Framed-Protocol for PPP (RFC 2865 section 5.7).
 _PPP = 1
+# The Tunnel-Medium-Type of IPv6 (RFC 2868 section 3.2).
+_IPV6 = 2
 
 SERVICE: Attributes = (
     ("Service-Type", integer(FRAMED)),
@@ -81,12 +83,13 @@ class NAS(NamedTuple):
 
     def call(self, caller: Caller) -> Attributes:
         """
-        Return the attributes that name the gateway and describe a call. Those of the tunnel are
-        untagged (RFC 2868 section 3); there are none if RADIUS has no number for it.
+        Return the attributes that name the gateway and describe a call, as far as they are known.
+        Those of the tunnel are untagged (RFC 2868 section 3); there are none if the tunnel has no
+        Tunnel-Type.
         """
         tunnel, stations = caller.tunnel, caller.stations
         address, called = caller.address, caller.called
-        attributes: Attributes = (
+        attributes = [
             *self.identity(caller.called),
             *SERVICE,
             ("Acct-Session-Id", caller.session.encode()),
@@ -94,13 +97,12 @@ class NAS(NamedTuple):
             ("NAS-Port-Type", integer(tunnel.portType)),
             ("Calling-Station-Id", _text(stations.calling or address)),
             ("Called-Station-Id", _text(stations.called or called)),
-        )
-        if stations.channel:
-            attributes = (*attributes, ("NAS-Port-Id", _text(stations.channel)))
-        if not tunnel.type:
-            return attributes
-        group = (("Tunnel-Private-Group-Id", _text(stations.group)),) if stations.group else ()
-        return (*attributes, *tunnelAttributes(caller.ends), *group)
+            ("NAS-Port-Id", _text(stations.channel)),
+        ]
+        if tunnel.type:
+            attributes += tunnelAttributes(caller.ends)
+            attributes.append(("Tunnel-Private-Group-Id", _text(stations.group)))
+        return [(name, value) for name, value in attributes if value]
 
 
 def tunnelAttributes(ends: TunnelEnds, tag: int = 0) -> Attributes:
@@ -110,6 +112,7 @@ def tunnelAttributes(ends: TunnelEnds, tag: int = 0) -> Attributes:
     @param tag: what tells this tunnel from others in the same packet; 0 for no tag.
     """
     before = bytes((tag,)) if tag else b""
+    medium = _IPV6 if ":" in ends.client else ends.kind.medium
     texts = {
         "Tunnel-Client-Endpoint": ends.client,
         "Tunnel-Server-Endpoint": ends.server,
@@ -119,7 +122,7 @@ def tunnelAttributes(ends: TunnelEnds, tag: int = 0) -> Attributes:
     }
     return (
         ("Tunnel-Type", integer(tag << 24 | ends.kind.type)),
-        ("Tunnel-Medium-Type", integer(tag << 24 | ends.kind.medium)),
+        ("Tunnel-Medium-Type", integer(tag << 24 | medium)),
         *((name, before + _text(text)) for name, text in texts.items() if text),
     )
 

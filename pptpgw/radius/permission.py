@@ -19,6 +19,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import Caller
 from pptpgw.radius.packet import LAST_TAG, RADIUSPacket
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import UNKNOWN
 
 _VLAN = 13
 
@@ -38,7 +39,7 @@ def permitting(reply: RADIUSPacket, profile: Profile, caller: Caller | None) -> 
         if octets[0] not in passedOn:
             types.add(int.from_bytes(octets[1:], "big"))
     types.discard(_VLAN)
-    if caller is None or not types:
+    if caller is None or caller.tunnel == UNKNOWN or not types:
         return profile
     isPermitted = caller.tunnel.type in types
     return replace(profile, tunnels=frozenset((caller.tunnel.name,) if isPermitted else ()))

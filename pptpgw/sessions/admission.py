@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pptpgw.config.section import LimitsSection
 from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
@@ -241,6 +241,22 @@ class Admission(Generic[C]):
         return self._seats.fault(
             source, limits.maxSessions, limits.maxSessionsPerSource, "sessions", "max-sessions"
         )
+
+
+class Disclosed(Refused):
+    """
+    The refusal of a claim whose password was right, for a reason that tells the caller so: that it
+    has expired.
+
+    @ivar profile: the profile of the account.
+    """
+
+    def __init__(self, profile: Profile, *arguments: Any) -> None:
+        """
+        @param arguments: those of L{Refused}.
+        """
+        super().__init__(*arguments)
+        self.profile = profile
 
 
 def isWithin(source: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:

@@ -261,11 +261,13 @@ class Audit(SessionObserver):
         cause = {"cause": str(BROKEN_OFF), "code": int(BROKEN_OFF.code)}
         self._write("ended", {"session": identifier, **found, **cause})
 
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{ISessionObserver.callerRefused}.
         """
-        self._refusal("refused", source=caller, user=name, method=method, cause=str(reason))
+        self._refusal(
+            "refused", source=caller, tunnel=tunnel, user=name, method=method, cause=str(reason)
+        )
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """

@@ -182,6 +182,12 @@ def _account(user: str, state: AccountState | None, now: float) -> Iterable[Find
         text = f"The password of {user!a} expired {ago}."
         yield Finding(text, f"'pptpgw user set {user} --password' sets a new one.")
     profile = account.profile
+    if profile.tunnels is not None:
+        yield Finding(
+            f"{user!a} may call by {' or '.join(sorted(profile.tunnels))} only.",
+            f"'pptpgw user set {user} --tunnels \"*\"' permits every tunnel.",
+            False,
+        )
     if profile.hours:
         try:
             left = hours.parse(profile.hours).left(now)

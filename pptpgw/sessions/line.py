@@ -329,6 +329,7 @@ class Line:
         self.channel.close()
         context.lines.leave(self)
         context.counters.retire(self.channel.counters)
+        context.tally.left(self.caller.tunnel.name, self.channel.counters)
         context.attempts.ended(self.attempt, cause)
         if not self.attempt.isUp:
             context.tally.failed(self.caller.tunnel.name)

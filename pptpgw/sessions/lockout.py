@@ -10,9 +10,11 @@ The rules:
    source's, since a guesser may have an account too.
  - Callers of an access concentrator share its address: their claims count against the number that
    calls (L{pptpgw.interfaces.Caller.guesser}), and against their users alone if none is known.
- - A true claim of a user whose account doesn't permit the tunnel is answered as a false one, as
-   late as one, and neither counted nor does it clear a count: so a client that goes on to dial by
-   that tunnel doesn't lock its user out of the others.
+ - A true claim of a user whose account doesn't permit the tunnel is answered as a false one, and
+   neither counted nor does it clear a count: so a client that goes on to dial by that tunnel
+   doesn't lock its user out of the others. The same holds for a password that is right and has
+   expired. The delays of this answer and the next ones are those of a false claim, so that they
+   don't show that the password is right.
  - When a call loses its place to a newer one, its claim is judged to the end, and counts by the
    verdict. This applies to one claim of a source at a time and to L{DISPLACED_LIMIT} in all, so
    that displacing one's own calls doesn't get any number of claims judged at once. It doesn't apply
@@ -49,7 +51,7 @@ from pptpgw.config.section import LimitsSection
 from pptpgw.error import Category, Refused, Unavailable, Unproven, untraced
 from pptpgw.interfaces import Claim, Grant, ISubscriber
 from pptpgw.ppp.exchange import Authenticate
-from pptpgw.sessions.admission import barred
+from pptpgw.sessions.admission import Disclosed, barred
 from pptpgw.timing.timer import passOn, within
 
 FIRST_SECONDS = 0.5
@@ -95,16 +97,19 @@ class _Record:
 
     @ivar failures: the number of failures that aren't forgotten, which decays; in a lockout, of
         those that led to it.
-    @ivar last: the time of the last failure.
+    @ivar last: the time of the last failure, or of the last claim that was answered like one.
     @ivar until: the time at which the lockout ends or has ended; 0 if there was none since.
+    @ivar shown: like C{failures}, with the claims that were answered as false ones and aren't: what
+        peers see by the delays of answers.
+    @ivar shownUntil: like C{until}, by C{shown}.
     """
 
-    __slots__ = ("failures", "last", "until")
+    __slots__ = ("failures", "last", "shown", "shownUntil", "until")
 
     def __init__(self, now: float) -> None:
-        self.failures = 0.0
+        self.failures = self.shown = 0.0
         self.last = now
-        self.until = 0.0
+        self.until = self.shownUntil = 0.0
 
 
 class FailureTable:
@@ -146,54 +151,44 @@ class FailureTable:
         record = self._records.get(subject)
         return record is not None and self._clock.seconds() < record.until
 
-    def failed(self, subject: str) -> float:
+    def failed(self, subject: str, isFalse: bool = True) -> float:
         """
         Count a failure of C{subject}, unless it is locked out.
 
-        @return: how close C{subject} is to a lockout, from 0 to 1.
+        @param isFalse: False for a claim that is answered as a false one and isn't: it leads to no
+            lockout.
+        @return: how close C{subject} seems to be to a lockout, from 0 to 1.
         """
         if not self._allowed:
             return 0.0
         if self.locked(subject):
             return 1.0
-        now = self._clock.seconds()
-        failures = self._withAnother(subject, now)
+        now, most = self._clock.seconds(), self._allowed
         record = self._records.get(subject)
         if record is None:
             record = self._records[subject] = _Record(now)
             if len(self._records) > SUBJECTS:
                 self._records.popitem(last=False)
         self._records.move_to_end(subject)
-        record.failures, record.until, record.last = failures, 0.0, now
-        share = min(1.0, record.failures / self._allowed)
+        forgotten = (now - record.last) * most / self._seconds
+        record.last = now
+        # A lockout that is over took the failures with it.
+        failures = 0.0 if record.until else max(0.0, record.failures - forgotten)
+        record.failures, record.until = failures + isFalse, 0.0
+        share = 1.0
+        if now >= record.shownUntil:
+            shown = 0.0 if record.shownUntil else max(0.0, record.shown - forgotten)
+            record.shown, record.shownUntil = shown + 1, 0.0
+            share = min(1.0, record.shown / most)
+            if record.shown > most - 1:
+                record.shownUntil = now + self._seconds
         # Failures decay, so the sum is a little less than the number of failures when the last one
         # comes.
-        if record.failures > self._allowed - 1:
-            record.failures = float(self._allowed)
-            record.until = now + self._seconds
-            self._told(self._kind, subject, self._allowed, self._seconds)
+        if record.failures > most - 1:
+            record.failures = float(most)
+            record.until = record.shownUntil = now + self._seconds
+            self._told(self._kind, subject, most, self._seconds)
         return share
-
-    def share(self, subject: str) -> float:
-        """
-        Return what L{failed} would return, and count nothing.
-        """
-        if not self._allowed:
-            return 0.0
-        if self.locked(subject):
-            return 1.0
-        return min(1.0, self._withAnother(subject, self._clock.seconds()) / self._allowed)
-
-    def _withAnother(self, subject: str, now: float) -> float:
-        """
-        Return the failures of C{subject}, which isn't locked out, after one more.
-        """
-        record = self._records.get(subject)
-        # A lockout that is over took the failures with it.
-        if record is None or record.until:
-            return 1.0
-        forgotten = (now - record.last) * self._allowed / self._seconds
-        return max(0.0, record.failures - forgotten) + 1
 
     def forget(self, subject: str) -> None:
         """
@@ -289,8 +284,7 @@ class Lockout:
             if claim.caller is not None and (
                 why := barred(ISubscriber(grant.subscriber).profile, claim.caller.tunnel)
             ):
-                share = max(self._users.share(user), self._sources.share(source))
-                return self._answer(arrived, share, Unproven(why, Category.TUNNEL))
+                return self._bar(user, source, arrived, why)
             # The success of a relayed claim doesn't prove the name that the peer gave first.
             for one in {proved} if claim.relayed else {user, proved}:
                 self._users.forget(one)
@@ -306,6 +300,13 @@ class Lockout:
             hidden = failure.check(Refused) is not None and locked(user)
             if hidden or failure.check(Unproven) is not None:
                 return self._deny(user, source, arrived, excused)
+            error = failure.value
+            if (
+                isinstance(error, Disclosed)
+                and claim.caller is not None
+                and (why := barred(error.profile, claim.caller.tunnel))
+            ):
+                return self._bar(user, source, arrived, why)
             if claim.relayed and failure.check(Unavailable) is None:
                 # The peer broke the conversation off, perhaps after a wrong password: count that
                 # too.
@@ -377,6 +378,13 @@ class Lockout:
         why = why or ("" if excused else self._why(source, user))
         category = Category.LOCKED_OUT if why else Category.WRONG_PASSWORD
         return self._answer(arrived, self._count(user, source, excused), Unproven(why, category))
+
+    def _bar(self, user: str, source: str, arrived: float, why: str) -> Deferred[Grant]:
+        """
+        Answer a true claim as a false one, since its user may not call by the tunnel.
+        """
+        share = max(self._users.failed(user, False), self._sources.failed(source, False))
+        return self._answer(arrived, share, Unproven(why, Category.TUNNEL))
 
     def _answer(self, arrived: float, share: float, error: Unproven) -> Deferred[Grant]:
         """

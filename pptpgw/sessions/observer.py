@@ -49,7 +49,7 @@ class SessionObserver:
         """
         return None
 
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{ISessionObserver.callerRefused}.
         """

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Category, Exhausted, Refused
-from pptpgw.interfaces import Claim, Grant
+from pptpgw.interfaces import Claim, Grant, ICall
 from pptpgw.log import Logger, Quota
 from pptpgw.sessions.cause import categoryOf, causeOf, whyOf
 from pptpgw.sessions.outage import Outage
@@ -51,11 +51,12 @@ class Refusals:
         self._tally = tally
         self._outage = Outage(clock)
 
-    def call(self, source: str, reason: str, category: Category) -> None:
+    def call(self, call: ICall, reason: str, category: Category) -> None:
         """
-        Report a call from C{source} that is refused before it began.
+        Report a call that is refused before it began.
         """
-        self._tally.refusals[category] += 1
+        source, tunnel = call.caller, call.tunnel.name
+        self._tally.refusals[tunnel, category] += 1
         self._counters.discard("call refused")
         if self._quota.allows("refused calls", source):
             self._log.warn(
@@ -64,7 +65,7 @@ class Refusals:
                 reason=reason,
                 count=self._counters.discards["call refused"],
             )
-            self._sessions.callerRefused(source, "", "", reason)
+            self._sessions.callerRefused(source, "", "", reason, tunnel)
 
     def claim(self, claim: Claim, source: str, failure: Failure, inSession: bool) -> None:
         """
@@ -76,7 +77,8 @@ class Refusals:
         """
         if failure.check(CancelledError) is not None:
             return
-        self._tally.refusals[categoryOf(failure.value)] += 1
+        tunnel = "" if claim.caller is None else claim.caller.tunnel.name
+        self._tally.refusals[tunnel, categoryOf(failure.value)] += 1
         name = claim.name[:64].decode("utf-8", "replace")
         why = str(whyOf(causeOf(failure.value)))
         if failure.check(Refused, Exhausted) is None:
@@ -92,7 +94,7 @@ class Refusals:
                 method=claim.method.name,
                 why=why,
             )
-        self._sessions.callerRefused(source, name, claim.method.name, why)
+        self._sessions.callerRefused(source, name, claim.method.name, why, tunnel)
 
     def served(self, grant: Grant) -> Grant:
         """

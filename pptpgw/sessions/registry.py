@@ -226,12 +226,14 @@ class Registry:
         else:
             release()
 
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{ISessionObserver.callerRefused}.
         """
         self._tell(
-            None, "a refused caller", lambda one: one.callerRefused(caller, name, method, reason)
+            None,
+            "a refused caller",
+            lambda one: one.callerRefused(caller, name, method, reason, tunnel),
         )
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:

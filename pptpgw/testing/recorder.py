@@ -62,7 +62,8 @@ class SessionRecorder(SessionObserver):
     @property
     def refused(self) -> list[tuple[Any, ...]]:
         """
-        The callers that were refused: addresses, names, protocols of authentication and reasons.
+        The callers that were refused: addresses, names, protocols of authentication, reasons and
+        tunnels.
         """
         return self.detailsOf("refused")
 
@@ -113,11 +114,11 @@ class SessionRecorder(SessionObserver):
         self.reports.append(Deferred())
         return self.reports[-1]
 
-    def callerRefused(self, caller: str, name: str, method: str, reason: str) -> None:
+    def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{SessionObserver.callerRefused}.
         """
-        self.record("refused", caller, name, method, reason)
+        self.record("refused", caller, name, method, reason, tunnel)
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """

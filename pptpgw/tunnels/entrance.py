@@ -140,7 +140,7 @@ class Entrance(Generic[C]):
         """
         self._counters.discard(reason)
         if key:
-            self._tally.connections[key] += 1
+            self._tally.connections[self._tunnel.name, key] += 1
         advice = f"{reason}, see [listen] {key}" if key else reason
         cause = Cause(advice, remedy=remedy)
         self._attempts.turnedAway(caller, self._tunnel, self._noun, cause)

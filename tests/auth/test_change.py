@@ -5,6 +5,7 @@ Tests for changing expired passwords of the embedded store by MS-CHAPv2.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2, PAP
 from pptpgw.auth.realm import SubscriberRealm
 from pptpgw.auth.rejection import Rejection
-from pptpgw.error import Refused, Unproven
-from pptpgw.interfaces import IChangedPassword
+from pptpgw.config.section import LimitsSection
+from pptpgw.error import Category, Refused, Unproven
+from pptpgw.interfaces import IChangedPassword, TunnelKind
 from pptpgw.ppp import mschap
 from pptpgw.ppp.chap import ChangeClaim
 from pptpgw.ppp.wire import chap
+from pptpgw.sessions.lockout import FIRST_SECONDS, Lockout
 from pptpgw.store.store import Store
-from pptpgw.testing import ExchangeRecorder, makeClaim
+from pptpgw.testing import CALLER, ExchangeRecorder, makeClaim
 from tests.change import changePassword, ntHash
 from tests.logged import observed
 from tests.octets import generateNTResponse
@@ -40,6 +43,7 @@ from tests.octets import generateNTResponse
 CHALLENGE = bytes(range(16))
 NOW = 1_700_000_000.0
 clock: Any = reactor
+SSTP = TunnelKind("sstp", "SSTP")
 OLD, NEW = "pässword", "Änderung 🔑"
 
 
@@ -171,6 +175,31 @@ async def test_aWholeExchange(store: Store, authenticator: Authenticator) -> Non
     await deferLater(clock, 0)
     assert recorder.told == ["granted bob", "authenticated"]
     exchange.stop()
+
+
+async def test_byATunnelThatIsForbidden(store: Store, authenticator: Authenticator) -> None:
+    """
+    By a tunnel that the account doesn't permit, an expired password that is right is answered as a
+    wrong one, as late, with the reason for the operator, and locks nobody out.
+    """
+    await store.addAccount("bob", OLD.encode(), attributes={"tunnels": "sstp"}, expires=NOW)
+    lockout = Lockout(clock, LimitsSection(maxFailures=2), lambda *told: None)
+    seen = []
+    for password in (OLD, OLD, OLD, "wrong"):
+        claim = makeClaim(PAP, b"bob", password.encode(), CALLER)
+        began = clock.seconds()
+        with pytest.raises(Unproven) as caught:
+            await lockout.judge(claim, CALLER.address, authenticator)
+        error = caught.value
+        seen.append((error.error, error.text, error.retry, str(error)))
+        assert clock.seconds() - began >= FIRST_SECONDS
+        right = "bob may not call by pptp, only by sstp"
+        assert error.why == (right if password == OLD else str(error))
+        assert (error.category is Category.TUNNEL) is (password == OLD)
+    assert len(set(seen)) == 1
+    permitted = makeClaim(PAP, b"bob", OLD.encode(), replace(CALLER, tunnel=SSTP))
+    with pytest.raises(Refused, match="the password has expired"):
+        await lockout.judge(permitted, CALLER.address, authenticator)
 
 
 class TestWrong:

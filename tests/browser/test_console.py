@@ -5,6 +5,8 @@ Tests for the console in a real Chromium: what operators see of a real gateway, 
 from __future__ import annotations
 
 import json
+import ssl
+from hashlib import sha256
 
 import pytest
 
@@ -203,6 +205,36 @@ class TestSessions:
             page.locator("bdi", has_text=MARKUP).first.wait_for()
         assert page.locator("#gateway").inner_text() == "gate <b>1</b>"
         assert page.locator("main script, main b:text-is('1')").count() == 0
+
+
+class TestTunnels:
+    def test_sessionsOfSeveral(self, site: Site, visit: Visit) -> None:
+        """
+        Each session shows its tunnel, and those of one can be looked at alone.
+        """
+        client = site.client()
+        shown = site.certificate.read_text()
+        der = ssl.PEM_cert_to_DER_cert(shown[shown.index("-----BEGIN CERTIFICATE") :])
+        client.dial(ALICE)
+        assert "error" not in client.ask("sstp", MARKUP, PASSWORD, sha256(der).hexdigest())
+        assert "error" not in client.ask("l2tp", ARABIC, PASSWORD)
+        page = visit("olga", "active")
+        for user, tunnel in (("alice", "pptp"), (MARKUP, "sstp"), (ARABIC, "l2tp")):
+            row(page, "Active", user).get_by_role("cell", name=tunnel, exact=True).wait_for()
+        page.get_by_label("Column to search in").first.select_option("tunnel")
+        page.get_by_role("searchbox").first.fill("sstp")
+        page.get_by_text("1 to 1 of 1").wait_for()
+        row(page, "Active", MARKUP).get_by_role("link", name=MARKUP).click()
+        heading(page, f"{MARKUP} from 192.0.2.10")
+        page.get_by_text("TLSv1.3").wait_for()
+        page.goto("http://127.0.0.1:8723/#/overview")
+        row(page, "Sessions by tunnel", "l2tp").get_by_role("link").click()
+        page.get_by_text("1 to 1 of 1").wait_for()
+        row(page, "Active", ARABIC).wait_for()
+        page.goto("http://127.0.0.1:8723/#/why?tunnel=l2tp")
+        calls = page.get_by_role("table", name="The last calls and callers").locator("tbody tr")
+        calls.first.wait_for()
+        assert all("l2tp" in text for text in calls.all_inner_texts())
 
 
 class TestRoles:

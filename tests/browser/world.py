@@ -75,6 +75,7 @@ class Site:
         self.name = name
         self.folder = folder
         self.socket = folder / "socket"
+        self.certificate = folder / "sstp.pem"
         self._store = f"sqlite:{folder / 'accounts.sqlite'}"
         self._key = folder / "accounts.key"
         self._client: Client | None = None
@@ -106,6 +107,9 @@ class Site:
                 "accounts": {"store": self._store, "key": str(self._key)},
                 "limits": {"max-failures": FAILURES},
                 "link": {"name": self.name},
+                "listen": {"tunnels": ["pptp", "sstp", "l2tp"]},
+                "sstp": {"certificate": str(self.certificate)},
+                "l2tp": {"clear": "accept"},
             },
             "accounts",
         )

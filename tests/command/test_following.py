@@ -117,7 +117,13 @@ class TestMonitor:
         assert error.startswith("pptpgw: the gateway has gone away meanwhile, or has ended this: ")
 
 
-BASE = {"time": 3661.5, "session_id": "s1", "user": "a\nb", "caller": "192.0.2.8"}
+BASE = {
+    "time": 3661.5,
+    "session_id": "s1",
+    "user": "a\nb",
+    "caller": "192.0.2.8",
+    "tunnel": "pptp",
+}
 
 
 @pytest.mark.parametrize(
@@ -135,11 +141,11 @@ BASE = {"time": 3661.5, "session_id": "s1", "user": "a\nb", "caller": "192.0.2.8
         (
             {"kind": "session-ended", "uptime_seconds": 61, "cause": "idle"}
             | {"octets_received": 1, "octets_sent": 2},
-            r"session s1 of 'a\nb' ends after 0:01:01: idle; 1 octets received, 2 sent",
+            r"session s1 of 'a\nb', by pptp, ends after 0:01:01: idle; 1 octets received, 2 sent",
         ),
         (
             {"kind": "caller-refused", "reason": "wrong password"},
-            r"a call from 192.0.2.8 as 'a\nb' is refused: wrong password",
+            r"a call from 192.0.2.8 by pptp as 'a\nb' is refused: wrong password",
         ),
         (
             {"kind": "lockout-began", "of": "user", "subject": "x", "until": 60.0, "failures": 3},

@@ -112,6 +112,31 @@ async def test_whenAndWhere(judging: Path, pptpgw: Command) -> None:
     assert "has expired" in (await tried(pptpgw, "bob"))[1][0]["reason"]
 
 
+async def test_tunnel(judging: Path, pptpgw: Command) -> None:
+    """
+    Whether an account may come by a tunnel is said, by the methods that the tunnel's section
+    permits; of one that has expired, too.
+    """
+    text = judging.read_text()
+    text += '[listen]\ntunnels = ["pptp", "sstp"]\n[sstp]\nauthentication = ["pap"]\n'
+    judging.write_text(text)
+    add = ("user", "add", "bob", "--stdin", "--recoverable", "--tunnels", "sstp")
+    await pptpgw(*add, stdin="sesame\n")
+    barred = "refused: bob may not call by pptp, only by sstp"
+    status, methods = await tried(pptpgw, "bob", "--tunnel", "pptp")
+    assert (status, {one["reason"] for one in methods}) == (1, {barred})
+    status, methods = await tried(pptpgw, "bob", "--tunnel", "sstp", "--from", "192.0.2.7")
+    assert (status, [(one["method"], one["reason"]) for one in methods]) == (
+        0,
+        [("pap", "accepted")],
+    )
+    await pptpgw("user", "set", "bob", "--expires", "now")
+    assert (await tried(pptpgw, "bob", "--tunnel", "pptp"))[1][0]["reason"] == barred
+    assert "has expired" in (await tried(pptpgw, "bob", "--tunnel", "sstp"))[1][0]["reason"]
+    done = await pptpgw("test", "login", "bob", "--stdin", "--tunnel", "l2tp", stdin="sesame\n")
+    assert done.status == 1 and "[listen] tunnels has pptp, sstp" in done.error
+
+
 async def test_unjudged(configuration: Path, pptpgw: Command) -> None:
     """
     Without a checker there is nothing to try, and an outage isn't taken for a wrong password.

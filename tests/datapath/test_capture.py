@@ -114,7 +114,7 @@ class Call:
         self.owner = Owner()
         ends = Ends(LOCAL, PEER, number, number + 1)
         self.channel: Any = GREChannel(world.dataPath, self.owner, ends, world.gre)
-        startRecording(self.channel, world.capture.open(PEER, self.channel.counters))
+        startRecording(self.channel, world.capture.open(PEER, "pptp", self.channel.counters))
 
     def arrive(self, protocol: int, *frames: bytes, sequence: int | None = None) -> None:
         """
@@ -209,7 +209,7 @@ class TestReceived:
         """
         The decryptor that records behaves like the one that it wraps.
         """
-        recorder = world.capture.open("x", Counters())
+        recorder = world.capture.open("x", "pptp", Counters())
         peer = Encryptor(KEY, 128, False)
         sent = [peer.encrypt(b"", b"\x00\x21", b"packet") for _ in range(40)]
         plain, recorded = Decryptor(KEY, 128, False), Decryptor(KEY, 128, False)

@@ -1,38 +1,44 @@
 """
 The attackers of L{tests.fuzz.live}, as a program: C{python -m tests.fuzz.attacker SECONDS SEED}.
 
-The attackers are clients of ours. Their control messages and GRE packets are altered, doubled and
-made up before they leave, to a degree that differs from call to call, so that some calls get
-through each phase. At the end the program prints how many calls there were.
+The attackers are clients of ours, by PPTP, SSTP and L2TP. Their control messages and data packets
+are altered, doubled and made up before they leave, to a degree that differs from call to call, so
+that some calls get through each phase. At the end the program prints how many calls there were.
 """
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, PAP
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.interface import SendAll
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError
+from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
+from pptpgw.tunnels.l2tp.client import LACClient
+from pptpgw.tunnels.l2tp.wire.header import PORT as L2TP_PORT
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channels import GREChannels
 from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.raw import sendEach
+from pptpgw.tunnels.sstp.client import PORT as SSTP_PORT
+from pptpgw.tunnels.sstp.client import SSTPClient, Trust
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
 from tests.integration.world import GATEWAY
@@ -43,6 +49,21 @@ CALL_SECONDS = 2.0
 NUMBERS = (ppp.LCP, ppp.CHAP, ppp.PAP, ppp.EAP, ppp.CCP, ppp.IPV4, ppp.IPV6, ppp.BRIDGE, ppp.IPX)
 
 _PAUSE = 0.02
+_INPUTS = (
+    "ppp-packet",
+    "ppp-options",
+    "dhcpv6",
+    "ipv6",
+    "ipx",
+    "gre",
+    "pptp",
+    "sstp",
+    "l2tp-control",
+    "l2tp-data",
+    "l2tp-message",
+    "chap",
+    "eap",
+)
 _METHODS = ((MSCHAPV2,), (MSCHAP,), (CHAP,), (PAP,))
 
 
@@ -56,8 +77,7 @@ class Mutator:
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed)
         self.share = 0
-        names = ("ppp-packet", "ppp-options", "dhcpv6", "ipv6", "ipx", "gre", "pptp", "chap", "eap")
-        self.inputs = [one for name in names for one in saved("decoders", name) if one] or [b"\0"]
+        self.inputs = [one for name in _INPUTS for one in saved("decoders", name) if one] or [b"\0"]
 
     def packets(self, packet: bytes) -> list[bytes]:
         """
@@ -74,6 +94,20 @@ class Mutator:
         if chance() < 0.1:
             sent = []
         return sent
+
+    def altering(self, send: Callable[[bytes], object]) -> Callable[[bytes], None]:
+        """
+        Return a function that sends packets by C{send}, altered or not.
+        """
+
+        def altering(packet: bytes) -> None:
+            for one in self.packets(bytes(packet)):
+                try:
+                    send(one)
+                except OSError:
+                    pass
+
+        return altering
 
     def altered(self, packet: bytes) -> bytes:
         """
@@ -109,14 +143,7 @@ class AlteringPort(GREPort):
         """
         send = GREPort.sender(self, localAddress, peerAddress)
 
-        def altering(packet: bytes) -> None:
-            for one in self.mutator.packets(bytes(packet)):
-                try:
-                    send(one)
-                except OSError:
-                    pass
-
-        return altering
+        return self.mutator.altering(send)
 
     def allSender(self, localAddress: str, peerAddress: str) -> SendAll:
         """
@@ -143,6 +170,21 @@ class AlteringTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class Believing(Trust):
+    """
+    Believes every server.
+    """
+
+    def believes(self, der: bytes) -> bool:
+        """
+        See L{Trust.believes}.
+        """
+        return True
+
+
+TRUST = Believing(fingerprint="any")
 
 
 class Attackers:
@@ -172,34 +214,58 @@ class Attackers:
         print(f"{self.calls} calls, {self.loggedIn} logged in", flush=True)
 
     async def _one(self) -> None:
+        choose = self._mutator.random.choice
+        babbles = (self._babbleTCP, self._babbleTLS, self._babbleUDP)
+        calls = (self._callByPPTP, self._callBySSTP, self._callByL2TP)
         while self._reactor.seconds() < self._ends:
-            self._mutator.share = self._mutator.random.choice((0, 1, 3, 10, 30))
+            self._mutator.share = choose((0, 1, 3, 10, 30))
             try:
-                if self._mutator.random.random() < 0.2:
-                    await self._babble()
-                else:
-                    await self._call()
+                await choose(babbles if self._mutator.random.random() < 0.2 else calls)()
             except (ConnectError, CallError, TimeoutError):
                 pass
 
-    async def _babble(self) -> None:
+    # Strangers
+
+    async def _babbleTCP(self) -> None:
         """
         Connect, and send something that isn't a handshake, or a handshake and something that must
         not follow it.
         """
-        endpoint = TCP4ClientEndpoint(self._reactor, GATEWAY, 1723, bindAddress=(ADDRESS, 0))
-        connected: Any = await connectProtocol(endpoint, Protocol())
+        number = self._mutator.random.choice((1723, SSTP_PORT))
+        await self._babble(number, Factory.forProtocol(Protocol), saved("decoders", "pptp-stream"))
+
+    async def _babbleTLS(self) -> None:
+        """
+        Connect by TLS, and send HTTP or something else.
+        """
+        inside = Factory.forProtocol(Protocol)
+        secured: Any = TLSMemoryBIOFactory(TRUST.creator(GATEWAY), True, inside, self._reactor)
+        await self._babble(SSTP_PORT, secured, saved("sstp", "opening"))
+
+    async def _babble(self, number: int, factory: Any, inputs: Sequence[bytes]) -> None:
+        endpoint = TCP4ClientEndpoint(self._reactor, GATEWAY, number, bindAddress=(ADDRESS, 0))
+        connected: Any = await endpoint.connect(factory)
         for _ in range(self._mutator.random.randrange(1, 8)):
-            octets = self._mutator.random.choice(saved("decoders", "pptp-stream"))
-            connected.transport.write(self._mutator.altered(octets))
+            connected.transport.write(self._mutator.altered(self._mutator.random.choice(inputs)))
             await task.deferLater(self._reactor, _PAUSE)
         connected.transport.abortConnection()
 
-    async def _call(self) -> None:
+    async def _babbleUDP(self) -> None:
         """
-        Connect, and place a call that runs until it ends.
+        Send datagrams that may be L2TP.
         """
-        choose = self._mutator.random.choice
+        protocol: Any = DatagramProtocol()
+        port = self._reactor.listenUDP(0, protocol, ADDRESS)
+        inputs = [*saved("decoders", "l2tp-control"), *saved("decoders", "l2tp-data")]
+        for _ in range(self._mutator.random.randrange(1, 8)):
+            octets = self._mutator.altered(self._mutator.random.choice(inputs))
+            protocol.transport.write(octets, (GATEWAY, L2TP_PORT))
+            await task.deferLater(self._reactor, _PAUSE)
+        await port.stopListening()
+
+    # Callers
+
+    async def _callByPPTP(self) -> None:
         endpoint = ControlClient(
             self._reactor,
             GATEWAY,
@@ -208,10 +274,37 @@ class Attackers:
             timeout=CALL_SECONDS,
         )
         connection: ClientConnection = await endpoint.connect()
-        self.calls += 1
         control: Any = connection._control
         control._transport = transport = AlteringTransport(control._transport, self._mutator)
-        settings = LinkSettings(
+        protocols = raw()
+        connection.placeCall(self._settings(), protocols).addErrback(lambda failure: None)
+        calls = list(control.calls.values())
+        await self._use(calls[0].owner if calls else None, protocols)
+        await self._end(connection.close, transport.abortConnection)
+
+    async def _callBySSTP(self) -> None:
+        client = SSTPClient(self._reactor, GATEWAY, trust=TRUST, timeout=CALL_SECONDS)
+        connection = await client.connect()
+        framer: Any = connection.connection.framer
+        framer._write = self._mutator.altering(framer._write)
+        protocols = raw()
+        await self._use(connection.call(self._settings(), protocols), protocols)
+        await self._end(connection.close, partial(connection.end, "gone"))
+
+    async def _callByL2TP(self) -> None:
+        client = LACClient(self._reactor, GATEWAY, bindAddress=ADDRESS, timeout=CALL_SECONDS)
+        connection = await client.connect()
+        port: Any = connection._port
+        send, writer, altering = port.send, port.writer, self._mutator.altering
+        port.send = lambda here, peer, octets: altering(partial(send, here, peer))(octets)
+        port.writer = lambda *ends: altering(writer(*ends))
+        protocols = raw()
+        await self._use(connection.call(self._settings(), protocols), protocols)
+        await self._end(connection.close, partial(connection.control.end, "gone"))
+
+    def _settings(self) -> LinkSettings:
+        choose = self._mutator.random.choice
+        return LinkSettings(
             identity=Identity(
                 choose((b"alice", b"alice", b"nobody")), b"open sesame", choose(_METHODS)
             ),
@@ -219,23 +312,36 @@ class Attackers:
             bits=choose(((128,), (40, 56, 128))),
             setupTimeout=CALL_SECONDS,
         )
-        protocols = raw()
-        connection.placeCall(settings, protocols).addErrback(lambda failure: None)
-        calls = list(control.calls.values())
+
+    async def _use(self, call: Any, protocols: Sequence[Any]) -> None:
+        """
+        Send anything through a call, until it has run long enough.
+
+        @param call: the L{ClientCall}; None if there is none.
+        """
+        self.calls += 1
+        choose = self._mutator.random.choice
+        if isinstance(call, ClientCall):
+            call.opened.addErrback(lambda failure: None)
         numbers = [*NUMBERS, *(one.control for one in protocols)]
         loggedIn = False
         for _ in range(choose((1, 20, 60))):
             await task.deferLater(self._reactor, _PAUSE)
-            channel: Any = getattr(calls[0].owner, "channel", None) if calls else None
+            channel: Any = getattr(call, "channel", None)
             if channel is not None:
                 octets = self._mutator.altered(choose(self._mutator.inputs))
                 channel.sendFrame(choose(numbers), octets)
-                loggedIn |= calls[0].owner.link.phase is Phase.NETWORK
+                loggedIn |= call.link.phase is Phase.NETWORK
         self.loggedIn += loggedIn
-        if choose((True, False)):
-            connection.close().addErrback(lambda failure: None)
+
+    async def _end(self, close: Callable[[], Any], abort: Callable[[], object]) -> None:
+        """
+        End a connection, in order or not.
+        """
+        if self._mutator.random.choice((True, False)):
+            close().addErrback(lambda failure: None)
         else:
-            transport.abortConnection()
+            abort()
         await task.deferLater(self._reactor, _PAUSE)
 
 

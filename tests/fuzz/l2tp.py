@@ -1,9 +1,10 @@
 """
-Fuzzing of L2TP's control connections and calls, as LNS and as LAC, by a stranger.
+Fuzzing of L2TP's control connections and calls, as LNS and as LAC, by a stranger, and of a call's
+data messages.
 
 Nothing that arrives may raise, no table may exceed its limit, and a stranger that hasn't shown that
 it reads our answers gets no more datagrams than it has sent. When it falls silent everything must
-end.
+end. Frames with numbers are passed on in the order of the numbers, each at most once.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from typing import Any
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
 from pptpgw.tunnels.l2tp.secrets import trusting
+from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import MessageType
-from pptpgw.tunnels.l2tp.wire.header import ControlHeader, encodeControl
+from pptpgw.tunnels.l2tp.wire.header import (
+    ControlHeader,
+    DataMessage,
+    encodeControl,
+    encodeData,
+)
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
@@ -132,7 +139,52 @@ def _act(end: Any, reader: Reader, kind: int) -> None:
             pass
 
 
+def _data(octets: bytes) -> None:
+    """
+    The data messages of a call, most of which have its ids.
+    """
+    reader, wire = Reader(octets), Wire()
+    with unfailing():
+        call, taken, _ = wire.called()
+        peer, frames = call.connection.peer, list[bytes]()
+        ours = wire.lac if reader.number() & 1 else wire.lns
+        end = call if ours is wire.lac else taken
+        ids = end.connection.localID, end.localID
+        sender = DataSender(
+            (end.connection.peerID, end.peerID),
+            ours.writer("", peer),
+            lambda: ours.unregister(ids),
+            ours.counters.discard,
+            lambda send, receive: None,
+            follows=bool(reader.number() & 1),
+        )
+        sender.receive = frames.append
+        ours.register(ids, peer, sender)
+        last = -1
+        while reader.more:
+            kind = reader.number()
+            before = len(frames)
+            if kind < 0x20:
+                ours.receive(peer, reader.chunk())
+                last = -1
+                continue
+            sequence = -1 if kind < 0x60 else (last + reader.number() - 96) & 0xFFFF
+            tunnel, session = (reader.number(2), reader.number(2)) if kind > 0xF0 else ids
+            message = DataMessage(tunnel, session, sequence, reader.chunk())
+            ours.receive(peer, encodeData(message))
+            if sequence >= 0 and len(frames) > before:
+                assert last < 0 or 0 < (sequence - last) % 0x10000 <= 0x8001
+                last = sequence
+            if (tunnel, session) == ids:
+                sender.send(b"\xff\x03\x00\x21")
+        sender.disconnected()
+        before = len(frames)
+        ours.receive(peer, encodeData(DataMessage(*ids, -1, b"late")))
+        assert len(frames) == before and not ours.senders
+
+
 TARGETS: dict[str, Target] = {
+    "data": _data,
     "lac": stranger(b"", False, True),
     "lns": stranger(b"", False, False),
     "lns-permissive": stranger(b"", True, False),

@@ -1,5 +1,5 @@
 """
-Fuzzing of a running gateway over TCP and GRE, in every phase, in namespaces of its own.
+Fuzzing of a running gateway over all its tunnels, in every phase, in namespaces of its own.
 
 L{tests.fuzz.attacker} attacks, and an honest client must get its calls all the while. At the end
 the gateway must have logged no failure, hold nothing of the attackers' and stop in order.
@@ -32,7 +32,8 @@ The number of timers that the gateway may have more than before.
 """
 
 SECTIONS: dict[str, dict[str, object]] = {
-    "listen": {"max-connections-per-host": 512},
+    "listen": {"max-connections-per-host": 512, "tunnels": ["pptp", "sstp", "l2tp"]},
+    "l2tp": {"clear": "accept"},
     "link": {
         "authentication": ["mschapv2", "mschap", "chap", "pap"],
         "encryption": "prefer",
@@ -71,7 +72,7 @@ def fuzz(seconds: float, seed: str = "") -> list[str]:
 
 
 def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str]:
-    served = Served(world, folder, SECTIONS)
+    served = Served(world, folder, SECTIONS | {"sstp": {"certificate": f"{folder}/sstp.pem"}})
     honest = Client(world.caller)
     wrong: list[str] = []
     answered = 0

@@ -14,6 +14,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.sessions import hours
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.hours import Hours
+from pptpgw.tunnels.l2tp.secrets import _rows
 from tests.fuzz.reader import Target
 
 
@@ -39,6 +40,19 @@ def _secrets(octets: bytes) -> None:
     for client in (*found.clients, b"alice"):
         secret = found.find(client, b"server")
         assert secret is None or secret.client in (client, b"*")
+
+
+def _tunnelSecrets(octets: bytes) -> None:
+    """
+    A file with the secrets of L2TP's peers.
+    """
+    text = octets.decode("utf-8", "surrogateescape")
+    try:
+        rows = list(_rows("l2tp-secrets", text))
+    except ConfigurationError as error:
+        assert str(error).startswith("l2tp-secrets, line ")
+        return
+    assert len(rows) <= len(text.splitlines())
 
 
 def _filter(octets: bytes) -> None:
@@ -70,6 +84,7 @@ TARGETS: dict[str, Target] = {
     "filter": _filter,
     "hours": _hours,
     "secrets": _secrets,
+    "tunnel-secrets": _tunnelSecrets,
 }
 """
 Targets by name.

@@ -19,6 +19,7 @@ KINDS = (
     "authentication",
     "control",
     "decoders",
+    "hdlc",
     "l2tp",
     "link",
     "management",

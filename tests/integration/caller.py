@@ -12,7 +12,9 @@ C{["disorder", NUMBER]}: have packets of that call come late, twice or never fro
 C{["ended", NUMBER]}: wait for the call's end, and answer with its cause. C{["bridge", USER,
 PASSWORD, MRU, ENCRYPTION]}: place a call that only bridges, between the gateway and a TAP device of
 its own. C{["declared", USER, PASSWORD]}: place a call with AppleTalk alone. C{["ask", NUMBER,
-TEXT]}: send a packet through that call, and wait for one.
+TEXT]}: send a packet through that call, and wait for one. C{["sstp", USER, PASSWORD, FINGERPRINT]}
+and C{["l2tp", USER, PASSWORD]}: place a call by another tunnel, on a connection of its own, which
+C{["close"]} closes too.
 """
 
 import json
@@ -53,8 +55,10 @@ from pptpgw.ports.tun import TUNPort
 from pptpgw.ppp import ccp
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.tunnels.l2tp.client import LACClient
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.client import ClientConnection, ControlClient
+from pptpgw.tunnels.sstp.client import SSTPClient, Trust
 
 assert isinstance(reactor, ReactorBase)
 BEHIND = "198.51.100.0/24"
@@ -200,9 +204,12 @@ class Commands(LineOnlyReceiver):
     delimiter = b"\n"
 
     def __init__(self, host: str) -> None:
+        self._host = host
         self._endpoint = ControlClient(reactor, host, timeout=8)
         self._connection: ClientConnection | None = None
         self._calls: list[Placed] = []
+        # The connections by other tunnels than PPTP.
+        self._others: list[Any] = []
 
     def lineReceived(self, line: bytes) -> None:
         """
@@ -221,6 +228,8 @@ class Commands(LineOnlyReceiver):
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
+        while self._others:
+            await self._others.pop().close()
         return {}
 
     async def do_call(
@@ -287,6 +296,24 @@ class Commands(LineOnlyReceiver):
             "node": placed.protocol.negotiator.granted[1].hex(),
             "encryption": call.link.encryption,
         }
+
+    async def do_sstp(self, user: str, password: str, fingerprint: str) -> dict[str, Any]:
+        trust = Trust(fingerprint=fingerprint)
+        client = SSTPClient(reactor, self._host, trust=trust, timeout=8)
+        return await self._placed(await client.connect(), user, password)
+
+    async def do_l2tp(self, user: str, password: str) -> dict[str, Any]:
+        client = LACClient(reactor, self._host, timeout=8)
+        return await self._placed(await client.connect(), user, password)
+
+    async def _placed(self, connection: Any, user: str, password: str) -> dict[str, Any]:
+        self._others.append(connection)
+        placed = Placed(len(self._calls))
+        self._calls.append(placed)
+        settings = LinkSettings(identity=Identity(user.encode(), password.encode(), (MSCHAPV2,)))
+        placed.call = connection.call(settings, [placed.ipv4])
+        await placed.call.opened
+        return {"number": placed.number, "address": placed.ipv4.localAddress}
 
     async def do_ask(self, number: int, text: str) -> dict[str, str]:
         placed = self._calls[number]

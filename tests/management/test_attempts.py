@@ -194,6 +194,15 @@ class TestTrace:
         ends = [one.data["caller"] for one in gateway.read(client) if one.name == "end"]
         assert ends == [AWAY]
 
+    def test_byTunnel(self, gateway: Fixture) -> None:
+        """
+        A trace can follow the calls by one tunnel alone; each line has the tunnel.
+        """
+        other, client = (gateway.trace(user="alice", tunnel=one) for one in ("sstp", "pptp"))
+        gateway.dial(b"alice")
+        assert gateway.read(other) == []
+        assert {one.data["tunnel"] for one in gateway.read(client)} == {"pptp"}
+
     def test_end(self, gateway: Fixture) -> None:
         """
         A trace ends after its time, and leaves nothing.
@@ -251,5 +260,5 @@ class TestTrace:
         validate(gateway.asking.document)
         operation = gateway.asking.document["paths"]["/api/v1/trace"]["get"]
         parameters = {one["name"]: one["description"] for one in operation["parameters"]}
-        assert all(parameters[name] for name in ("user", "address", "session", "for"))
+        assert all(parameters[name] for name in ("user", "address", "session", "tunnel", "for"))
         assert operation["x-role"] == "operator"

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from pptpgw.datapath.capture import LEFT_OUT
 from pptpgw.error import NotCarried
-from pptpgw.interfaces import IPathChoice
+from pptpgw.interfaces import IPathChoice, TunnelKind
 from pptpgw.management import capture
 from pptpgw.management.capture import Captures
 from pptpgw.management.operation import Operations
@@ -178,6 +178,20 @@ def test_aComingAddress(gateway: Fixture, tmp_path: Path) -> None:
     assert read.count("ppp:chap") >= 3 and read.count("ppp:lcp") > 4
 
 
+def test_byTunnel(gateway: Fixture) -> None:
+    """
+    Calls by other tunnels than the one that is named aren't captured, and the interface says which
+    one it is.
+    """
+    gateway.call()
+    other, client = (gateway.open(user="alice", tunnel=one) for one in ("sstp", "pptp"))
+    assert len(gateway.channels[0].recorders) == 1
+    described = b"\x03\x00\x04\x00pptp"
+    assert described in gateway.octets(client) and described not in gateway.octets(other)
+    gateway.call()
+    assert len(gateway.channels[1].recorders) == 0
+
+
 def test_time(gateway: Fixture) -> None:
     """
     A capture ends after its time, whether there was a call or not.
@@ -277,8 +291,9 @@ class From:
     A call from an address.
     """
 
-    def __init__(self, caller: str) -> None:
+    def __init__(self, caller: str, tunnel: str = "pptp") -> None:
         self.caller = caller
+        self.tunnel = TunnelKind(tunnel, tunnel)
 
 
 def test_callsAreKept(gateway: Fixture) -> None:
@@ -298,6 +313,10 @@ def test_callsAreKept(gateway: Fixture) -> None:
     assert wanted(From(AWAY)) and not wanted(From(HOME))
     client.hangUp()
     assert choice.wanted == []
+    client = gateway.open(user="alice", tunnel="sstp")
+    (wanted,) = choice.wanted
+    assert wanted(From(AWAY, "sstp")) and not wanted(From(AWAY))
+    client.hangUp()
     gateway.open(address=HOME)
     assert choice.wanted == [], "nothing is waited for"
 

@@ -118,10 +118,10 @@ def test_manyRefusals(gateway: Fixture) -> None:
     client = gateway.open()
     gateway.note(1)
     for number in range(500):
-        gateway.witness.callerRefused("192.0.2.2", f"user{number}", "pap", "why")
+        gateway.witness.callerRefused("192.0.2.2", f"user{number}", "pap", "why", "sstp")
     assert gateway.log.next == 202
     gateway.world.clock.advance(1)
-    gateway.witness.callerRefused("192.0.2.2", "last", "pap", "why")
+    gateway.witness.callerRefused("192.0.2.2", "last", "pap", "why", "sstp")
     last = gateway.read(client)[-1].data
     assert (last["user"], last["omitted"]) == ("last", 300)
 
@@ -292,7 +292,7 @@ def test_strangeName(gateway: Fixture) -> None:
     A name that isn't valid UTF-8 doesn't end the stream.
     """
     client = gateway.open()
-    gateway.witness.callerRefused("192.0.2.2", "a\udcff\n\ndata: x", "pap", "why")
+    gateway.witness.callerRefused("192.0.2.2", "a\udcff\n\ndata: x", "pap", "why", "sstp")
     gateway.note(1)
     refused, _ = gateway.read(client)
     assert refused.data["user"] == "a?\n\ndata: x"

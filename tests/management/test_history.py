@@ -90,7 +90,7 @@ def test_rates(gateway: Fixture) -> None:
     gateway.counters.packetsSent += 7
     gateway.counters.discard("late", 3)
     gateway.counters.discard("duplicate", 2)
-    gateway.world.tally.refusals[Category.BUSY] += 4
+    gateway.world.tally.refusals["pptp", Category.BUSY] += 4
     gateway.world.tally.refused("pptp")
     gateway.pass_(2)
     shown = gateway.show()

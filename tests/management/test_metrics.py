@@ -114,9 +114,9 @@ def test_aSession(gateway: Fixture) -> None:
     assert now["pptpgw_sessions"] == {("starting", "pptp"): 0, ("active", "pptp"): 1}
     assert now["pptpgw_network_sessions"]["ipv4",] == 1
     assert now["pptpgw_calls_total"]["opened", "pptp"] == 1
-    assert now["pptpgw_setup_seconds_count"][()] == 1
-    assert 0 < now["pptpgw_setup_seconds_sum"][()] < 0.5
-    assert now["pptpgw_setup_seconds_bucket"]["+Inf",] == 1
+    assert now["pptpgw_setup_seconds_count"]["pptp",] == 1
+    assert 0 < now["pptpgw_setup_seconds_sum"]["pptp",] < 0.5
+    assert now["pptpgw_setup_seconds_bucket"]["+Inf", "pptp"] == 1
     (session,) = gateway.world.sessions
     session.counters.octetsReceived = 5000
     session.counters.packetsSent = 7
@@ -126,10 +126,31 @@ def test_aSession(gateway: Fixture) -> None:
     over = gateway.samples()
     assert over["pptpgw_sessions"]["active", "pptp"] == 0
     assert over["pptpgw_network_sessions"]["ipv4",] == 0
-    assert over["pptpgw_octets_total"]["received",] == 5000
-    assert over["pptpgw_packets_total"]["sent",] == 7
+    assert over["pptpgw_octets_total"]["received", "pptp"] == 5000
+    assert over["pptpgw_packets_total"]["sent", "pptp"] == 7
     assert over["pptpgw_gre_missing_total"][()] == 3
     assert over["pptpgw_session_ends_total"]["nas-request",] == 1
+
+
+def test_tunnels() -> None:
+    """
+    What tunnels are served has each figure of tunnels from the start, and those of the others don't
+    count for it.
+    """
+    gateway = Fixture()
+    gateway.world.tunnels = {"pptp": None, "sstp": None}
+    before = gateway.samples()
+    assert before["pptpgw_octets_total"]["sent", "sstp"] == 0
+    assert before["pptpgw_refusals_total"]["tunnel", "sstp"] == 0
+    assert before["pptpgw_connections_refused_total"]["clients", "sstp"] == 0
+    assert before["pptpgw_setup_seconds_count"] == {("pptp",): 0, ("sstp",): 0}
+    gateway.world.setUpCall()
+    (session,) = gateway.world.sessions
+    session.counters.octetsSent = 70
+    now = gateway.samples()
+    assert now["pptpgw_octets_total"]["sent", "pptp"] == 70
+    assert now["pptpgw_octets_total"]["sent", "sstp"] == 0
+    assert now["pptpgw_setup_seconds_count"] == {("pptp",): 1, ("sstp",): 0}
 
 
 def test_pools() -> None:
@@ -193,7 +214,7 @@ def test_whoIsRefused(gateway: Fixture) -> None:
         lambda failure: None
     )
     gateway.world.run(5)
-    assert gateway.samples()["pptpgw_refusals_total"]["wrong-password",] == 1
+    assert gateway.samples()["pptpgw_refusals_total"]["wrong-password", "pptp"] == 1
     text = gateway.scrape()
     assert "mallory" not in text and "192.0.2.66" not in text
 
@@ -239,7 +260,7 @@ def test_sumsNeverBecomeLess() -> None:
     (octets,) = [one for one in figures.families if one.name == "pptpgw_octets"]
     (received,) = [one.value for one in octets.samples if one.labels["direction"] == "received"]
     assert received == 3000
-    assert gateway.samples()["pptpgw_octets_total"]["received",] == 3000
+    assert gateway.samples()["pptpgw_octets_total"]["received", "pptp"] == 3000
 
 
 class _Slow:

@@ -297,7 +297,7 @@ def test_withACapture(tmp_path: Path) -> None:
     capture = Capture(world.file, 500, world.counters, world.clock.seconds)
     world.file.start()
     capture.start()
-    recorder = capture.open("alice@192.0.2.2", Counters())
+    recorder = capture.open("alice@192.0.2.2", "pptp", Counters())
     recorder.release()
     for number in range(40):
         recorder.record(RECEIVED, b"\xff\x03\xc0\x21" + bytes([number]))

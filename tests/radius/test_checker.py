@@ -38,8 +38,10 @@ from pptpgw.radius.section import RADIUSSection
 from pptpgw.radius.servers import Server
 from pptpgw.radius.transport import RADIUSService
 from pptpgw.radius.udp import UDPTransport
+from pptpgw.sessions.session import UNKNOWN
 from pptpgw.testing import makeClaim
 from pptpgw.tunnels.pptp.call import PPTP
+from pptpgw.tunnels.sstp.call import SSTP
 from tests.radius.wire import SECRET, Port, Wire, answer, asked
 
 IDENTITY = b"\2\5\0\x09\1vera"
@@ -104,8 +106,10 @@ def challenge(**attributes: Any) -> Answer:
     return lambda octets: answer(octets, pyrad.AccessChallenge, **attributes)
 
 
-def claimed(method: CHAPProtocol | PAPProtocol = PAP, name: bytes = b"vera") -> ClaimCredentials:
-    return method.credentials(makeClaim(method, name, caller=CALLER), name)
+def claimed(
+    method: CHAPProtocol | PAPProtocol = PAP, name: bytes = b"vera", caller: Caller = CALLER
+) -> ClaimCredentials:
+    return method.credentials(makeClaim(method, name, caller=caller), name)
 
 
 class Conversation:
@@ -177,6 +181,27 @@ class TestRequest:
         world.judge(credentials)
         [request] = world.requests
         assert request["Connect-Info"] == ["PPTP: IPsec ESP in UDP AES_CBC-256"]
+
+    def test_aCallBySSTP(self) -> None:
+        """
+        SSTP has Microsoft's Tunnel-Type ([MS-RNAP] section 2.2.2.1), and a call may come by IPv6.
+        """
+        caller = replace(CALLER, address="2001:db8::7", tunnel=SSTP)
+        types = dict(NAS(b"gate", ()).call(caller))
+        assert types["Tunnel-Type"] == bytes.fromhex("00013701")
+        assert types["Tunnel-Medium-Type"] == bytes.fromhex("00000002")
+        avatar = World(accept(Tunnel_Type=0x013701)).judge(claimed(caller=caller))
+        assert avatar.profile.tunnels == {"sstp"}
+        assert World(accept(Tunnel_Type=0x013701)).judge(claimed()).profile.tunnels == set()
+
+    def test_whatIsntKnownOfTheCall(self) -> None:
+        """
+        Attributes without a value aren't sent.
+        """
+        caller = replace(CALLER, called="", tunnel=UNKNOWN)
+        names = {name for name, _ in NAS(b"gate", ()).call(caller)}
+        assert "Calling-Station-Id" in names
+        assert not names & {"Called-Station-Id", "Tunnel-Type", "Tunnel-Server-Endpoint"}
 
     def test_aClaimWithoutItsCaller(self) -> None:
         world = World(accept())

@@ -12,6 +12,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import TunnelKind
 from pptpgw.radius.permission import permitting
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.session import UNKNOWN
 from pptpgw.testing import CALLER
 from tests.radius.test_attributes import packet
 
@@ -70,5 +71,6 @@ def test_nobodyIsKnownToCall() -> None:
     """
     reply = packet(("Tunnel-Type", PPTP))
     assert permitting(reply, ALICE, None) is ALICE
+    assert permitting(reply, ALICE, replace(CALLER, tunnel=UNKNOWN)) is ALICE
     with pytest.raises(Malformed, match="Tunnel-Type: 3 octets"):
         permitted(b"\x00\x00\x01")

@@ -22,6 +22,7 @@ from pptpgw.datapath.plugin import PortDataPath
 from pptpgw.datapath.recording import Recording
 from pptpgw.datapath.wire.pcapng import RECEIVED
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import TunnelKind
 from pptpgw.ports import hooks
 from pptpgw.ports.hooks import Hooks
 from pptpgw.ports.queue import Queue
@@ -232,6 +233,7 @@ def isCaptured(dataPath: PortDataPath) -> bool:
         (),
         {
             "caller": "",
+            "tunnel": TunnelKind("pptp", "PPTP"),
             "openChannel": lambda self, owner, host: FramedChannel(host, owner, Sender()),
         },
     )
@@ -252,7 +254,7 @@ def test_capture(dataPath: PortDataPath, tmp_path: Path) -> None:
     assert file is not None
     assert (capture.size, file._files) == (2 << 20, 3)
     assert isCaptured(dataPath)
-    recorder = capture.open("alice", dataPath.counters)
+    recorder = capture.open("alice", "pptp", dataPath.counters)
     recorder.rename("alice@192.0.2.7")
     recorder.record(RECEIVED, b"one")
     follow(dataPath, f'[capture]\nfile = "{second}"\nsize = 1\nfiles = 2')

@@ -211,12 +211,13 @@ class TestEvents:
 
     def test_aRefusalAndALockout(self) -> None:
         pages = Pages()
-        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no such user or wrong password")
-        pages.audit.callerRefused("192.0.2.7", "", "", "too many calls")
+        why = "no such user or wrong password"
+        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", why, "sstp")
+        pages.audit.callerRefused("192.0.2.7", "", "", "too many calls", "sstp")
         pages.audit.lockedOut("source", "192.0.2.7", 5, 300.0)
         assert [list(event) for event in pages.events] == [
-            ["time", "event", "source", "user", "method", "cause"],
-            ["time", "event", "source", "cause"],
+            ["time", "event", "source", "tunnel", "user", "method", "cause"],
+            ["time", "event", "source", "tunnel", "cause"],
             ["time", "event", "failures", "until", "source"],
         ]
         assert pages.events[2]["until"] == "1970-01-01T00:05:00.000Z"
@@ -228,12 +229,12 @@ class TestEvents:
         """
         pages = Pages()
         for _ in range(int(REFUSALS[1]) + 7):
-            pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no")
+            pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no", "sstp")
         pages.audit.sessionStarted(session())
         assert len(pages.events) == REFUSALS[1] + 1
         pages.clock.advance(1)
-        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no")
-        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no")
+        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no", "sstp")
+        pages.audit.callerRefused("192.0.2.7", "mallory", "pap", "no", "sstp")
         assert [event.get("omitted") for event in pages.events[-2:]] == [7, None]
 
     def test_aProfileInJSON(self) -> None:
@@ -260,7 +261,7 @@ class TestHostileNames:
         newlines, separators and quotes included.
         """
         pages = Pages()
-        pages.audit.callerRefused("192.0.2.7", name, "pap", cause)
+        pages.audit.callerRefused("192.0.2.7", name, "pap", cause, "sstp")
         pages.audit.sessionStarted(session(name))
         pages.audit.sessionEnded(session(name), cause)
         assert pages.text.count("\n") == 3 and len(pages.text.splitlines()) == 3
@@ -375,7 +376,7 @@ class TestOperated:
         """
         pages = Pages()
         for _ in range(int(REFUSALS[1]) + 5):
-            pages.audit.callerRefused("192.0.2.1", "eve", "mschapv2", "wrong")
+            pages.audit.callerRefused("192.0.2.1", "eve", "mschapv2", "wrong", "sstp")
         pages.audit.operated(self.ACT)
         assert pages.events[-1]["event"] == "operated" and "omitted" not in pages.events[-1]
         for _ in range(int(REFUSALS[1]) + 5):

@@ -158,6 +158,16 @@ def test_theAccount(state: Account | None, text: str, advice: str) -> None:
     assert first.isProblem
 
 
+def test_theTunnelsOfAnAccount() -> None:
+    """
+    By which tunnels the user may call is told, and is no problem in itself.
+    """
+    account = replace(ACCOUNT, own='{"tunnels": "sstp,l2tp"}')
+    first, *_ = explain("carol", [], 10_000.0, AccountState(account))
+    assert first.text == "'carol' may call by l2tp or sstp only."
+    assert first.advice and not first.isProblem
+
+
 FAILURES: Sequence[tuple[str, str, dict[str, Any], dict[str, Any], str, str]] = [
     (
         "MPPE is turned off",

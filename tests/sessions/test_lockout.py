@@ -537,3 +537,37 @@ def test_claimsThatSucceedLeaveNothing() -> None:
             claim(b"alice", RIGHT), HERE, lambda claim: succeed(Grant("alice", b"", None, None))
         )
     assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("pause", [0, 30, 100])
+def test_whatIsAnsweredAsFalse(pause: float) -> None:
+    """
+    Claims that are answered as false ones and aren't delay answers as false ones do, whatever the
+    pauses between them, and lock nobody out.
+    """
+    shares: list[list[float]] = []
+    for isFalse in (True, False):
+        clock = Clock()
+        table = FailureTable("user", 5, 600, clock, lambda *arguments: None)
+        shares.append([])
+        for _ in range(12):
+            shares[-1].append(table.failed("a", isFalse))
+            clock.advance(pause)
+        assert bool(list(table.lockouts())) is (isFalse and pause < 100)
+    assert shares[0] == pytest.approx(shares[1])
+    assert len(set(shares[0])) > 1
+
+
+def test_falseClaimsAmongOthers() -> None:
+    """
+    Claims that aren't false neither hasten a lockout nor keep one from coming.
+    """
+    clock, told = Clock(), list[Any]()
+    table = FailureTable("user", 3, 600, clock, lambda *arguments: told.append(arguments))
+    for isFalse in (True, False, False, False, True, False):
+        table.failed("a", isFalse)
+    assert not told and not table.locked("a")
+    assert table.failed("a") == 1.0
+    assert len(told) == 1 and table.locked("a")
+    clock.advance(600)
+    assert table.failed("a", False) == pytest.approx(1 / 3)

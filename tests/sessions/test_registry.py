@@ -117,7 +117,7 @@ class TestEvents:
         registry.protocolClosed(session, IPV4)
         session.change(replace(session.profile, sessionTimeout=60.0))
         world.end(session)
-        registry.callerRefused("192.0.2.9", "bob", "pap", "no such user")
+        registry.callerRefused("192.0.2.9", "bob", "pap", "no such user", "sstp")
         registry.lockedOut("user", "bob", 3, 99.0)
         assert notes == [
             ("started", session),
@@ -126,7 +126,7 @@ class TestEvents:
             ("closed", session, IPV4),
             ("changed", session),
             ("ended", session, "enough"),
-            ("refused", "192.0.2.9", "bob", "pap", "no such user"),
+            ("refused", "192.0.2.9", "bob", "pap", "no such user", "sstp"),
             ("locked", "user", "bob", 3, 99.0),
         ]
         told = {name for name in ISessionObserver if not name.startswith("_")}
@@ -157,7 +157,7 @@ class TestEvents:
         registry = world.registry
         registry.addObserver(Noting("", [], lambda: Logger("pptpgw.test").info("told")))
         world.end(world.begin())
-        registry.callerRefused("192.0.2.9", "", "", "full")
+        registry.callerRefused("192.0.2.9", "", "", "full", "sstp")
         assert log == ["[run1] told", "[run1] told", "told"]
 
 

@@ -24,7 +24,9 @@ def test_aCallFromItsRequestToItsEnd() -> None:
     tally = world.gateway.tally
     call = world.call(b"alice")
     assert tally.calls == {("pptp", CallResult.OPENED): 1}
-    assert sum(tally.setups.counts) == 1 and 0 < tally.setups.sum < 0.2
+    setups = tally.setups["pptp"]
+    assert sum(setups.counts) == 1 and 0 < setups.sum < 0.2
+    assert (tally.setUp().counts, tally.setUp().sum) == (setups.counts, setups.sum)
     assert not tally.ends and not tally.refusals
     call.hangUp()
     world.run(0.2)
@@ -52,7 +54,7 @@ def test_whoIsRefused(profile: Profile, password: bytes, category: Category) -> 
     world.run(5)
     assert placed.failure
     assert world.gateway.tally.calls == {("pptp", CallResult.FAILED): 1}
-    assert set(world.gateway.tally.refusals) == {category}
+    assert set(world.gateway.tally.refusals) == {("pptp", category)}
 
 
 def test_lockout() -> None:
@@ -65,7 +67,8 @@ def test_lockout() -> None:
         world.place(world.connect(), b"alice", password)
         world.run(20, 0.05)
     refusals = world.gateway.tally.refusals
-    assert refusals[Category.WRONG_PASSWORD] == 2 and refusals[Category.LOCKED_OUT] > 0
+    assert refusals["pptp", Category.WRONG_PASSWORD] == 2
+    assert refusals["pptp", Category.LOCKED_OUT] > 0
 
 
 def test_limits() -> None:
@@ -79,10 +82,10 @@ def test_limits() -> None:
     world.place(first, b"alice")
     world.place(second, b"bob")
     world.run(0.3)
-    assert tally.refusals == {Category.BUSY: 1}
+    assert tally.refusals == {("pptp", Category.BUSY): 1}
     world.place(second, b"bob")
     world.run(0.3)
-    assert tally.refusals == {Category.BUSY: 1, Category.LIMITS: 1}
+    assert tally.refusals == {("pptp", Category.BUSY): 1, ("pptp", Category.LIMITS): 1}
     assert tally.calls == {("pptp", CallResult.OPENED): 1, ("pptp", CallResult.REFUSED): 2}
 
 
@@ -99,7 +102,7 @@ def test_whoComesTooLate() -> None:
     world.gateway.stop(1)
     world.place(connection, b"alice")
     world.run(0.3)
-    assert world.gateway.tally.refusals == {Category.DRAINING: 2}
+    assert world.gateway.tally.refusals == {("pptp", Category.DRAINING): 2}
     assert world.gateway.tally.calls == {("pptp", CallResult.REFUSED): 2}
 
 
@@ -129,3 +132,7 @@ def test_distribution() -> None:
         distribution.add(value)
     assert distribution.counts == [2, 2, 2]
     assert distribution.sum == 107
+    other = Distribution((1, 2))
+    other.add(2)
+    other.merge(distribution)
+    assert (other.counts, other.sum) == ([2, 3, 2], 109)

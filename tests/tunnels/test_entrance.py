@@ -100,7 +100,7 @@ class TestAdmission:
         assert (tunnel.connect(caller) is not None) is isIn
         reason = "wire from a client that isn't permitted"
         assert tunnel.discards == ({} if isIn else {reason: 1})
-        assert tunnel.tally.connections == ({} if isIn else {"clients": 1})
+        assert tunnel.tally.connections == ({} if isIn else {("wire", "clients"): 1})
         assert [line.partition("refused ")[2] for line in log] == (
             [] if isIn else [f"{caller}: {reason}, see [listen] clients (1 so far)"]
         )

@@ -25,7 +25,7 @@ The directions of a frame, as in C{epb_flags} (section 4.3.1).
 
 NAME_LIMIT = 255
 """
-The most octets of an interface's name.
+The most octets of an interface's name, and of its description.
 """
 
 SECTION_HEADER = b"\n\r\r\n"
@@ -42,6 +42,7 @@ _UNKNOWN_LENGTH = -1
 _END = b"\0\0\0\0"
 _USER_APPLICATION = 4
 _NAME = 2
+_DESCRIPTION = 3
 _FLAGS = 2
 _RECEIVED = 4
 _DROPPED = 5
@@ -101,15 +102,17 @@ def sectionHeader(application: str) -> bytes:
     )
 
 
-def interfaceDescription(name: str) -> bytes:
+def interfaceDescription(name: str, description: str) -> bytes:
     """
     Return the description of an interface for whole PPP frames with times in microseconds (section
     4.2).
 
     @param name: the name of the interface; it is cut after L{NAME_LIMIT} octets.
+    @param description: what it is, in words; it is cut likewise.
     """
     body = _interface.pack(LINKTYPE_PPP_WITH_DIR, 0, 0)
-    return _made(_INTERFACE_DESCRIPTION, body + _options([(_NAME, name)]))
+    options = [(_NAME, name), (_DESCRIPTION, description)]
+    return _made(_INTERFACE_DESCRIPTION, body + _options(options))
 
 
 def enhancedPacket(

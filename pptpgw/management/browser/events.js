@@ -13,8 +13,8 @@ const WORDS = {
   "session-started": (one) => `session begins from ${one.caller} over ${one.tunnel}, by ${one.authentication}`,
   "session-changed": (one) => `session: ${one.protocol ? `${one.protocol} ${one.change}` : `other ${one.change}`} ${shown("", one.networks)}`,
   "session-ended": (one) =>
-    `session from ${one.caller} ends after ${duration(one.uptime_seconds)}, ${octets(one.octets_received)} in, ${octets(one.octets_sent)} out: ${one.cause}`,
-  "caller-refused": (one) => `caller from ${one.caller} is refused: ${one.reason}`,
+    `session from ${one.caller} over ${one.tunnel} ends after ${duration(one.uptime_seconds)}, ${octets(one.octets_received)} in, ${octets(one.octets_sent)} out: ${one.cause}`,
+  "caller-refused": (one) => `caller from ${one.caller} over ${one.tunnel} is refused: ${one.reason}`,
   "lockout-began": (one) => `the ${one.of} ${one.subject} is locked out until ${time(one.until)}, after ${one.failures} failures`,
   "radius-server-changed": (one) => `the RADIUS server ${one.server} (${one.service}) ${one.alive ? "answers again" : "answers no more"}`,
   reloaded: (one) =>

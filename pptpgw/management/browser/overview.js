@@ -131,7 +131,8 @@ function details(status, before) {
   const section = (words, columns, rows) => h("section", {}, h("h2", {}, words), rows.length ? smallTable(words, columns, rows) : h("p", { class: "empty" }, "None."));
   return [
     section("Listens", ["Tunnel", "At"], Object.entries(status.tunnels).map(([name, places]) => [name, places.join(", ") || "nowhere"])),
-    section("Sessions by tunnel", ["Tunnel", "Sessions"], numbers(status.sessions_by_tunnel)),
+    section("Sessions by tunnel", ["Tunnel", "Sessions"], numbers(status.sessions_by_tunnel).map(([name, words]) =>
+      [h("a", { href: `#/active?tunnel=${encodeURIComponent(name)}` }, name), words])),
     section("Sessions by network", ["Network", "Sessions"], numbers(status.sessions_by_network)),
     section("Refusals", ["Cause", "Since the start", "In the last minute"], numbers(status.refusals).map(([name, words]) =>
       [name.replaceAll("_", " "), words, count(status.refusals[name] - (before.refusals[name] ?? 0))])),

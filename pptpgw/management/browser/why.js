@@ -26,8 +26,8 @@ export function show(main, route, signal) {
     title: "The last calls and callers",
     path: "/attempts",
     key: (attempt) => attempt.attempt_id,
-    columns: ["started", "user", "caller", "outcome", "stages", "cause", "duration_seconds", "repeats"],
-    minor: ["caller", "duration_seconds", "repeats"],
+    columns: ["started", "user", "caller", "tunnel", "outcome", "stages", "cause", "duration_seconds", "repeats"],
+    minor: ["caller", "tunnel", "duration_seconds", "repeats"],
     sorts: { stages: null, cause: null, repeats: null },
     search: "user",
     wide: ["stages", "cause"],
@@ -65,7 +65,7 @@ function one(main, identifier, signal) {
     try {
       const found = await api.get(`/attempts${api.path(identifier)}`);
       if (signal.aborted) return;
-      fill(heading, foreign(found.user || "A caller without a name"), ` from ${found.caller}`);
+      fill(heading, foreign(found.user || "A caller without a name"), ` from ${found.caller} by ${found.tunnel}`);
       fill(place, h("p", {}, mark(found.outcome), ` on ${time(found.started)}, after ${duration(found.duration_seconds)}`,
         found.cause ? [": ", foreign(found.cause)] : null),
         found.advice ? h("p", { class: "advice" }, h("b", {}, "What to do: "), found.advice) : null,

@@ -14,7 +14,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from prometheus_client.core import InfoMetricFamily, Metric
@@ -60,6 +60,7 @@ class _Sums:
     def __init__(self) -> None:
         self.counters = Counters()
         self.sessions: Counter[tuple[str, str]] = Counter()
+        self.traffic: defaultdict[str, Counters] = defaultdict(Counters)
         self.networks: Counter[tuple[str]] = Counter()
 
 
@@ -123,14 +124,18 @@ class Figures:
         gateway = self._gateway
         # What there is now: calls may come and go between two slices.
         parts, lines = gateway.counters.parts(), list(gateway.lines)
+        for tunnel, counters in gateway.tally.traffic.items():
+            sums.traffic[tunnel].addTraffic(counters)
         for number, counters in enumerate(parts):
             sums.counters.add(counters)
             if not number % _STEP:
                 yield
         for number, line in enumerate(lines):
+            tunnel = line.caller.tunnel.name
+            sums.traffic[tunnel].addTraffic(line.channel.counters)
             if line in gateway.lines:
                 session = line.session
-                sums.sessions[line.caller.tunnel.name, _ACTIVE if session else _STARTING] += 1
+                sums.sessions[tunnel, _ACTIVE if session else _STARTING] += 1
                 if session is not None:
                     for name in session.networks:
                         sums.networks[name,] += 1
@@ -140,9 +145,10 @@ class Figures:
     def _all(self, sums: _Sums) -> Iterator[Metric]:
         yield from self._gatewayItself()
         yield from self._calls(sums)
+        yield from self._byTunnel(sums)
         yield from self._pools()
         yield from self._servers()
-        yield from self._packets(sums.counters)
+        yield from self._discards(sums.counters)
         yield histogram(
             "pptpgw_reactor_delay_seconds",
             "How much later than due a timer was, measured four times a second.",
@@ -177,15 +183,6 @@ class Figures:
 
     def _calls(self, sums: _Sums) -> Iterator[Metric]:
         gateway, tally = self._gateway, self._gateway.tally
-        tunnels = {*gateway.tunnels, *(name for name, _ in {*sums.sessions, *tally.calls})}
-        yield gauge(
-            "pptpgw_sessions",
-            "The number of callers that have a session (active), and of those being set up "
-            "(starting).",
-            {(one, state): sums.sessions[one, state] for one in tunnels for state in _STATES},
-            "tunnel",
-            "state",
-        )
         if limit := gateway.configuration.limits.maxSessions:
             yield gauge(
                 "pptpgw_sessions_limit", "The most sessions that there may be.", {(): limit}
@@ -197,10 +194,35 @@ class Figures:
             {(one,): sums.networks[one,] for one in networks},
             "protocol",
         )
+        yield counter(
+            "pptpgw_session_ends",
+            "Sessions that have ended, by Acct-Terminate-Cause of RADIUS.",
+            {(one.name.lower().replace("_", "-"),): tally.ends[one] for one in Termination},
+            "cause",
+        )
+        yield gauge(
+            "pptpgw_lockouts",
+            "The number of users and addresses that are locked out.",
+            {(): sum(1 for _ in gateway.lockouts)},
+        )
+
+    def _byTunnel(self, sums: _Sums) -> Iterator[Metric]:
+        tally = self._gateway.tally
+        counted = {*sums.sessions, *tally.calls, *tally.refusals, *tally.connections}
+        tunnels = {*self._gateway.tunnels, *(name for name, _ in counted)}
+        yield gauge(
+            "pptpgw_sessions",
+            "The number of callers that have a session (active), and of those being set up "
+            "(starting).",
+            {(one, state): sums.sessions[one, state] for one in tunnels for state in _STATES},
+            "tunnel",
+            "state",
+        )
         yield histogram(
             "pptpgw_setup_seconds",
             "The time from the request for a call to its first open network protocol.",
-            {(): tally.setups},
+            {(one,): tally.setups[one] for one in tunnels},
+            "tunnel",
         )
         yield counter(
             "pptpgw_calls",
@@ -216,26 +238,38 @@ class Figures:
         yield counter(
             "pptpgw_refusals",
             "Calls and logins that were refused.",
-            {(one.value,): tally.refusals[one] for one in Category},
+            {
+                (one, cause.value): tally.refusals[one, cause]
+                for one in tunnels
+                for cause in Category
+            },
+            "tunnel",
             "cause",
         )
-        yield counter(
-            "pptpgw_session_ends",
-            "Sessions that have ended, by Acct-Terminate-Cause of RADIUS.",
-            {(one.name.lower().replace("_", "-"),): tally.ends[one] for one in Termination},
-            "cause",
-        )
-        limits = {"clients", *(one.value for one in Limit), *tally.connections}
+        limits = {"clients", *(one.value for one in Limit), *(key for _, key in tally.connections)}
         yield counter(
             "pptpgw_connections_refused",
             "Connections that were not let in, by the key of [listen] that forbids them.",
-            {(one,): tally.connections[one] for one in limits},
+            {(one, key): tally.connections[one, key] for one in tunnels for key in limits},
+            "tunnel",
             "limit",
         )
-        yield gauge(
-            "pptpgw_lockouts",
-            "The number of users and addresses that are locked out.",
-            {(): sum(1 for _ in gateway.lockouts)},
+        carried = [(one, sums.traffic[one]) for one in tunnels]
+        yield counter(
+            "pptpgw_octets",
+            "Octets of packets from users (received) and to them (sent).",
+            {(one, "received"): figures.octetsReceived for one, figures in carried}
+            | {(one, "sent"): figures.octetsSent for one, figures in carried},
+            "tunnel",
+            "direction",
+        )
+        yield counter(
+            "pptpgw_packets",
+            "Packets from users (received) and to them (sent).",
+            {(one, "received"): figures.packetsReceived for one, figures in carried}
+            | {(one, "sent"): figures.packetsSent for one, figures in carried},
+            "tunnel",
+            "direction",
         )
 
     def _pools(self) -> Iterator[Metric]:
@@ -294,19 +328,7 @@ class Figures:
             {(): 0 if spool is None else len(spool)},
         )
 
-    def _packets(self, total: Counters) -> Iterator[Metric]:
-        yield counter(
-            "pptpgw_octets",
-            "Octets of packets from users (received) and to them (sent).",
-            {("received",): total.octetsReceived, ("sent",): total.octetsSent},
-            "direction",
-        )
-        yield counter(
-            "pptpgw_packets",
-            "Packets from users (received) and to them (sent).",
-            {("received",): total.packetsReceived, ("sent",): total.packetsSent},
-            "direction",
-        )
+    def _discards(self, total: Counters) -> Iterator[Metric]:
         yield counter(
             "pptpgw_gre_missing",
             "Packets from users that never came, as the sequence numbers of GRE show.",

@@ -164,7 +164,7 @@ class HDLCTunnelFactory:
     See L{ITunnelFactory}.
     """
 
-    name = HDLC.name
+    name, kind = HDLC.name, HDLC
     description = "PPP over lines (RFC 1662): serial ones, pseudoterminals, TCP and Unix sockets."
     settings = HDLCSettings
 

@@ -284,7 +284,7 @@ class L2TPTunnelFactory:
     See L{IKernelTunnelFactory}.
     """
 
-    name = L2TP.name
+    name, kind = L2TP.name, L2TP
     description = "L2TP (RFC 2661): control messages and packets over UDP."
     settings = L2TPSettings
     pppox = PPPOX

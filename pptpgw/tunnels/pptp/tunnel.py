@@ -429,7 +429,7 @@ class PPTPTunnelFactory:
     See L{IKernelTunnelFactory}.
     """
 
-    name = PPTP.name
+    name, kind = PPTP.name, PPTP
     description = "PPTP (RFC 2637): control connections over TCP, packets over GRE."
     settings = PPTPSettings
     pppox = PPPOX

@@ -28,7 +28,9 @@ from pptpgw.interfaces import (
 from pptpgw.sessions.cause import Cause, asCause
 from pptpgw.tunnels.sstp.framer import Framer
 
-SSTP = TunnelKind("sstp", "SSTP")
+# IANA has no Tunnel-Type for SSTP. This is Microsoft's ([MS-RNAP] section 2.2.2.1), which begins
+# with its enterprise number, 311.
+SSTP = TunnelKind("sstp", "SSTP", type=0x013701, medium=1)
 
 
 class CallConnection(TypingProtocol):

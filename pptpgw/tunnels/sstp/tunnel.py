@@ -299,7 +299,7 @@ class SSTPTunnelFactory:
     See L{ITunnelFactory}.
     """
 
-    name = SSTP.name
+    name, kind = SSTP.name, SSTP
     description = "SSTP ([MS-SSTP]): PPP over TLS, on the port of HTTPS."
     settings = SSTPSettings
 

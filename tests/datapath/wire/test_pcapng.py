@@ -39,7 +39,7 @@ def test_scapyReadsIt(packets: list[tuple[int, int, int, bytes]]) -> None:
     scapy reads the interface, the time, the direction and the octets that were written.
     """
     octets = sectionHeader("a test")
-    octets += b"".join(interfaceDescription(f"interface {number}") for number in range(3))
+    octets += b"".join(interfaceDescription(f"interface {number}", "pptp") for number in range(3))
     octets += b"".join(enhancedPacket(*packet) for packet in packets)
     reader: Any = RawPcapReader(cast(Any, BytesIO(octets)))
     for interface, microseconds, way, frame in packets:
@@ -59,7 +59,7 @@ def test_everyBlockIsWhole(names: list[str]) -> None:
     """
     Each block has a multiple of four octets and its length at both ends, whatever the name is.
     """
-    octets = sectionHeader("a test") + b"".join(map(interfaceDescription, names))
+    octets = sectionHeader("a test") + b"".join(interfaceDescription(one, one) for one in names)
     blocks = 0
     while octets:
         size = int.from_bytes(octets[4:8], "little")
@@ -74,7 +74,7 @@ def test_longNames() -> None:
     """
     A long name is cut between two characters.
     """
-    block = interfaceDescription("x" + "ü" * NAME_LIMIT)
+    block = interfaceDescription("x" + "ü" * NAME_LIMIT, "sstp")
     size = int.from_bytes(block[18:20], "little")
     assert block[20 : 20 + size].decode() == "x" + "ü" * (NAME_LIMIT // 2)
 
@@ -86,8 +86,8 @@ def test_octets() -> None:
     assert sectionHeader("me").hex() == (
         "0a0d0d0a280000004d3c2b1a01000000ffffffffffffffff040002006d6500000000000028000000"
     )
-    assert interfaceDescription("a@b").hex() == (
-        "0100000020000000cc0000000000000002000300614062000000000020000000"
+    assert interfaceDescription("a@b", "sstp").hex() == (
+        "0100000028000000cc00000000000000020003006140620003000400737374700000000028000000"
     )
     assert enhancedPacket(3, 0x123456789A, SENT, b"\xff\x03\xc0\x21").hex() == (
         "06000000"
@@ -130,11 +130,17 @@ def test_tsharkReadsIt(tmp_path: Path) -> None:
     file = tmp_path / "capture"
     file.write_bytes(
         sectionHeader("a test")
-        + interfaceDescription("alice@192.0.2.10")
+        + interfaceDescription("alice@192.0.2.10", "sstp")
         + enhancedPacket(0, 1_700_000_000_123_456, RECEIVED, echo)
         + enhancedPacket(0, 1_700_000_000_223_456, SENT, echo)
     )
-    fields = ["frame.interface_name", "frame.p2p_dir", "frame.packet_flags_direction", "ppp.code"]
+    fields = [
+        "frame.interface_name",
+        "frame.interface_description",
+        "frame.p2p_dir",
+        "frame.packet_flags_direction",
+        "ppp.code",
+    ]
     fields += ["frame.time_epoch", "frame.protocols"]
     done = subprocess.run(
         ["tshark", "-r", str(file), "-Tfields", "-Eseparator=|", *(f"-e{one}" for one in fields)],
@@ -143,6 +149,6 @@ def test_tsharkReadsIt(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.splitlines() == [
-        "alice@192.0.2.10|1|0x00000001|9|1700000000.123456000|ppp:lcp",
-        "alice@192.0.2.10|0|0x00000002|9|1700000000.223456000|ppp:lcp",
+        "alice@192.0.2.10|sstp|1|0x00000001|9|1700000000.123456000|ppp:lcp",
+        "alice@192.0.2.10|sstp|0|0x00000002|9|1700000000.223456000|ppp:lcp",
     ]
