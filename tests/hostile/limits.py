@@ -143,8 +143,8 @@ The timers of one call, both ends together.
 # The containers that keep entries after a call: prefixes, which are limited above; addresses, those
 # of the ranges and of accounts; failures, counted for each protocol that is served; counters;
 # sources, those whose log lines are limited and those from which somebody has logged in; the
-# settings of links, one value for each kind of call; set-up times, for each tunnel; and the attempts
-# that are over, and those that keep frames. Settings and attempts are limited above.
+# settings of links, one value for each kind of call; set-up times, for each tunnel; and the
+# attempts that are over, and those that keep frames. Settings and attempts are limited above.
 _RESTING = (
     "Offers._made",
     "LinkSettings.",

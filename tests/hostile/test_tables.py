@@ -21,6 +21,7 @@ from pptpgw.log import SOURCES
 from pptpgw.testing import makeTunnelEnvironment
 from pptpgw.tunnels.l2tp.connections import REMEMBERED
 from pptpgw.tunnels.l2tp.delivery import WINDOW
+from pptpgw.tunnels.l2tp.secrets import PeerTrust
 from pptpgw.tunnels.l2tp.tunnel import L2TPSettings, L2TPTunnel
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import ControlHeader, decodeControl, encodeControl
@@ -66,7 +67,6 @@ class L2TPPeers:
     """
 
     limits: Mapping[str, float] = ADMITTED | {
-        "Answering._incoming": 1,
         "ControlConnections._connections": 1,
         "ControlConnections._peers": 1,
         "ControlConnections._requests": 1,
@@ -75,9 +75,10 @@ class L2TPPeers:
         "Delivery._held[]": 2 * (WINDOW - 1),
         # The answers to calls, none of which is acknowledged.
         "Delivery._queue": 2 * CALLS,
-        "Handshake._trust": 2,
+        "Handshake._trust": len(PeerTrust._fields),
         "L2TPConnection.calls": CALLS,
         "L2TPConnection.peer": 2,
+        "NetworkServer._incoming": 1,
     }
     """
     How many entries a table may have for each peer.
@@ -97,7 +98,7 @@ class L2TPPeers:
         environment = makeTunnelEnvironment(self, clock=self.clock)
         self.tunnel = L2TPTunnel(L2TPSettings(maxCallsPerConnection=CALLS), environment)
         self.tunnel.entrance.begin()
-        self.tunnel._answering.accepts = True
+        self.tunnel._server.accepts = True
         port: Any = self.tunnel.ports[0]
         port.send = self._send
         self.roots = (self.tunnel, environment.attempts)
