@@ -1,6 +1,7 @@
 """
-A PPTP client in the shape of a Twisted endpoint. It connects a protocol that hears packets, instead
-of one that hears a stream, and L{twisted.application.internet.ClientService} keeps it connected.
+Clients of gateways in the shape of Twisted endpoints, by any tunnel. Each connects a protocol that
+hears packets, instead of one that hears a stream, and
+L{twisted.application.internet.ClientService} keeps it connected.
 
 This program prints the IPv4 packets that a gateway sends, and dials again when the call ends::
 
@@ -25,7 +26,8 @@ This program prints the IPv4 packets that a gateway sends, and dials again when 
     service.startService()
     reactor.run()
 
-The packets come over raw sockets, for which the process needs CAP_NET_RAW as long as it runs.
+The packets come over raw sockets, for which the process needs CAP_NET_RAW as long as it runs. SSTP
+and L2TP, as in C{sstp:192.0.2.1} and C{l2tp:192.0.2.1}, need no privilege.
 """
 
 from __future__ import annotations
@@ -35,7 +37,6 @@ from functools import partial
 from typing import Any
 
 from twisted.internet import error
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import BaseProtocol, connectionDone
@@ -45,9 +46,11 @@ from zope.interface import implementer
 from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
+    IClientConnection,
     INetworkProtocol,
     IPacketProtocol,
     IPacketTransport,
+    ITunnelClient,
 )
 from pptpgw.networks.ethernet.bcp import BCP, BridgeSettings
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
@@ -58,14 +61,13 @@ from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Termination, codeOf
-from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlClient
+from pptpgw.tunnels.pptp.client import PORT, ClientPorts, ControlClient
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.telling import tell
 
-PORT = 1723
 TIMEOUT = 30.0
 """
-Seconds that a connection may take from TCP to its first network protocol.
+Seconds that a connection may take from its beginning to its first network protocol.
 """
 
 Receive = Callable[[bytes], None]
@@ -89,7 +91,7 @@ with each packet that arrives, and the size of the largest packet in octets.
 @implementer(IPacketProtocol)
 class PacketProtocol(BaseProtocol):
     """
-    A base class of protocols for L{PPTPClientEndpoint}, all of whose methods do nothing.
+    A base class of protocols for L{CallEndpoint}, all of whose methods do nothing.
 
     @ivar transport: its L{IPacketTransport}.
     """
@@ -120,7 +122,7 @@ class PacketProtocol(BaseProtocol):
 @implementer(IPacketTransport)
 class PacketTransport:
     """
-    The transport of one call, which has a control connection of its own.
+    The transport of one call, which has a connection of its own.
 
     @ivar networks: see L{IPacketTransport}.
     @ivar connected: whether the protocol was told that it is connected.
@@ -128,7 +130,7 @@ class PacketTransport:
 
     def __init__(
         self,
-        connection: ClientConnection,
+        connection: IClientConnection,
         protocol: Any,
         makers: Mapping[str, Maker],
         settings: LinkSettings,
@@ -188,13 +190,13 @@ class PacketTransport:
         """
         See L{IPacketTransport.getHost}.
         """
-        return self._tcp.getHost()
+        return self._connection.getHost()
 
     def getPeer(self) -> Any:
         """
         See L{IPacketTransport.getPeer}.
         """
-        return self._tcp.getPeer()
+        return self._connection.getPeer()
 
     def loseConnection(self) -> None:
         """
@@ -209,16 +211,15 @@ class PacketTransport:
         """
         self._ended = self._ended or error.ConnectionAborted
         self.abandon("aborted")
-        self._tcp.abortConnection()
 
     def abandon(self, reason: str) -> None:
         """
-        End the call and its control connection, without waiting for what the peer says.
+        End the call and its connection, without waiting for what the peer says.
         """
         self.call.link.lowerDown(reason)
-        self._connection.end(reason)
+        self._connection.abort(reason)
 
-    # tunnels.pptp.client.NetworkListener
+    # pptpgw.ppp.client.NetworkListener
 
     def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
         """
@@ -241,14 +242,9 @@ class PacketTransport:
 
     # What is private
 
-    @property
-    def _tcp(self) -> Any:
-        assert self._connection.tcp is not None
-        return self._connection.tcp.transport
-
     def _callEnded(self, cause: str) -> None:
         """
-        Close the control connection too, and tell the protocol when that is done.
+        Close the connection too, and tell the protocol when that is done.
         """
         if self._ended is not None:
             reason: Exception = self._ended()
@@ -270,11 +266,11 @@ class _Attempt:
     One attempt of an endpoint to connect, which also knows how far it got.
     """
 
-    def __init__(self, endpoint: PPTPClientEndpoint, factory: Any) -> None:
+    def __init__(self, endpoint: CallEndpoint, factory: Any) -> None:
         self._endpoint = endpoint
         self._factory = factory
         self._transport: PacketTransport | None = None
-        self._stage = "the control connection wasn't open"
+        self._stage = "the connection wasn't open"
 
     def timedOut(self, result: Any, seconds: float) -> Any:
         """
@@ -284,13 +280,13 @@ class _Attempt:
 
     async def connect(self) -> Any:
         """
-        Open a control connection, and place the call on it.
+        Open a connection, and place the call on it.
 
         @return: the protocol, when its first network protocol is open.
         """
         self._factory.doStart()
         try:
-            connection = await self._endpoint.control.connect()
+            connection = await self._endpoint.client.connect()
             try:
                 return await self._call(connection)
             except BaseException:
@@ -300,11 +296,11 @@ class _Attempt:
             if self._transport is None:
                 self._factory.doStop()
             if isinstance(reason, CancelledError):
-                raise error.ConnectingCancelledError(self._endpoint.address) from reason
+                raise error.ConnectingCancelledError(self._endpoint.client.address) from reason
             raise
 
-    async def _call(self, connection: ClientConnection) -> Any:
-        protocol = self._factory.buildProtocol(self._endpoint.address)
+    async def _call(self, connection: IClientConnection) -> Any:
+        protocol = self._factory.buildProtocol(self._endpoint.client.address)
         if protocol is None:
             raise error.NoProtocol
         endpoint = self._endpoint
@@ -326,56 +322,39 @@ class _Attempt:
 
 
 @implementer(IStreamClientEndpoint)
-class PPTPClientEndpoint:
+class CallEndpoint:
     """
-    A PPTP gateway and an account there. Each connection is one call, on a control connection of its
-    own.
+    A gateway, reached by any tunnel, and an account there. Each connection is one call, which has a
+    connection to the gateway of its own.
 
-    @ivar address: where the gateway listens.
-    @ivar control: opens the control connections.
+    @ivar client: opens the connections to the gateway.
     @ivar settings: what the link wants.
     @ivar makers: what makes the network protocols that are negotiated, by name.
     """
 
     def __init__(
         self,
-        reactor: Any,
-        host: str,
+        client: ITunnelClient,
         settings: LinkSettings,
         *,
         networks: Sequence[str] = ("ipv4",),
         makers: Mapping[str, Maker] = NETWORKS,
-        port: int = PORT,
         timeout: float = TIMEOUT,
-        bindAddress: str | None = None,
-        ports: ClientPorts | None = None,
     ) -> None:
         """
+        @param client: a L{pptpgw.tunnels.sstp.client.SSTPClient}, for example.
         @param settings: what the link wants; its identity is who we are.
         @param networks: the names of the network protocols to negotiate.
         @param makers: what makes this end of network protocols, by name: see L{NETWORKS}.
         @param timeout: seconds until the first of them must be open.
-        @param bindAddress: the local IPv4 address to call from; None: any.
-        @param ports: what carries packets; None: raw sockets that all endpoints on this reactor
-            share, which are open while there is a connection.
         """
         for name in networks:
             if name not in makers:
                 names = ", ".join(makers)
                 raise ConfigurationError(f'no network protocol is called "{name}": {names}')
-        self.address = IPv4Address("TCP", host, port)
+        self.client = client
         self.settings = settings
         self.makers = {name: makers[name] for name in networks}
-        self.control = ControlClient(
-            reactor,
-            host,
-            port,
-            ports=ports,
-            settings=ConnectionSettings(maximumCalls=1),
-            bindAddress=bindAddress,
-            # Covered by ours.
-            timeout=timeout + 1,
-        )
         self._timeout = timeout
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
@@ -385,11 +364,49 @@ class PPTPClientEndpoint:
 
         It fails with L{CallError} where the gateway doesn't take the call or us,
         L{pptpgw.error.NotPermitted} where raw sockets aren't permitted,
-        L{twisted.internet.error.TimeoutError}, or with what TCP connections fail with. Cancelling
-        it, and the timeout, close everything that was opened.
+        L{twisted.internet.error.TimeoutError}, or with what connections fail with. Cancelling it,
+        and the timeout, close everything that was opened.
 
         @param protocolFactory: makes L{IPacketProtocol}s.
         """
         attempt = _Attempt(self, protocolFactory)
         connecting = Deferred.fromCoroutine(attempt.connect())
-        return connecting.addTimeout(self._timeout, self.control.clock, attempt.timedOut)
+        return connecting.addTimeout(self._timeout, self.client.clock, attempt.timedOut)
+
+
+class PPTPClientEndpoint(CallEndpoint):
+    """
+    A PPTP gateway and an account there. Each connection is one call, on a control connection of its
+    own.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        settings: LinkSettings,
+        *,
+        port: int = PORT,
+        timeout: float = TIMEOUT,
+        bindAddress: str | None = None,
+        ports: ClientPorts | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        @param settings: what the link wants; its identity is who we are.
+        @param bindAddress: the local IPv4 address to call from; None: any.
+        @param ports: what carries packets; None: raw sockets that all endpoints on this reactor
+            share, which are open while there is a connection.
+        @param options: the other keyword arguments of L{CallEndpoint}.
+        """
+        client = ControlClient(
+            reactor,
+            host,
+            port,
+            ports=ports,
+            settings=ConnectionSettings(maximumCalls=1),
+            bindAddress=bindAddress,
+            # Covered by that of the endpoint.
+            timeout=timeout + 1,
+        )
+        super().__init__(client, settings, timeout=timeout, **options)

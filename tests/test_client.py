@@ -135,8 +135,8 @@ def silent(world: Dialling) -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        (unreachable, "the control connection wasn't open after 4 s"),
-        (silent, "the control connection wasn't open after 4 s"),
+        (unreachable, "the connection wasn't open after 4 s"),
+        (silent, "the connection wasn't open after 4 s"),
         (losing(ppp.LCP), "Establish phase"),
         (losing(ppp.CHAP), "Authenticate phase"),
         (losing(ppp.CCP), "Network phase"),

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.address import HostnameAddress, IPv4Address
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
 
-from pptpgw.client import PPTPClientEndpoint
+from pptpgw.client import CallEndpoint
+from pptpgw.config.discovery import find, installed
 from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import ITunnelClientFactory
+from pptpgw.tunnels.hdlc.client import HDLCClient
+from pptpgw.tunnels.l2tp.client import LACClient
+from pptpgw.tunnels.sstp.client import SSTPClient
 from tests.chapsecrets import secretsIn
 from tests.dialling import THERE, Dialling, Hearing
 from tests.test_gateway import SERVER
@@ -35,9 +42,9 @@ def test_fromString(world: Dialling, secret: Path) -> None:
     endpoint = clientFromString(
         world.reactor,
         f"pptp:{SERVER}:user=alice:password-file={secret}:networks=ipv4,ipv6:encryption=prefer"
-        ":methods=mschapv2,chap:mtu=1300:timeout=9:bindAddress=192.0.2.7",
+        ":methods=mschapv2,chap:mtu=1300:timeout=9:bind-address=192.0.2.7",
     )
-    assert isinstance(endpoint, PPTPClientEndpoint)
+    assert isinstance(endpoint, CallEndpoint)
     settings = endpoint.settings
     identity = settings.identity
     assert identity is not None
@@ -45,7 +52,7 @@ def test_fromString(world: Dialling, secret: Path) -> None:
     assert [one.name for one in identity.methods] == ["mschapv2", "chap"]
     assert (settings.encryption, settings.mru) == ("prefer", 1300)
     assert list(endpoint.makers) == ["ipv4", "ipv6"]
-    assert endpoint.address == THERE
+    assert endpoint.client.address == THERE
 
 
 def test_fromStringConnects(world: Dialling, secret: Path) -> None:
@@ -54,7 +61,7 @@ def test_fromStringConnects(world: Dialling, secret: Path) -> None:
     """
     text = f"pptp:{SERVER}:1723:user=alice:password-file={secret}"
     endpoint: Any = clientFromString(world.reactor, text)
-    endpoint.control._ports = world.ports
+    endpoint.client._ports = world.ports
     found: list[Hearing] = []
     endpoint.connect(world.factory).addCallback(found.append)
     world.run(0.2)
@@ -70,7 +77,10 @@ def test_fromStringConnects(world: Dialling, secret: Path) -> None:
         (":user=alice:password-file={}:methods=chop", 'called "chop"'),
         (":user=alice:password-file={}:encryption=yes", "encryption=yes: require, prefer, off"),
         (":user=alice:password-file={}:mtu=big", "big"),
-        (":user=alice:password-file={}:colour=red", "there is no colour="),
+        (":user=alice:password-file={}:colour=red", "there is no colour=; there is bind-address="),
+        (":0:user=alice:password-file={}", "'0' is no port"),
+        (":1:2:user=alice:password-file={}", "at most a port"),
+        (":user=alice:password-file={}:bind-address=here", "must be an IP address of this machine"),
         (":user=alice:password-file={}.other", "No such file"),
     ],
 )
@@ -88,3 +98,64 @@ def test_exposedPassword(secret: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         clientFromString(Clock(), f"pptp:{SERVER}:user=alice:password-file={secret}")
     assert "chmod 600" in str(raised.value)
+
+
+FINGERPRINT = "AB\\:" * 31 + "cd"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "address"),
+    [
+        ("sstp:vpn.example.org", SSTPClient, HostnameAddress(b"vpn.example.org", 443)),
+        (
+            f"sstp:192.0.2.1:4443:fingerprint={FINGERPRINT}:bind-address=\\:\\:1",
+            SSTPClient,
+            HostnameAddress(b"192.0.2.1", 4443),
+        ),
+        ("l2tp:192.0.2.1:secret-file={0}", LACClient, IPv4Address("UDP", "192.0.2.1", 1701)),
+        ("hdlc:tcp\\:192.0.2.1\\:2000:chat='' ATZ OK", HDLCClient, None),
+    ],
+)
+def test_otherTunnels(text: str, kind: type, address: object, secret: Path) -> None:
+    """
+    Each tunnel has its own beginning of a string, and its own parts.
+    """
+    text = text.format(secret) + f":user=alice:password-file={secret}:timeout=9"
+    endpoint: Any = clientFromString(Clock(), text)
+    assert isinstance(endpoint, CallEndpoint)
+    assert isinstance(endpoint.client, kind)
+    assert endpoint.client.address == address
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sstp:a:ca=/nowhere.pem", "sstp:a: /nowhere.pem: "),
+        ("sstp:a:fingerprint=abc", "must be the SHA-256 of a certificate"),
+        ("sstp:a:secret-file=/nowhere", "there is no secret-file="),
+        ("l2tp:a:secret-file=/nowhere", "l2tp:a: /nowhere: No such file"),
+        ("hdlc:nonsense", "hdlc:nonsense: "),
+        ("hdlc:tcp:a:1", "each of its colons behind"),
+        ("hdlc:tcp\\:a\\:1:chat=ABORT", "nothing behind ABORT"),
+    ],
+)
+def test_wrongDescriptionsOfOtherTunnels(text: str, fault: str, secret: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        clientFromString(Clock(), f"{text}:user=alice:password-file={secret}")
+    assert fault in str(raised.value)
+
+
+@pytest.mark.parametrize("name", installed(ITunnelClientFactory))
+def test_everyTunnel(name: str) -> None:
+    """
+    Each tunnel's plugin has its stages, all of whose options have a default, and a beginning of
+    strings.
+    """
+    factory = find(ITunnelClientFactory, name)
+    verifyObject(ITunnelClientFactory, factory)
+    names = [one.name for one in (*factory.stages, *factory.laterStages)]
+    assert len(set(names)) == len(names) >= 2
+    assert all(one.advice for one in factory.stages)
+    factory.options()
+    with pytest.raises(ConfigurationError, match="lacks user="):
+        clientFromString(Clock(), f"{name}:192.0.2.1")

@@ -11,6 +11,7 @@ import pytest
 from twisted.application.service import MultiService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.filepath import FilePath
@@ -312,7 +313,7 @@ class TestClientEndpoint:
         service = self.service()
         service.tunnels = {"pptp": cast(ITunnel, Sharing())}
         endpoint = service.clientEndpoint("127.0.0.1", LinkSettings())
-        assert (endpoint.address.host, endpoint.address.port) == ("127.0.0.1", 1724)
+        assert endpoint.client.address == IPv4Address("TCP", "127.0.0.1", 1724)
 
     def test_theTunnelHasAnotherName(self) -> None:
         service = self.service()

@@ -28,7 +28,7 @@ from pptpgw.interfaces import (
     IVerdicts,
 )
 from pptpgw.ppp.exchange import Authenticate, AuthenticatorExchange, Exchange
-from pptpgw.ppp.mppe import StartKeys, bindingKey
+from pptpgw.ppp.mppe import StartKeys, bindingKeys
 from pptpgw.ppp.wire.ppp import decodePacket, encodePacket
 
 NUMBER = 0xC281
@@ -52,7 +52,7 @@ def keys(password: bytes, challenge: bytes, isServer: bool) -> StartKeys:
     server = proof(password, challenge, b"server")
     client = proof(password, challenge, b"client")
     ours, theirs = (server, client) if isServer else (client, server)
-    return StartKeys(ours, theirs, None, None, bindingKey(client, server))
+    return StartKeys(ours, theirs, None, None, bindingKeys(client, server))
 
 
 @implementer(IAuthenticatorExchange)

@@ -103,12 +103,13 @@ def fromEndpoints(
     wrong = f"[management] endpoints isn't where {source} says: "
     ordered = sorted(section.endpoints, key=lambda text: wordsOf(text).kind != "unix")
     for text in ordered:
-        kind, first, named = wordsOf(text)
+        words = wordsOf(text)
+        kind, named = words.kind, words.named
         if kind == "unix":
             local = _socket(reactor, text, wrong + text)
             if local is not None:
                 return local
-        port, host = named.get("port", first), named.get("interface", "")
+        port, host = named.get("port", words.first), named.get("interface", "")
         if kind not in ("tcp", "tcp6", "ssl") or not port.isdecimal():
             continue
         address = "::1" if kind == "tcp6" and not host else _WILDCARDS.get(host, host)
@@ -121,8 +122,8 @@ def fromEndpoints(
 
 
 def _socket(reactor: Any, text: str, wrong: str) -> Place | None:
-    _, first, named = wordsOf(text)
-    path = named.get("address", first)
+    words = wordsOf(text)
+    path = words.named.get("address", words.first)
     if not path:
         return None
     endpoint = UNIXClientEndpoint(reactor, path, timeout=CONNECT_SECONDS)

@@ -4,6 +4,7 @@ The command C{pptpgw test call}, which calls a gateway with our own client and t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.clientstring import clientOf
 from pptpgw.clock import steady
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
@@ -20,37 +22,34 @@ from pptpgw.command.password import present
 from pptpgw.command.status import DONE, FAILED
 from pptpgw.command.trial import passwordMethods
 from pptpgw.config.configuration import load
-from pptpgw.error import CallError
-from pptpgw.interfaces import Attachments, IAuthenticationProtocol, INetworkProtocol
+from pptpgw.config.discovery import NotInstalled, find
+from pptpgw.error import CallError, ConfigurationError
+from pptpgw.interfaces import (
+    Attachments,
+    ClientStage,
+    IAuthenticationProtocol,
+    INetworkProtocol,
+    ITunnelClient,
+    ITunnelClientFactory,
+)
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.ports.listening import EndpointWords, wordsOf
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
-from pptpgw.tunnels.pptp.client import ControlClient
-from pptpgw.tunnels.pptp.settings import ConnectionSettings
 
-TCP, CONTROL, CALL, GRE = "TCP", "control connection", "call", "GRE"
-LCP, AUTHENTICATION, CCP, IPCP_ = "LCP", "authentication", "CCP", "IPCP"
-STAGES = (TCP, CONTROL, CALL, GRE, LCP, AUTHENTICATION, CCP, IPCP_)
+PLAIN = "pptp"
+"""
+The tunnel of an address that names none.
+"""
 
-ADVICE = {
-    TCP: (
-        "is the address right, does the gateway run, and does every firewall on the way let TCP "
-        "port 1723 pass?"
-    ),
-    CONTROL: "something listens there that doesn't speak PPTP, or refuses this address",
-    CALL: "the gateway refuses calls at present: its log says why",
-    GRE: (
-        "IP protocol 47 (GRE) is blocked: each firewall and NAT on the way, and on both machines, "
-        "must let it pass (for NAT: 'PPTP pass-through')"
-    ),
-    LCP: "the gateway's log says what the two ends couldn't agree on",
-    AUTHENTICATION: "is the name right, and the password? 'pptpgw why NAME' there says why",
-    CCP: "the two ends have no encryption in common: see [link] encryption there",
-    IPCP_: "perhaps no address is left: 'pptpgw pools' and 'pptpgw why NAME' there say more",
-}
-"""
-What to do if a call got no further than to a stage.
-"""
+LCP = ClientStage("LCP", "the gateway's log says what the two ends couldn't agree on")
+AUTHENTICATION = ClientStage(
+    "authentication", "is the name right, and the password? 'pptpgw why NAME' there says why"
+)
+CCP = ClientStage("CCP", "the two ends have no encryption in common: see [link] encryption there")
+NETWORK = ClientStage(
+    "IPCP", "perhaps no address is left: 'pptpgw pools' and 'pptpgw why NAME' there say more"
+)
 
 # The codes of LCP's packets that answer a Configure-Request (RFC 1661 section 5).
 _ANSWERS = (b"\x02", b"\x03", b"\x04")
@@ -61,22 +60,33 @@ class Progress:
     How far a call has come. It is an L{pptpgw.ppp.settings.LinkWatcher} and a
     L{pptpgw.ppp.client.NetworkListener}.
 
-    @ivar times: the seconds from the beginning to the end of each stage that was passed.
+    @ivar stages: those that the call has to pass, in their order.
+    @ivar carrier: the name of the stage that is what carries frames.
+    @ivar times: the seconds from the beginning to the end of each stage that was passed, by name.
     @ivar faults: why stages failed.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(
+        self, clock: Any, before: Iterable[ClientStage], later: Iterable[ClientStage]
+    ) -> None:
+        """
+        @param before: the tunnel's stages before LCP; the last one is the carrier.
+        @param later: those between authentication and encryption.
+        """
         self._clock = clock
         self._began = clock.seconds()
+        self._before = [one.name for one in before]
+        self.stages = [*before, LCP, AUTHENTICATION, *later, CCP, NETWORK]
+        self.carrier = self._before.pop()
         self.times: dict[str, float] = {}
         self.faults: dict[str, str] = {}
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> ClientStage | None:
         """
-        The first stage that wasn't passed; empty if all were.
+        The first stage that wasn't passed; None if all were.
         """
-        return next(one for one in (*STAGES, "") if one not in self.times)
+        return next((one for one in self.stages if one.name not in self.times), None)
 
     def reach(self, stage: str) -> None:
         """
@@ -88,23 +98,27 @@ class Progress:
 
     def frame(self, isSent: bool, protocol: int, information: bytes) -> None:
         """
-        Note that the call is there when a frame is sent, and that GRE passes in both directions
-        when one arrives that answers ours.
+        Note that the call is there when a frame is sent, and that the carrier works in both
+        directions when one arrives that answers ours.
         """
-        self.reach(CALL)
+        for stage in self._before:
+            self.reach(stage)
         if isSent:
             return
         if protocol != ppp.LCP or information[:1] in _ANSWERS:
-            self.faults.pop(GRE, None)
-            self.reach(GRE)
-        elif GRE not in self.times:
-            self.faults[GRE] = "frames arrive from there, but ours aren't answered"
+            self.faults.pop(self.carrier, None)
+            self.reach(self.carrier)
+        elif self.carrier not in self.times:
+            self.faults[self.carrier] = "frames arrive from there, but ours aren't answered"
 
     def begins(self, stage: str) -> None:
         """
-        Note that authentication is done when something begins that follows it.
+        Note that authentication is done when something begins that follows it. If that isn't CCP,
+        there is none, or it is over.
         """
-        self.reach(AUTHENTICATION)
+        self.reach(AUTHENTICATION.name)
+        if stage != CCP.name and CCP.name not in self.times:
+            self.stages.remove(CCP)
 
     def passed(self, stage: str, following: str = "") -> None:
         """
@@ -124,7 +138,7 @@ class Progress:
         """
         Note that IPCP was passed.
         """
-        self.reach(IPCP_)
+        self.reach(NETWORK.name)
 
     def networkClosed(self, protocol: INetworkProtocol) -> None:
         """
@@ -135,24 +149,35 @@ class Progress:
 @command(
     "call",
     "Call a gateway, and time each stage.",
-    "Our own client opens a control connection over TCP, places a call, and negotiates LCP, "
-    "authentication by MS-CHAPv2, CCP (MPPE) and IPCP; then it hangs up. Each stage is printed "
-    "with the time from the beginning to its end, and the one that fails with what to do. "
-    "Without --user the call is hung up once GRE passes. With --config the login is by the "
-    "protocols that [link] authentication permits there, except EAP, and MPPE as [link] has it. "
-    "It needs CAP_NET_RAW, and touches no interface.",
+    "Our own client connects, places a call, and negotiates LCP, authentication by MS-CHAPv2, CCP "
+    "(MPPE, unless the tunnel encrypts) and IPCP; then it hangs up. Each stage is printed with the "
+    "time from the beginning to its end, and the one that fails with what to do. ADDRESS is the "
+    "host of a gateway that answers PPTP, or the endpoint string of a client: sstp:HOST:PORT, "
+    "l2tp:HOST:PORT or hdlc:ENDPOINT, where the port may be left out. Without --user the call is "
+    "hung up once frames pass. With --config the login is by the protocols that [link] "
+    "authentication permits there, except EAP, and MPPE as [link] has it. By PPTP it needs "
+    "CAP_NET_RAW. It touches no interface.",
 )
 @one("ADDRESS")
 @CONFIG
 @click.option("--user", "-u", metavar="NAME", help="The name to log in with.")
 @click.option("--stdin", is_flag=True, help="Read the password, a line, from standard input.")
-@click.option("--port", type=click.IntRange(1, 65535), default=1723, help="The TCP port.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port, if it isn't the usual one.")
+@click.option(
+    "--ca", metavar="FILE", help="SSTP: a PEM file with the authorities to trust for TLS."
+)
+@click.option(
+    "--fingerprint",
+    metavar="DIGITS",
+    help="SSTP: the SHA-256 of the gateway's certificate, if no authority has signed it.",
+)
+@click.option("--secret-file", metavar="FILE", help="L2TP: a file with the secret of the tunnel.")
 @click.option(
     "--timeout",
     type=click.FloatRange(1, 300),
     default=15.0,
     metavar="SECONDS",
-    help="The time for the control connection, and for the call.",
+    help="The time for the connection, and for the call.",
 )
 @said
 async def call(
@@ -162,17 +187,28 @@ async def call(
     config: str | None,
     user: str | None,
     stdin: bool,
-    port: int,
+    port: int | None,
     timeout: float,
+    **given: str | None,
 ) -> int:
     """
     C{pptpgw test call}: call a gateway, and hang up.
 
-    @param timeout: seconds for the control connection, and again for the call.
+    @param timeout: seconds for the connection, and again for the call.
+    @param given: what the tunnel must know of the gateway.
     @return: the exit status, 1 if a stage isn't passed.
-    @raise pptpgw.error.ConfigurationError: the configuration can't be used.
+    @raise pptpgw.error.ConfigurationError: the configuration, or a part of the address, can't be
+        used.
     """
     reactor = steady(reactor)
+    words = wordsOf(address) if ":" in address else EndpointWords(PLAIN, (address,), {})
+    try:
+        factory = find(ITunnelClientFactory, words.kind)
+    except NotInstalled as error:
+        raise ConfigurationError(f"{address}: {error.why}") from error
+    place = (*words.plain, *([] if port is None else [str(port)]))
+    named = {one.replace("_", "-"): value for one, value in given.items() if value is not None}
+    client = clientOf(reactor, factory, place, {**words.named, **named}, timeout)
     settings = LinkSettings(encryption="prefer")
     methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,)
     if config is not None:
@@ -184,36 +220,39 @@ async def call(
     if user is not None:
         name = user.encode("utf-8", "surrogateescape")
         settings = replace(settings, identity=Identity(name, present(user, stdin), methods))
-    progress = Progress(reactor)
-    error, result = "", dict[str, str]()
+    progress = Progress(reactor, factory.stages, factory.laterStages)
+    why, result = "", dict[str, str]()
     try:
-        result = await _dial(reactor, address, port, settings, timeout, progress)
-    except (ConnectError, DNSLookupError, CallError, TimeoutError) as failure:
-        error = str(failure) or type(failure).__name__
+        result = await _dial(client, settings, timeout, progress)
+    except (ConnectError, DNSLookupError, CallError, TimeoutError, OSError) as failure:
+        why = str(failure) or type(failure).__name__
         if isinstance(failure, ConnectionRefusedError):
-            error = "nobody listens there"
+            why = "nobody listens there"
         elif isinstance(failure, DNSLookupError):
-            error = f"no machine with IPv4 is called {shown(address)}"
+            why = f"no address of {shown(':'.join(words.plain))} is known that could be called"
         elif isinstance(failure, TimeoutError):
-            error = f"no answer within {timeout:g} s"
-    last = GRE if user is None else IPCP_
-    good = last in progress.times
-    stage = "" if good else progress.stage
-    advice = ADVICE.get(stage, "")
+            why = f"no answer within {timeout:g} s"
+    good = progress.stage is None or (user is None and progress.carrier in progress.times)
+    failed = None if good else progress.stage
+    stage = "" if failed is None else failed.name
+    advice = "" if failed is None else failed.advice
     lines = [f"{one:20}{progress.times[one] * 1000:9.1f} ms" for one in progress.times]
-    lines += [f"{one:20}failed: {why}" for one, why in progress.faults.items() if good]
+    lines += [f"{one:20}failed: {text}" for one, text in progress.faults.items() if good]
     if good:
         lines += [f"{one:20}{shown(text)}" for one, text in result.items()]
         if user is None:
-            lines.append("GRE passes in both directions; --user NAME tries a login too.")
+            lines.append(
+                f"{progress.carrier} passes in both directions; --user NAME tries a login too."
+            )
     else:
-        lines += [f"{stage:20}failed: {progress.faults.get(stage) or error}", f"  {advice}"]
+        lines += [f"{stage:20}failed: {progress.faults.get(stage) or why}", f"  {advice}"]
     output.say(
         "\n".join(lines),
         succeeded=good,
+        tunnel=factory.name,
         stages=[{"stage": one, "seconds": seconds} for one, seconds in progress.times.items()],
         failed=stage or None,
-        reason="" if good else progress.faults.get(stage) or error,
+        reason="" if good else progress.faults.get(stage) or why,
         advice=advice,
         **result,
     )
@@ -221,33 +260,19 @@ async def call(
 
 
 async def _dial(
-    reactor: Any,
-    address: str,
-    port: int,
-    settings: LinkSettings,
-    timeout: float,
-    progress: Progress,
+    client: ITunnelClient, settings: LinkSettings, timeout: float, progress: Progress
 ) -> dict[str, str]:
     """
     Place the call, wait until it is open, and hang up.
 
     @return: what was agreed on.
     """
-    client = ControlClient(
-        reactor,
-        address,
-        port,
-        settings=ConnectionSettings(maximumCalls=1),
-        timeout=timeout,
-        connected=lambda: progress.reach(TCP),
-    )
-    connection = await client.connect()
-    progress.reach(CONTROL)
+    connection = await client.connect(progress.reach)
     try:
         ipcp = IPCP(IPv4Settings.client(_ignore, settings.mru))
         placed = connection.call(settings, [ipcp], progress)
         placed.link.watcher = progress
-        await placed.opened.addTimeout(timeout, reactor)
+        await placed.opened.addTimeout(timeout, client.clock)
         return {
             "encryption": placed.link.encryption,
             "address": ipcp.localAddress or "",
@@ -255,7 +280,7 @@ async def _dial(
         }
     finally:
         closing: Deferred[None] = connection.close()
-        await closing.addTimeout(timeout, reactor).addErrback(_late)
+        await closing.addTimeout(timeout, client.clock).addErrback(_late)
 
 
 def _ignore(packet: bytes) -> None:

@@ -45,6 +45,7 @@ from pptpgw.interfaces import (
     INetworkDeclarer,
     INetworkFactory,
     ISessionObserverFactory,
+    ITunnelClientFactory,
     ITunnelFactory,
 )
 from pptpgw.log import Logger
@@ -98,6 +99,9 @@ KINDS: dict[type, PluginKind] = {
         "authType",
         "argStringFormat",
         True,
+    ),
+    ITunnelClientFactory: PluginKind(
+        "client of a tunnel", "the beginning of an endpoint string", "pptpgw.client"
     ),
 }
 """

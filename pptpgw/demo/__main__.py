@@ -105,7 +105,7 @@ async def call(
     @raise pptpgw.error.CallError: the call failed.
     """
     settings = settingsFor(user)
-    connection = await service.clientEndpoint("127.0.0.1", settings).control.connect()
+    connection = await service.clientEndpoint("127.0.0.1", settings).client.connect()
     placed: ClientCall = await connection.placeCall(settings, protocols)
     return placed
 

@@ -6,26 +6,31 @@ packets cost.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pptpgw.clock import steady
 from pptpgw.demo.selfcall import echoRequest, isEchoReply
 from pptpgw.error import PPTPGWError
+from pptpgw.interfaces import ITunnelClient
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.service import GatewayService
-from pptpgw.tunnels.hdlc.client import HDLCClientFactory
+from pptpgw.tunnels.hdlc.client import HDLCClient
 from pptpgw.tunnels.l2tp.client import LACClient
-from pptpgw.tunnels.sstp.client import SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
 
 ROUNDS = 20
 """
@@ -80,17 +85,11 @@ class TunnelTrial(ABC):
     # What differs between tunnels
 
     @abstractmethod
-    async def call(self, ipv4: IPCP) -> ClientCall:
+    def client(self) -> ITunnelClient:
         """
-        Place the call, and wait until it is set up.
+        Return a client of the gateway.
 
-        @raise PPTPGWError: it failed.
-        """
-
-    @abstractmethod
-    async def disconnect(self) -> None:
-        """
-        Close what is left of the call, which is over.
+        @raise PPTPGWError: there can be none.
         """
 
     def carried(self) -> int:
@@ -112,7 +111,9 @@ class TunnelTrial(ABC):
         """
         try:
             began = self._clock.seconds()
-            placed = await self.call(self._ipv4)
+            connection = await self.client().connect()
+            placed = connection.call(self._settings, [self._ipv4])
+            await placed.opened.addTimeout(TIMEOUT, self._reactor)
             self.setUp = self._clock.seconds() - began
             try:
                 await self._ping()
@@ -120,7 +121,7 @@ class TunnelTrial(ABC):
             finally:
                 placed.hangUp()
                 await placed.ended
-                await self.disconnect()
+                await connection.close()
         except TimeoutError:
             self.fault = f"nothing came within {TIMEOUT:g} s"
         except PPTPGWError as error:
@@ -151,94 +152,72 @@ class TunnelTrial(ABC):
         return f"{method}, {link.encryption}, {self._ipv4.localAddress}, MRU {link.lcp.peerMRU}"
 
 
-class ConnectedTrial(TunnelTrial):
-    """
-    A call on a connection to the gateway, which can have several.
-    """
-
-    @abstractmethod
-    async def connect(self) -> Any:
-        """
-        Open the connection, whose C{call} places a call and whose C{close} closes it.
-        """
-
-    async def call(self, ipv4: IPCP) -> ClientCall:
-        """
-        See L{TunnelTrial.call}.
-        """
-        self._connection = await self.connect()
-        placed: ClientCall = self._connection.call(self._settings, [ipv4])
-        await placed.opened.addTimeout(TIMEOUT, self._reactor)
-        return placed
-
-    async def disconnect(self) -> None:
-        """
-        See L{TunnelTrial.disconnect}.
-        """
-        await self._connection.close()
-
-
-class PPTPTrial(ConnectedTrial):
+class PPTPTrial(TunnelTrial):
     """
     A call over TCP and GRE.
     """
 
     name = "pptp"
 
-    async def connect(self) -> Any:
+    def client(self) -> ITunnelClient:
         """
-        See L{ConnectedTrial.connect}.
+        See L{TunnelTrial.client}.
         """
-        endpoint = self._service.clientEndpoint("127.0.0.1", self._settings)
-        return await endpoint.control.connect()
-
-    async def call(self, ipv4: IPCP) -> ClientCall:
-        """
-        See L{TunnelTrial.call}. The connection itself waits until the call is set up.
-        """
-        self._connection = await self.connect()
-        placed: ClientCall = await self._connection.placeCall(self._settings, [ipv4])
-        return placed
+        return self._service.clientEndpoint("127.0.0.1", self._settings).client
 
 
-class SSTPTrial(ConnectedTrial):
+class SSTPTrial(TunnelTrial):
     """
     A call over TLS, by TCP.
     """
 
     name = "sstp"
 
-    async def connect(self) -> Any:
+    def client(self) -> ITunnelClient:
         """
-        See L{ConnectedTrial.connect}. The gateway's certificate is known by its fingerprint.
+        See L{TunnelTrial.client}. The gateway's certificate is known by its fingerprint.
         """
         tunnel: Any = self._service.tunnels["sstp"]
         trust = Trust(fingerprint=tunnel.factory.certificate.fingerprint)
-        return await SSTPClient(self._reactor, "127.0.0.1", trust=trust, timeout=TIMEOUT).connect()
+        return SSTPClient(self._reactor, "127.0.0.1", trust=trust, timeout=TIMEOUT)
 
 
-class L2TPTrial(ConnectedTrial):
+class L2TPTrial(TunnelTrial):
     """
     A call over UDP, without IPsec below it.
     """
 
     name = "l2tp"
 
-    async def connect(self) -> Any:
+    def client(self) -> ITunnelClient:
         """
-        See L{ConnectedTrial.connect}.
+        See L{TunnelTrial.client}.
         """
-        return await LACClient(self._reactor, "127.0.0.1", timeout=TIMEOUT).connect()
+        return LACClient(self._reactor, "127.0.0.1", timeout=TIMEOUT)
 
 
 class CountedLine(ProtocolWrapper):
     """
-    A protocol's connection whose octets are counted.
+    A protocol's connection over a device, whose octets are counted.
 
     @ivar octets: those that passed so far, both ways.
     """
 
     octets = 0
+
+    def __init__(self, protocol: Any, close: Callable[[], object]) -> None:
+        """
+        @param close: called when the connection is lost.
+        """
+        ProtocolWrapper.__init__(self, WrappingFactory(Factory()), protocol)
+        self._close = close
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Close the device.
+        """
+        ProtocolWrapper.connectionLost(self, reason)
+        self._close()
 
     def write(self, data: bytes) -> None:
         """
@@ -255,6 +234,40 @@ class CountedLine(ProtocolWrapper):
         ProtocolWrapper.dataReceived(self, data)
 
 
+@implementer(IStreamClientEndpoint)
+class DeviceEndpoint:
+    """
+    The endpoint of a device on which the gateway answers, whose octets are counted.
+
+    @ivar line: the line, once it is connected.
+    """
+
+    line: CountedLine
+
+    def __init__(self, reactor: Any, path: str) -> None:
+        self._reactor = reactor
+        self._path = path
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See L{IStreamClientEndpoint.connect}.
+        """
+        try:
+            # One descriptor for each direction, as the reactor asks for.
+            devices = FileIO(self._path, "r+"), FileIO(self._path, "r+")
+        except OSError as error:
+            return fail(PPTPGWError(f"{self._path}: {error.strerror}"))
+        nowhere: Any = None
+        protocol: Any = protocolFactory.buildProtocol(nowhere)
+        later = self._reactor.callLater
+        self.line = CountedLine(protocol, lambda: [later(0, one.close) for one in devices])
+        reading, writing = (one.fileno() for one in devices)
+        # Its types are those of Windows, where there are no descriptors.
+        connect: Any = StandardIO
+        connect(self.line, reading, writing, reactor=self._reactor)
+        return succeed(protocol)
+
+
 class HDLCTrial(TunnelTrial):
     """
     A call over a pseudoterminal.
@@ -262,41 +275,19 @@ class HDLCTrial(TunnelTrial):
 
     name = "hdlc"
 
-    async def call(self, ipv4: IPCP) -> ClientCall:
+    def client(self) -> ITunnelClient:
         """
-        See L{TunnelTrial.call}: open the device on which the gateway answers.
+        See L{TunnelTrial.client}: call over the device on which the gateway answers.
         """
         (path,) = self._service.tunnels["hdlc"].places
-        try:
-            # One descriptor for each direction, as the reactor asks for.
-            self._devices = FileIO(path, "r+"), FileIO(path, "r+")
-        except OSError as error:
-            raise PPTPGWError(f"{path}: {error.strerror}") from error
-        settings = replace(self._settings, accm=0)
-        placed = ClientCall(self._clock, self._service.dataPath, settings, [ipv4])
-        self._factory = HDLCClientFactory(self._clock, placed, 0)
-        protocol: Any = self._factory.buildProtocol(None)
-        self._line = CountedLine(WrappingFactory(self._factory), protocol)
-        reading, writing = (one.fileno() for one in self._devices)
-        # Its types are those of Windows, where there are no descriptors.
-        connect: Any = StandardIO
-        connect(self._line, reading, writing, reactor=self._reactor)
-        await placed.opened.addTimeout(TIMEOUT, self._reactor)
-        return placed
-
-    async def disconnect(self) -> None:
-        """
-        See L{TunnelTrial.disconnect}.
-        """
-        await self._factory.whenDisconnected()
-        for one in self._devices:
-            one.close()
+        self._device = DeviceEndpoint(self._reactor, path)
+        return HDLCClient(self._reactor, self._device, dataPath=self._service.dataPath)
 
     def carried(self) -> int:
         """
         See L{TunnelTrial.carried}: the octets on the line.
         """
-        return self._line.octets
+        return self._device.line.octets
 
 
 TRIALS: Sequence[type[TunnelTrial]] = (PPTPTrial, SSTPTrial, L2TPTrial, HDLCTrial)

@@ -45,7 +45,14 @@ from pptpgw.interfaces.checker import (
     IConfigurable,
     IEAPCredentials,
 )
-from pptpgw.interfaces.client import IPacketProtocol, IPacketTransport
+from pptpgw.interfaces.client import (
+    ClientStage,
+    IClientConnection,
+    IPacketProtocol,
+    IPacketTransport,
+    ITunnelClient,
+    ITunnelClientFactory,
+)
 from pptpgw.interfaces.datapath import IDataPath, IDataPathFactory, IKernelInterface, IPathChoice
 from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPeer
 from pptpgw.interfaces.environment import IEnvironment
@@ -140,6 +147,7 @@ __all__ = [
     "Caller",
     "Change",
     "Claim",
+    "ClientStage",
     "Drain",
     "EAPClaim",
     "Effect",
@@ -166,6 +174,7 @@ __all__ = [
     "IChannelHost",
     "IChannelOwner",
     "IClaimCredentials",
+    "IClientConnection",
     "IConcentratedCall",
     "IConfigurable",
     "IConfiguredProtocol",
@@ -223,6 +232,8 @@ __all__ = [
     "IStationCall",
     "ISubscriber",
     "ITunnel",
+    "ITunnelClient",
+    "ITunnelClientFactory",
     "ITunnelEnvironment",
     "ITunnelFactory",
     "IVerdicts",

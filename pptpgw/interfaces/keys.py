@@ -4,6 +4,7 @@ The keys that authentication earns, and the parameters of encryption.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zope.interface import Attribute, Interface
@@ -31,10 +32,12 @@ class IKeys(Interface):
     binds a tunnel to the authentication within it.
     """
 
-    binding: bytes = Attribute(
-        "The key of 32 octets that both ends share for binding: the beginning of what the "
-        "authenticator receives with and what it sends with, one behind the other; for EAP this is "
-        "the beginning of the Master Session Key ([MS-SSTP] section 3.2.5.2.2)."
+    bindings: Sequence[bytes] = Attribute(
+        "The keys of 32 octets that both ends share for binding. The first one is the beginning of "
+        "what the authenticator receives with and what it sends with, one behind the other; for "
+        "EAP this is the beginning of the Master Session Key ([MS-SSTP] section 3.2.5.2.2). By it "
+        "we bind; a peer may use any of them. Where those two are longer than 16 octets there is "
+        "another key, of the first 16 octets of each, since pppd before 2.5 keeps no more."
     )
     bits = Attribute("The key lengths in bits for which there are keys, of 40, 56 and 128.")
 

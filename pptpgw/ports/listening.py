@@ -126,27 +126,32 @@ def _secured(reactor: Any, text: str) -> IStreamServerEndpoint:
 
 class EndpointWords(NamedTuple):
     """
-    What a server endpoint string says.
+    What an endpoint string says.
 
     @ivar kind: its prefix, as in C{tcp}.
-    @ivar first: the argument that stands first and has no name, such as a port or a path; empty if
-        there is none.
+    @ivar plain: the arguments that have no name.
     @ivar named: the arguments that have a name.
     """
 
     kind: str
-    first: str
+    plain: tuple[str, ...]
     named: dict[str, str]
+
+    @property
+    def first(self) -> str:
+        """
+        The first argument without a name, such as a port or a path; empty if there is none.
+        """
+        return self.plain[0] if self.plain else ""
 
 
 def wordsOf(text: str) -> EndpointWords:
     """
-    Read a server endpoint string.
+    Read an endpoint string.
     """
     kind, *rest = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", text)]
     named = dict(part.split("=", 1) for part in rest if "=" in part)
-    first = next((part for part in rest[:1] if "=" not in part), "")
-    return EndpointWords(kind, first, named)
+    return EndpointWords(kind, tuple(part for part in rest if "=" not in part), named)
 
 
 def isLoopback(host: str) -> bool:

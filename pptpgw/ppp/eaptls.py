@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.eap import PACKET_OCTETS
-from pptpgw.ppp.mppe import StartKeys, bindingKey
+from pptpgw.ppp.mppe import StartKeys, bindingKeys
 from pptpgw.ppp.wire import eap
 from pptpgw.ppp.wire.eap import Fragment
 
@@ -204,7 +204,7 @@ def startKeys(material: bytes, isServer: bool) -> StartKeys:
     peers, ours = material[:_HALF], material[_HALF : 2 * _HALF]
     send, receive = (ours, peers) if isServer else (peers, ours)
     return StartKeys(
-        send[:_LONG], receive[:_LONG], send[:_SHORT], receive[:_SHORT], bindingKey(peers, ours)
+        send[:_LONG], receive[:_LONG], send[:_SHORT], receive[:_SHORT], bindingKeys(peers, ours)
     )
 
 

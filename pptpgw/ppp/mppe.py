@@ -12,6 +12,7 @@ or 56 bits when a salt replaces the first octets of each I{session} key, never o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 
 from zope.interface import implementer
@@ -72,10 +73,10 @@ class StartKeys:
     """
     The start keys of both directions that an authentication earned.
 
-    @ivar binding: see L{IKeys}.
+    @ivar bindings: see L{IKeys}.
     """
 
-    __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort", "binding")
+    __slots__ = ("_receive", "_receiveShort", "_send", "_sendShort", "bindings")
 
     def __init__(
         self,
@@ -83,16 +84,16 @@ class StartKeys:
         receive: bytes,
         sendShort: bytes | None,
         receiveShort: bytes | None,
-        binding: bytes,
+        bindings: Sequence[bytes],
     ) -> None:
         """
         @param send: the key by which this end encrypts with 128 bits: 16 octets.
         @param receive: the key by which this end decrypts with 128 bits: 16 octets.
         @param sendShort: the key by which this end encrypts with 40 and 56 bits: 8 octets, or None.
         @param receiveShort: the key by which this end decrypts with 40 and 56 bits, likewise.
-        @param binding: see L{IKeys}: 32 octets, as L{bindingKey} makes them.
+        @param bindings: see L{IKeys}, as L{bindingKeys} makes them.
         """
-        self.binding = binding
+        self.bindings = bindings
         self._send = send
         self._receive = receive
         self._sendShort = sendShort
@@ -130,14 +131,16 @@ class StartKeys:
         return MPPEParameters(startKey=key, bits=bits, stateful=stateful)
 
 
-def bindingKey(receive: bytes, send: bytes) -> bytes:
+def bindingKeys(receive: bytes, send: bytes) -> tuple[bytes, ...]:
     """
-    Return the L{IKeys.binding} that belongs to two keys of any length.
+    Return the L{IKeys.bindings} that belong to two keys of any length.
 
     @param receive: the key by which the authenticator decrypts.
     @param send: the key by which the authenticator encrypts.
     """
-    return (receive + send)[:_BINDING].ljust(_BINDING, b"\0")
+    first = (receive + send)[:_BINDING].ljust(_BINDING, b"\0")
+    halves = receive[:_LONG] + send[:_LONG]
+    return (first,) if len(halves) < _BINDING or halves == first else (first, halves)
 
 
 def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> StartKeys:
@@ -149,8 +152,8 @@ def mschapV2Keys(passwordHashHash: bytes, ntResponse: bytes, isServer: bool) -> 
     master = masterKey(passwordHashHash, ntResponse)
     send = asymmetricStartKey(master, True, isServer)
     receive = asymmetricStartKey(master, False, isServer)
-    binding = bindingKey(receive, send) if isServer else bindingKey(send, receive)
-    return StartKeys(send, receive, send[:_SHORT], receive[:_SHORT], binding)
+    bindings = bindingKeys(receive, send) if isServer else bindingKeys(send, receive)
+    return StartKeys(send, receive, send[:_SHORT], receive[:_SHORT], bindings)
 
 
 def mschapKeys(
@@ -165,4 +168,4 @@ def mschapKeys(
     """
     long = _sha(passwordHashHash, passwordHashHash, challenge)[:_LONG]
     short = lmPasswordHash[:_SHORT] if lmPasswordHash is not None else None
-    return StartKeys(long, long, short, short, bindingKey(long, long))
+    return StartKeys(long, long, short, short, bindingKeys(long, long))

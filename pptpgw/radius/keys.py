@@ -31,8 +31,8 @@ def startKeys(reply: Reply) -> IKeys | None:
     if min(len(send[0]), len(receive[0])) < _LONG:
         raise Malformed(f"keys of {len(send[0])} and {len(receive[0])} octets, {_LONG} are needed")
     ours, theirs = send[0][:_LONG], receive[0][:_LONG]
-    binding = mppe.bindingKey(receive[0], send[0])
-    return mppe.StartKeys(ours, theirs, ours[:_SHORT], theirs[:_SHORT], binding)
+    bindings = mppe.bindingKeys(receive[0], send[0])
+    return mppe.StartKeys(ours, theirs, ours[:_SHORT], theirs[:_SHORT], bindings)
 
 
 def mschapKeys(reply: Reply, challenge: bytes) -> IKeys | None:

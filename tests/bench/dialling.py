@@ -28,7 +28,8 @@ from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.pptp.client import ControlClient, SharedPorts
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.sstp.certificate import loaded
-from pptpgw.tunnels.sstp.client import SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
 from tests.bench.namespaces import SERVER
 from tests.bench.tunnels import HDLC, L2TP, LINES, PPTP, SSTP
 

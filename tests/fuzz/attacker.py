@@ -38,7 +38,8 @@ from pptpgw.tunnels.pptp.client import ClientConnection, ClientPorts, ControlCli
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.raw import sendEach
 from pptpgw.tunnels.sstp.client import PORT as SSTP_PORT
-from pptpgw.tunnels.sstp.client import SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
 from tests.fuzz.targets import saved
 from tests.hostile.callers import raw
 from tests.integration.world import GATEWAY
@@ -289,7 +290,7 @@ class Attackers:
         framer._write = self._mutator.altering(framer._write)
         protocols = raw()
         await self._use(connection.call(self._settings(), protocols), protocols)
-        await self._end(connection.close, partial(connection.end, "gone"))
+        await self._end(connection.close, partial(connection.abort, "gone"))
 
     async def _callByL2TP(self) -> None:
         client = LACClient(self._reactor, GATEWAY, bindAddress=ADDRESS, timeout=CALL_SECONDS)

@@ -65,7 +65,7 @@ def _run(driven: Driven, reader: Reader, *first: bytes) -> None:
         if kind == 0:
             clock.advance(reader.number())
         elif kind == 1:
-            driven.machine.authenticated(KEY if reader.number() & 1 else None)
+            driven.machine.authenticated([KEY] if reader.number() & 1 else [])
         elif kind == 2 and reader.number() == 7:
             driven.machine.disconnect(Cause("enough"))
         else:

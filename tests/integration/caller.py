@@ -58,7 +58,8 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.tunnels.l2tp.client import LACClient
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.client import ClientConnection, ControlClient
-from pptpgw.tunnels.sstp.client import SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
 
 assert isinstance(reactor, ReactorBase)
 BEHIND = "198.51.100.0/24"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pptpgw.tunnels.sstp.certificate import loaded
 from tests.integration.conftest import Serve
 from tests.integration.world import ALICE, GATEWAY, ROOT, World
 
@@ -50,6 +51,64 @@ def test_everyStage(world: World, serve: Serve) -> None:
     assert times == sorted(times) and times[0] > 0
     assert said["encryption"] == "MPPE 128 bit stateless"
     assert said["address"].startswith("10.77.0.")
+    assert said["tunnel"] == "pptp"
+
+
+def test_bySSTP(world: World, serve: Serve, tmp_path: Path) -> None:
+    """
+    Each stage of SSTP has its time. The gateway is known by the fingerprint of its certificate, and
+    one that has another is told by that, as is one that nobody vouches for.
+    """
+    made = tmp_path / "sstp.pem"
+    section = {"certificate": str(made), "endpoints": ["tcp:443"]}
+    serve(listen={"tunnels": ["pptp", "sstp"]}, sstp=section)
+    fingerprint = loaded(str(made), "", False).fingerprint
+    sstp = f"sstp:{GATEWAY}"
+    said = call(world, *LOGIN, "--fingerprint", fingerprint, address=sstp)
+    assert said["succeeded"], said
+    assert [one["stage"] for one in said["stages"]] == [
+        *("TCP", "TLS", "HTTP", "SSTP", "LCP", "authentication", "binding", "IPCP")
+    ]
+    assert (said["tunnel"], said["encryption"]) == ("sstp", "encrypted by the tunnel")
+    said = call(world, "--fingerprint", "00" * 32, address=sstp)
+    assert (said["succeeded"], said["failed"]) == (False, "TLS")
+    assert said["reason"].endswith(f"another fingerprint, {fingerprint}")
+    said = call(world, address=sstp)
+    assert said["failed"] == "TLS" and "is for another name" in said["reason"]
+    assert "fingerprint" in said["advice"]
+    said = call(world, *LOGIN, "--fingerprint", fingerprint, password="wrong", address=sstp)
+    assert (said["failed"], said["stages"][-1]["stage"]) == ("authentication", "LCP")
+    assert "there is no secret-file=" in call(world, "--secret-file", str(made), address=sstp)
+
+
+def test_byL2TP(world: World, serve: Serve, tmp_path: Path) -> None:
+    """
+    Each stage of L2TP has its time, with a secret, and a wrong secret is told.
+    """
+    secrets, secret = tmp_path / "secrets", tmp_path / "secret"
+    for path, text in ((secrets, "* sesame\n"), (secret, "sesame\n")):
+        path.touch(0o600)
+        path.write_text(text)
+    l2tp = {"clear": "accept", "secrets": str(secrets)}
+    serve(listen={"tunnels": ["pptp", "l2tp"]}, l2tp=l2tp)
+    words = *LOGIN, "--secret-file", str(secret)
+    said = call(world, *words, address=f"l2tp:{GATEWAY}")
+    assert said["succeeded"], said
+    assert [one["stage"] for one in said["stages"]] == [
+        *("control connection", "call", "L2TP data", "LCP", "authentication", "CCP", "IPCP")
+    ]
+    secret.write_text("guess")
+    said = call(world, *words, address=f"l2tp:{GATEWAY}")
+    assert said["failed"] == "control connection" and "secret" in said["advice"]
+
+
+def test_onALine(world: World, serve: Serve) -> None:
+    serve(listen={"tunnels": ["pptp", "hdlc"]}, hdlc={"endpoints": ["tcp:2000"]})
+    said = call(world, *LOGIN, address=f"'hdlc:tcp\\:{GATEWAY}\\:2000'")
+    assert said["succeeded"], said
+    assert [one["stage"] for one in said["stages"]] == [
+        *("connection", "line", "LCP", "authentication", "CCP", "IPCP")
+    ]
 
 
 def test_asTheConfigurationHasIt(world: World, serve: Serve, tmp_path: Path) -> None:
@@ -114,8 +173,12 @@ def test_nobody(world: World) -> None:
     said = call(world, address="nosuchhost.invalid")
     assert (said["failed"], said["reason"]) == (
         "TCP",
-        "no machine with IPv4 is called nosuchhost.invalid",
+        "no address of nosuchhost.invalid is known that could be called",
     )
+
+
+def test_unknownTunnels(world: World) -> None:
+    assert 'no client of a tunnel is called "ssh"' in call(world, address="ssh:192.0.2.1")
 
 
 def test_withoutPrivileges(world: World) -> None:

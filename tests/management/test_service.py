@@ -96,9 +96,10 @@ def test_wordsOf() -> None:
     """
     The parts of an endpoint string are told apart, and a backslash protects a colon.
     """
-    assert wordsOf("unix:/run/a\\:b:mode=660") == ("unix", "/run/a:b", {"mode": "660"})
-    assert wordsOf("unix:address=/run/x").named == {"address": "/run/x"}
-    assert wordsOf("tcp6:8723:interface=\\:\\:1") == ("tcp6", "8723", {"interface": "::1"})
+    assert wordsOf("unix:/run/a\\:b:mode=660") == ("unix", ("/run/a:b",), {"mode": "660"})
+    words = wordsOf("unix:address=/run/x")
+    assert (words.first, words.named) == ("", {"address": "/run/x"})
+    assert wordsOf("tcp6:8723:interface=\\:\\:1") == ("tcp6", ("8723",), {"interface": "::1"})
 
 
 @pytest.mark.parametrize(

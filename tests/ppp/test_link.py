@@ -1089,7 +1089,7 @@ def test_bothOwnersAreToldOfTheSameKeyForBinding() -> None:
     pair.run(1)
     ((ours,), (theirs,)) = pair.gateway.keys, pair.caller.keys
     assert ours is not None and theirs is not None
-    assert ours.binding == theirs.binding and len(set(ours.binding)) > 1
+    assert ours.bindings == theirs.bindings and len(set(ours.bindings[0])) > 1
     plain = Pair(
         LinkSettings(methods=(PAP,), encryption="off"),
         LinkSettings(identity=Identity(b"alice", b"secret", (PAP,)), encryption="off"),

@@ -95,7 +95,7 @@ def test_bothEndsAgree() -> None:
         assert server.send(bits, True) != client.send(bits, True)
     assert client.send(128, False).startKey == unhexlify("D5F0E9521E3EA9589645E86051C82226")
     received, sent = (way(128, False).startKey for way in (server.receive, server.send))
-    assert client.binding == server.binding == received + sent
+    assert client.bindings == server.bindings == (received + sent,)
 
 
 def test_parameters() -> None:

@@ -20,12 +20,16 @@ from pptpgw.tunnels.hdlc.endpoint import PseudoterminalParser, SerialParser
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
-class PPTPClientParser:
+class ClientParser:
     """
-    Makes the endpoints of PPTP clients.
+    Makes the endpoints of the clients of one tunnel.
     """
 
-    prefix = "pptp"
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: the name of the tunnel.
+        """
+        self.prefix = prefix
 
     def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
         """
@@ -34,7 +38,7 @@ class PPTPClientParser:
         # Only when it is needed, as a run of twistd rarely does.
         from pptpgw.clientstring import fromString
 
-        return fromString(reactor, *args, **kwargs)
+        return fromString(reactor, self.prefix, *args, **kwargs)
 
 
 class GatewayMaker(ServiceMaker):
@@ -61,4 +65,7 @@ chapSecrets = ChapSecretsCheckerFactory()
 radius = RADIUSCheckerFactory()
 pseudoterminal = PseudoterminalParser()
 serial = SerialParser()
-client = PPTPClientParser()
+pptp = ClientParser("pptp")
+sstp = ClientParser("sstp")
+l2tp = ClientParser("l2tp")
+hdlc = ClientParser("hdlc")

@@ -8,37 +8,54 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pptpgw.clock import steady
+from pptpgw.config.kind import key
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, PPTPGWError
 from pptpgw.interfaces import (
+    ClientStage,
+    IClientConnection,
     IDataPath,
     INetworkProtocol,
+    ITunnelClient,
+    ITunnelClientFactory,
     Refusal,
 )
 from pptpgw.ppp.client import ClientCall, NetworkListener
 from pptpgw.ppp.settings import LinkSettings
+from pptpgw.tunnels.client import OUR_ADDRESS, hostAndPort, ignore
 from pptpgw.tunnels.pptp.asked import AskedCall
-from pptpgw.tunnels.pptp.call import Channels
+from pptpgw.tunnels.pptp.call import PPTP, Call, Channels
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.port.control import ControlClientFactory, PPTPProtocol
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.tunnel import GREPorts
 
+PORT = 1723
+TCP, CONTROL, CALL = "TCP", "control connection", "call"
+"""
+The names of the stages of a call before its frames.
+"""
 
+
+@implementer(IClientConnection)
 class ClientConnection:
     """
-    A control connection that we opened, for any number of calls.
+    A control connection that we opened, for any number of calls. See L{IClientConnection}.
 
     @ivar opened: fires with this object when the control connection is established; fails with
         L{CallError} if it ends before that. Cancelling it closes the connection.
@@ -109,10 +126,32 @@ class ClientConnection:
 
     def end(self, reason: str) -> None:
         """
-        End every call and close the connection, without waiting for the peer.
+        End every call and the control connection, whose TCP connection is closed in order.
         """
         if self._control is not None:
             self._control.end(reason)
+
+    def abort(self, reason: str) -> None:
+        """
+        See L{IClientConnection.abort}.
+        """
+        self.end(reason)
+        if self.tcp is not None:
+            self._transport.abortConnection()
+
+    def getHost(self) -> IAddress:
+        """
+        See L{IClientConnection.getHost}.
+        """
+        host: IAddress = self._transport.getHost()
+        return host
+
+    def getPeer(self) -> IAddress:
+        """
+        See L{IClientConnection.getPeer}.
+        """
+        peer: IAddress = self._transport.getPeer()
+        return peer
 
     def connected(self, protocol: PPTPProtocol) -> Deferred[ClientConnection]:
         """
@@ -148,6 +187,11 @@ class ClientConnection:
         if not self.opened.called:
             self.opened.errback(CallError(reason))
         self.closed.callback(reason)
+
+    @property
+    def _transport(self) -> Any:
+        assert self.tcp is not None
+        return self.tcp.transport
 
     def _cancelled(self, opened: Deferred[ClientConnection]) -> None:
         # This comes first, because the end of the connection would make the Deferred fail with
@@ -240,44 +284,44 @@ class _Factory(ControlClientFactory):
         self._gone.callback(None)
 
 
+@implementer(ITunnelClient)
 class ControlClient:
     """
-    A client that opens control connections to one gateway.
+    A client that opens control connections to one gateway. See L{ITunnelClient}.
 
     @ivar clock: the clock of the client.
+    @ivar address: where the gateway listens.
     """
 
     def __init__(
         self,
         reactor: Any,
         host: str,
-        port: int = 1723,
+        port: int = PORT,
         *,
         ports: ClientPorts | None = None,
         settings: ConnectionSettings | None = None,
         bindAddress: str | None = None,
         timeout: float = 30,
-        connected: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param ports: the data path and ports; None for those that all clients on this reactor
             share.
         @param timeout: seconds for the control connection to open, from TCP to the end of the
             handshake, and seconds for each call.
-        @param connected: called when a TCP connection is open, before the handshake.
         """
         self.clock = self._reactor = reactor = steady(reactor)
+        self.address = IPv4Address("TCP", host, port)
         self._host = host
         self._port = port
         self._ports = ports if ports is not None else sharedPorts(reactor)
         self._settings = settings if settings is not None else ConnectionSettings()
         self._bindAddress = bindAddress
         self._timeout = timeout
-        self._connected = connected
 
-    def connect(self) -> Deferred[ClientConnection]:
+    def connect(self, reached: Callable[[str], object] = ignore) -> Deferred[ClientConnection]:
         """
-        Open a control connection.
+        Open a control connection. See L{ITunnelClient.connect}.
 
         @return: fires with the connection when it is established. It fails with L{CallError}, with
             L{pptpgw.error.NotPermitted} if raw sockets aren't permitted, with an error of Twisted's
@@ -304,10 +348,68 @@ class ControlClient:
             return failure
 
         def opened(protocol: PPTPProtocol) -> Deferred[ClientConnection]:
-            self._connected()
-            return owner.connected(protocol)
+            reached(TCP)
+            return owner.connected(protocol).addCallback(established)
+
+        def established(connection: ClientConnection) -> ClientConnection:
+            reached(CONTROL)
+            return connection
 
         factory = _Factory(self._reactor, self._settings, ports, owner)
         connecting: Deferred[Any] = endpoint.connect(factory)
         connecting.addCallbacks(opened, failed)
         return connecting.addTimeout(self._timeout, self._reactor)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """
+    What an endpoint string may say of a gateway.
+
+    @ivar bindAddress: the local IPv4 address to call from; empty for any.
+    """
+
+    bindAddress: str = key(OUR_ADDRESS, "")
+
+
+@implementer(IPlugin, ITunnelClientFactory)
+class ControlClientPlugin:
+    """
+    See L{ITunnelClientFactory}.
+    """
+
+    name = PPTP.name
+    description = "pptp:HOST:PORT, a gateway that answers PPTP; the port may be left out."
+    options = ClientOptions
+    stages = (
+        ClientStage(
+            TCP,
+            "is the address right, does the gateway run, and does every firewall on the way let "
+            f"TCP port {PORT} pass?",
+        ),
+        ClientStage(CONTROL, "something listens there that doesn't speak PPTP, or refuses us"),
+        ClientStage(CALL, "the gateway refuses calls at present: its log says why"),
+        ClientStage(
+            Call.carrier,
+            "IP protocol 47 (GRE) is blocked: each firewall and NAT on the way, and on both "
+            "machines, must let it pass (for NAT: 'PPTP pass-through')",
+        ),
+    )
+    laterStages = ()
+
+    def makeClient(
+        self, reactor: Any, place: Sequence[str], options: ClientOptions, timeout: float
+    ) -> ControlClient:
+        """
+        See L{ITunnelClientFactory.makeClient}.
+        """
+        return ControlClient(
+            reactor,
+            *hostAndPort(place, PORT),
+            settings=ConnectionSettings(maximumCalls=1),
+            bindAddress=options.bindAddress or None,
+            timeout=timeout,
+        )
+
+
+factory = ControlClientPlugin()

@@ -10,6 +10,7 @@ connection of each end can show the client another certificate only, and can't m
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import new
 
@@ -66,7 +67,7 @@ def compoundMAC(hash: Hash, key: bytes, packet: bytes) -> bytes:
     Return the Compound MAC of a Call Connected packet, whatever stands in the MAC's place, in 32
     octets.
 
-    @param key: the Higher-Layer Authentication Key, which is L{pptpgw.interfaces.IKeys.binding}.
+    @param key: the Higher-Layer Authentication Key, one of L{pptpgw.interfaces.IKeys.bindings}.
     """
     name = hash.name
     seed = _SEED + hash.size.to_bytes(2, "little") + b"\1"
@@ -86,7 +87,7 @@ def callConnected(hash: Hash, nonce: bytes, certificate: bytes, key: bytes) -> b
 
 
 def fault(
-    packet: bytes, binding: CryptoBinding, nonce: bytes, certificate: bytes, key: bytes
+    packet: bytes, binding: CryptoBinding, nonce: bytes, certificate: bytes, keys: Iterable[bytes]
 ) -> str:
     """
     Return why a client's binding doesn't hold, in words; empty if it does.
@@ -95,6 +96,7 @@ def fault(
     @param binding: the Crypto Binding in it.
     @param nonce: the nonce that the client was sent.
     @param certificate: the certificate that the client was shown, in DER.
+    @param keys: the keys with which it may have made the MAC.
     """
     if binding.hash not in set(Hash) or len(packet) != _CONNECTED_OCTETS:
         return "its hash wasn't offered"
@@ -103,6 +105,7 @@ def fault(
         return "its nonce is another one"
     if not hmac.compare_digest(binding.certificate, hash.of(certificate)):
         return "the caller was shown another certificate than ours"
-    if not hmac.compare_digest(binding.mac, compoundMAC(hash, key, packet)):
+    expected = (compoundMAC(hash, key, packet) for key in keys)
+    if not any(hmac.compare_digest(binding.mac, one) for one in expected):
         return "its MAC is wrong"
     return ""

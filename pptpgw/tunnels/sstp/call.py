@@ -59,11 +59,11 @@ class CallConnection(TypingProtocol):
         End the call in order.
         """
 
-    def authenticated(self, key: bytes | None) -> None:
+    def authenticated(self, keys: Sequence[bytes]) -> None:
         """
         Bind the connection to an authentication that has succeeded.
 
-        @param key: the L{IKeys.binding} that was earned; None if there is none.
+        @param keys: the L{IKeys.bindings} that were earned; empty for none.
         """
 
 
@@ -153,7 +153,7 @@ class SSTPCall:
         """
         See L{IBoundCall.bind}.
         """
-        self._connection.authenticated(None if keys is None else keys.binding)
+        self._connection.authenticated(() if keys is None else keys.bindings)
 
     def openChannel(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
         """

@@ -6,138 +6,93 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from hmac import compare_digest
-from ipaddress import ip_address
-from pathlib import Path
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IAddress, IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import (
-    Certificate,
-    TLSVersion,
-    optionsForClientTLS,
-    trustRootFromCertificates,
-)
+from twisted.plugin import IPlugin
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.clock import steady
+from pptpgw.config.kind import key, matching
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.error import CallError, ConfigurationError, Malformed
-from pptpgw.interfaces import IDataPath, INetworkProtocol
+from pptpgw.error import CallError, Malformed
+from pptpgw.interfaces import (
+    ClientStage,
+    IClientConnection,
+    IDataPath,
+    INetworkProtocol,
+    ITunnelClient,
+    ITunnelClientFactory,
+)
 from pptpgw.ppp.client import ClientCall, NetworkListener
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Cause
+from pptpgw.tunnels.client import ANY_FILE, OUR_ADDRESS, following, hostAndPort, ignore
 from pptpgw.tunnels.entrance import addressText
-from pptpgw.tunnels.sstp.call import SSTPCall
+from pptpgw.tunnels.sstp.call import SSTP, SSTPCall
 from pptpgw.tunnels.sstp.clientside import ClientMachine
 from pptpgw.tunnels.sstp.connection import SSTPConnection
 from pptpgw.tunnels.sstp.opening import Head, decodeStatus, encodeRequest
+from pptpgw.tunnels.sstp.trust import Trust
 
 PORT = 443
 OK = 200
 
-TCP, TLS, HTTP = "TCP", "TLS", "HTTP"
+TCP, TLS, HTTP, BINDING = "TCP", "TLS", "HTTP", "binding"
 """
-The stages of a connection, in their order.
+The names of the stages of a call that aren't those of every call.
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """
-    Which servers are believed.
-
-    @ivar ca: the path of a PEM file with authorities; empty for those of the system.
-    @ivar fingerprint: the SHA-256 of the server's certificate in hexadecimal digits, with which no
-        authority matters; empty for none.
-    """
-
-    ca: str = ""
-    fingerprint: str = ""
-
-    def creator(self, host: str) -> Any:
-        """
-        Return what makes the TLS of a connection to C{host}.
-
-        @raise ConfigurationError: the file can't be used.
-        """
-        if self.fingerprint:
-            return _Unverified(host)
-        given: dict[str, Any] = {}
-        if self.ca:
-            try:
-                octets = Path(self.ca).read_bytes()
-                found = [Certificate.loadPEM(part + _END) for part in octets.split(_END)[:-1]]
-            except (OSError, ValueError, SSL.Error) as error:
-                raise ConfigurationError(f"{self.ca}: {error}") from error
-            given["trustRoot"] = trustRootFromCertificates(found)
-        options = {"raiseMinimumTo": TLSVersion.TLSv1_2}
-        return optionsForClientTLS(host, extraCertificateOptions=options, **given)
-
-    def believes(self, der: bytes) -> bool:
-        """
-        Return whether a certificate is the one that is expected, if only one is.
-        """
-        digits = self.fingerprint.replace(":", "").lower()
-        return not digits or compare_digest(sha256(der).hexdigest(), digits)
+FINGERPRINT = matching(
+    "the SHA-256 of a certificate, 64 hexadecimal digits with or without colons",
+    "(?i)[0-9a-f]{2}(:?[0-9a-f]{2}){31}",
+)
 
 
-_END = b"-----END CERTIFICATE-----"
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    """
-    Makes TLS whose certificate is verified by its fingerprint, after the handshake.
-    """
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """
-        See L{IOpenSSLClientConnectionCreator.clientConnectionForTLS}.
-        """
-        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        connection = SSL.Connection(context, None)
-        try:
-            ip_address(self._host)
-        except ValueError:
-            connection.set_tlsext_host_name(self._host.encode())
-        return connection
-
-
+@implementer(IClientConnection)
 class ClientConnection:
     """
-    A connection that we opened, whose HTTP request was answered.
+    A connection that we opened, whose HTTP request was answered. It carries one call. See
+    L{IClientConnection}.
 
     @ivar tcp: the protocol of the TCP connection.
     @ivar gone: fires when the TCP connection is closed.
     """
 
     def __init__(
-        self, client: SSTPClient, protocol: SSTPClientProtocol, certificate: bytes
+        self,
+        client: SSTPClient,
+        protocol: SSTPClientProtocol,
+        certificate: bytes,
+        reached: Callable[[str], object],
     ) -> None:
+        """
+        @param certificate: the certificate that the server has shown, in DER.
+        @param reached: see L{ITunnelClient.connect}.
+        """
         transport: Any = protocol.transport
         clock = client.clock
         self.tcp = protocol
         self.gone: Deferred[None] = Deferred()
         self.connection = connection = SSTPConnection(clock, transport, protocol)
-        connection.machine = ClientMachine(clock, connection, certificate)
+        confirmed = partial(reached, BINDING)
+        connection.machine = ClientMachine(clock, connection, certificate, confirmed)
         here, there = addressText(transport.getHost()), addressText(transport.getPeer())
         self._clock = clock
         self._dataPath = client.dataPath
         self._ends = here, there
+        self._isUsed = False
         connection.call = SSTPCall(connection, here, there)
 
     def call(
@@ -147,10 +102,13 @@ class ClientConnection:
         listener: NetworkListener | None = None,
     ) -> ClientCall:
         """
-        Place the call of this connection, and return it before anything is known of it.
+        See L{IClientConnection.call}.
 
-        @param protocols: the network protocols to negotiate, which belong to this call alone.
+        @raise CallError: the connection is closed, or has had its call.
         """
+        if self._isUsed or self.gone.called:
+            raise CallError("the SSTP connection is closed, or has had its call")
+        self._isUsed = True
         settings = replace(settings, encrypted=True)
         call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
         self.connection.call = SSTPCall(self.connection, *self._ends, owner=call)
@@ -160,18 +118,34 @@ class ClientConnection:
 
     def close(self) -> Deferred[None]:
         """
-        End the call and the connection, in order.
+        See L{IClientConnection.close}.
 
         @return: fires when the TCP connection is closed.
         """
         self.connection.stop(Cause("hung up"))
-        return self.gone if not self.gone.called else succeed(None)
+        return succeed(None) if self.gone.called else following(self.gone)
 
-    def end(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """
-        End the call and close the connection, without waiting for the peer.
+        See L{IClientConnection.abort}.
         """
         self.connection.abort(Cause(reason))
+
+    def getHost(self) -> IAddress:
+        """
+        See L{IClientConnection.getHost}.
+        """
+        transport: Any = self.tcp.transport
+        host: IAddress = transport.getHost()
+        return host
+
+    def getPeer(self) -> IAddress:
+        """
+        See L{IClientConnection.getPeer}.
+        """
+        transport: Any = self.tcp.transport
+        peer: IAddress = transport.getPeer()
+        return peer
 
 
 @implementer(IHandshakeListener)
@@ -182,9 +156,13 @@ class SSTPClientProtocol(Protocol):
     @ivar opened: fires with the L{ClientConnection} once the server has accepted the HTTP request.
     """
 
-    def __init__(self, client: SSTPClient) -> None:
+    def __init__(self, client: SSTPClient, reached: Callable[[str], object]) -> None:
+        """
+        @param reached: see L{ITunnelClient.connect}.
+        """
         self.opened: Deferred[ClientConnection] = Deferred(self._cancelled)
         self._client = client
+        self._reached = reached
         self._head = Head()
         self._certificate = b""
         self._connection: ClientConnection | None = None
@@ -193,7 +171,7 @@ class SSTPClientProtocol(Protocol):
         """
         Wait for the handshake of TLS.
         """
-        self._client.reached(TCP)
+        self._reached(TCP)
 
     def handshakeCompleted(self) -> None:
         """
@@ -203,10 +181,10 @@ class SSTPClientProtocol(Protocol):
         transport: Any = self.transport
         found = transport.getHandle().get_peer_certificate(as_cryptography=True)
         self._certificate = found.public_bytes(Encoding.DER)
-        if not self._client.trust.believes(self._certificate):
-            self._fail(CallError("the server's certificate has another fingerprint"))
+        if fault := self._client.trust.fault(self._certificate):
+            self._fail(CallError(fault))
             return
-        self._client.reached(TLS)
+        self._reached(TLS)
         transport.write(encodeRequest(self._client.host, str(uuid4()).upper()))
 
     def dataReceived(self, data: bytes) -> None:
@@ -225,9 +203,9 @@ class SSTPClientProtocol(Protocol):
         if status != OK:
             self._fail(CallError(f"the server answers with the HTTP status {status}"))
         elif size and not self.opened.called:
-            self._client.reached(HTTP)
+            self._reached(HTTP)
             rest = self._head.octets[size:]
-            made = ClientConnection(self._client, self, self._certificate)
+            made = ClientConnection(self._client, self, self._certificate, self._reached)
             self._connection = made
             self.opened.callback(made)
             if rest:
@@ -271,23 +249,27 @@ class SSTPClientProtocol(Protocol):
 
 def _why(reason: Failure) -> str:
     """
-    Return OpenSSL's own description of why TLS failed; empty if it didn't.
+    Return why TLS failed: the names in the certificate, or OpenSSL's own description; empty if it
+    didn't fail.
     """
     error: Any = reason.value
+    if isinstance(error, VerificationError):
+        return "the server's certificate is for another name"
     if not isinstance(error, SSL.Error):
         return ""
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return "; ".join(text for _, _, text in reasons)
 
 
+@implementer(ITunnelClient)
 class SSTPClient:
     """
-    A client that opens connections to one server.
+    A client that opens connections to one server. See L{ITunnelClient}.
 
     @ivar clock: the clock of the client.
+    @ivar address: where the server listens.
     @ivar host: the name or address of the server.
     @ivar trust: which servers are believed.
-    @ivar reached: called with the name of each stage that is passed.
     @ivar dataPath: carries the packets of all calls.
     """
 
@@ -298,37 +280,103 @@ class SSTPClient:
         port: int = PORT,
         trust: Trust | None = None,
         timeout: float = 30,
-        reached: Callable[[str], object] = lambda stage: None,
+        bindAddress: str = "",
         dataPath: IDataPath | None = None,
     ) -> None:
         """
         @param timeout: seconds for TCP, TLS and HTTP.
+        @param bindAddress: the local address to call from; empty for any.
         @param dataPath: carries the packets of all calls; None for one without a TUN device.
-        @raise ConfigurationError: the file with authorities can't be used.
+        @raise pptpgw.error.ConfigurationError: the file with authorities can't be used.
         """
         self.clock = self._reactor = reactor = steady(reactor)
+        self.address = HostnameAddress(host.encode(), port)
         self.host = host
         self.trust = trust or Trust()
-        self.reached = reached
         self.dataPath = PythonDataPath(reactor) if dataPath is None else dataPath
         self._port = port
         self._timeout = timeout
+        self._bindAddress = (bindAddress, 0) if bindAddress else None
         self._creator = self.trust.creator(host)
 
-    def connect(self) -> Deferred[ClientConnection]:
+    def connect(self, reached: Callable[[str], object] = ignore) -> Deferred[ClientConnection]:
         """
-        Open a connection.
+        See L{ITunnelClient.connect}.
 
         @return: fires with the connection when the server has accepted the HTTP request. It fails
             with L{CallError}, with an error of Twisted's endpoints, and after the timeout with
-            L{twisted.internet.defer.TimeoutError}. The timeout, and cancelling, close everything
-            that was opened.
+            L{twisted.internet.defer.TimeoutError}.
         """
-        protocol = SSTPClientProtocol(self)
+        protocol = SSTPClientProtocol(self, reached)
         secured = TLSMemoryBIOFactory(
             self._creator, True, Factory.forProtocol(lambda: protocol), self._reactor
         )
-        endpoint = HostnameEndpoint(self._reactor, self.host, self._port, timeout=self._timeout + 1)
+        seconds: Any = self._timeout + 1
+        endpoint = HostnameEndpoint(
+            self._reactor, self.host, self._port, seconds, self._bindAddress
+        )
         connecting: Deferred[Any] = endpoint.connect(secured)
         connecting.addCallback(lambda _: protocol.opened)
         return connecting.addTimeout(self._timeout, self._reactor)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """
+    What an endpoint string may say of a server. See L{Trust}.
+
+    @ivar bindAddress: the local address to call from; empty for any.
+    """
+
+    ca: str = key(ANY_FILE, "")
+    fingerprint: str = key(FINGERPRINT, "")
+    bindAddress: str = key(OUR_ADDRESS, "")
+
+
+@implementer(IPlugin, ITunnelClientFactory)
+class SSTPClientPlugin:
+    """
+    See L{ITunnelClientFactory}.
+    """
+
+    name = SSTP.name
+    description = "sstp:HOST:PORT, a server of SSTP; the port may be left out."
+    options = ClientOptions
+    stages = (
+        ClientStage(
+            TCP,
+            "is the address right, does the gateway run, and does every firewall on the way let "
+            f"TCP port {PORT} pass?",
+        ),
+        ClientStage(
+            TLS,
+            "is the certificate by an authority that is trusted here, and for this name? That of "
+            "a gateway that has made its own is known by its fingerprint, which its log has",
+        ),
+        ClientStage(
+            HTTP,
+            "something listens there that doesn't speak SSTP, or refuses calls at present: the "
+            "gateway's log says why, if it is the gateway, and not a web site or a proxy",
+        ),
+        ClientStage(SSTPCall.carrier, "what accepted the call sends no PPP: is it a gateway?"),
+    )
+    laterStages = (
+        ClientStage(
+            BINDING,
+            "somebody between ends TLS and begins it anew, such as a proxy: compare the "
+            "fingerprint of the certificate with the gateway's; 'pptpgw why NAME' there says more",
+        ),
+    )
+
+    def makeClient(
+        self, reactor: Any, place: Sequence[str], options: ClientOptions, timeout: float
+    ) -> SSTPClient:
+        """
+        See L{ITunnelClientFactory.makeClient}.
+        """
+        trust = Trust(options.ca, options.fingerprint)
+        where = hostAndPort(place, PORT)
+        return SSTPClient(reactor, *where, trust, timeout, options.bindAddress)
+
+
+factory = SSTPClientPlugin()

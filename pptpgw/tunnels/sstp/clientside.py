@@ -4,6 +4,8 @@ The client's state machine ([MS-SSTP] section 3.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
@@ -36,12 +38,20 @@ class ClientMachine(Machine):
     The machine of a connection that we opened.
     """
 
-    def __init__(self, clock: IReactorTime, owner: MachineOwner, certificate: bytes) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        owner: MachineOwner,
+        certificate: bytes,
+        confirmed: Callable[[], object] = lambda: None,
+    ) -> None:
         """
         @param certificate: the certificate that the server has shown, in DER.
+        @param confirmed: called when the server shows that the binding holds.
         """
         super().__init__(clock, owner)
         self._certificate = certificate
+        self._confirmed = confirmed
         self._retries = 0
         self._nonce = b""
         self._hash = Hash.SHA256
@@ -53,18 +63,24 @@ class ClientMachine(Machine):
         self._negotiating(State.REQUEST_SENT)
         self._owner.send(_REQUEST)
 
-    def authenticated(self, key: bytes | None) -> None:
+    def authenticated(self, keys: Sequence[bytes]) -> None:
         """
         Send the binding, since the authentication is over on both ends. This does nothing after the
         first time.
 
-        @param key: the L{pptpgw.interfaces.IKeys.binding} that was earned; None if there is none.
+        @param keys: the L{pptpgw.interfaces.IKeys.bindings} that were earned; empty for none.
         """
         if self.state is State.ACK_RECEIVED:
-            key = NO_KEY if key is None else key
+            key = keys[0] if keys else NO_KEY
             self._connected()
             self._owner.established()
             self._owner.send(callConnected(self._hash, self._nonce, self._certificate, key))
+            # No server answers this before it has found that the binding holds.
+            self._send(Kind.ECHO_REQUEST)
+
+    def _answered(self) -> None:
+        confirmed, self._confirmed = self._confirmed, lambda: None
+        confirmed()
 
     def _negotiate(self, message: Message, packet: bytes) -> bool:
         if self.state is not State.REQUEST_SENT:

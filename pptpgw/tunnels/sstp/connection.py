@@ -5,6 +5,7 @@ call, from the moment when HTTP is over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -20,6 +21,7 @@ from pptpgw.tunnels.sstp.framer import NOT_READ, Framer
 from pptpgw.tunnels.sstp.machine import State
 from pptpgw.tunnels.sstp.opening import ACCEPTED, encodeRefusal
 from pptpgw.tunnels.sstp.port import shortQueue
+from pptpgw.tunnels.sstp.records import Records
 from pptpgw.tunnels.sstp.serverside import ServerMachine
 
 CLOSE_SECONDS = 5.0
@@ -69,7 +71,8 @@ class SSTPConnection:
         @param transport: the transport with TLS, or one in clear behind a proxy that terminates it.
         """
         self.call: SSTPCall
-        self.framer = Framer(transport.write, self._received, self._discard, self._giveUp)
+        self._records = records = Records(clock, transport)
+        self.framer = Framer(records.write, self._received, self._discard, self._giveUp)
         self._clock = clock
         self._transport = transport
         self._owner = owner
@@ -95,6 +98,7 @@ class SSTPConnection:
         End the call, since the connection is lost.
         """
         self._isClosed = True
+        self._records.drop()
         self._closing = cancelled(self._closing)
         cause = Cause(f"the connection was lost: {reason}", Termination.LOST_CARRIER)
         self.machine.lost(cause)
@@ -119,6 +123,7 @@ class SSTPConnection:
             self.call.ended(cause)
         self._closing = cancelled(self._closing)
         if not self._isClosed:
+            self._records.drop()
             self._transport.abortConnection()
 
     # pptpgw.tunnels.sstp.call.CallConnection
@@ -127,14 +132,14 @@ class SSTPConnection:
         """
         Answer the client's HTTP request, and wait for its Call Connect Request.
         """
-        self._transport.write(ACCEPTED)
+        self._records.write(ACCEPTED)
         self.machine.start()
 
     def refuse(self, reason: Refusal) -> None:
         """
         Answer the client's HTTP request with an error, and close the connection.
         """
-        self._transport.write(encodeRefusal(*_REFUSALS[reason]))
+        self._records.write(encodeRefusal(*_REFUSALS[reason]))
         self._close()
 
     def hangUp(self, cause: Cause) -> None:
@@ -143,11 +148,11 @@ class SSTPConnection:
         """
         self.machine.disconnect(cause)
 
-    def authenticated(self, key: bytes | None) -> None:
+    def authenticated(self, keys: Sequence[bytes]) -> None:
         """
         See L{pptpgw.tunnels.sstp.call.CallConnection.authenticated}.
         """
-        self.machine.authenticated(key)
+        self.machine.authenticated(keys)
 
     # pptpgw.tunnels.sstp.machine.MachineOwner
 
@@ -223,6 +228,7 @@ class SSTPConnection:
         self._closing = cancelled(self._closing)
         if not self._isClosed:
             self._closing = self._clock.callLater(CLOSE_SECONDS, self.abort)
+            self._records.flush()
             self._transport.unregisterProducer()
             self._transport.loseConnection()
 

@@ -52,8 +52,7 @@ class Framer:
         giveUp: Callable[[], object],
     ) -> None:
         """
-        @param write: called with octets to send. The transport is expected to collect those of one
-            turn of the reactor into few TLS records.
+        @param write: called with each packet to send.
         @param control: called with each control packet.
         @param discard: called with the reason for each frame that is discarded.
         @param giveUp: called if the peer doesn't read what it must.

@@ -163,8 +163,7 @@ class Machine:
         elif self.state is State.CONNECTED and message.kind == Kind.ECHO_REQUEST:
             self._send(Kind.ECHO_RESPONSE)
         elif self.state is State.CONNECTED and message.kind == Kind.ECHO_RESPONSE:
-            # It was heard, and that is all.
-            return
+            self._answered()
         elif self.state is State.ABORT_PENDING:
             return
         elif not self._negotiate(message, packet):
@@ -197,6 +196,11 @@ class Machine:
         @return: whether it has a place in the state.
         """
         raise NotImplementedError
+
+    def _answered(self) -> None:
+        """
+        Note an Echo Response. It was heard, and that is all.
+        """
 
     def _abort(self, attribute: Identifier, status: Status, cause: Cause) -> None:
         """

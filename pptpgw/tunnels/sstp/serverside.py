@@ -4,7 +4,7 @@ The server's state machine ([MS-SSTP] section 3.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from secrets import token_bytes
 
 from twisted.internet.interfaces import IReactorTime
@@ -59,7 +59,7 @@ class ServerMachine(Machine):
         self._random = random
         self._nonce = b""
         self._naks = 0
-        self._key: bytes | None = None
+        self._keys: Sequence[bytes] = ()
         self._waiting: tuple[Message, bytes] | None = None
 
     def start(self) -> None:
@@ -68,13 +68,13 @@ class ServerMachine(Machine):
         """
         self._negotiating(State.REQUEST_PENDING)
 
-    def authenticated(self, key: bytes | None) -> None:
+    def authenticated(self, keys: Sequence[bytes]) -> None:
         """
         Note that the caller has authenticated.
 
-        @param key: the L{pptpgw.interfaces.IKeys.binding} that was earned; None if there is none.
+        @param keys: the L{pptpgw.interfaces.IKeys.bindings} that were earned; empty for none.
         """
-        self._key = NO_KEY if key is None else key
+        self._keys = keys or (NO_KEY,)
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self.state is State.CONNECTED_PENDING:
             self._verify(*waiting)
@@ -84,7 +84,7 @@ class ServerMachine(Machine):
             self._requested(message)
             return True
         if self.state is State.CONNECTED_PENDING and message.kind == Kind.CALL_CONNECTED:
-            if self._key is not None:
+            if self._keys:
                 self._verify(message, packet)
                 return True
             if self._waiting is None:
@@ -125,7 +125,7 @@ class ServerMachine(Machine):
             status = Status.ATTRIBUTE_NOT_SUPPORTED_IN_MESSAGE
             self._abort(Identifier.STATUS_INFO, status, cause)
             return
-        why = fault(packet, binding, self._nonce, self._certificate, self._key or NO_KEY)
+        why = fault(packet, binding, self._nonce, self._certificate, self._keys)
         if not why:
             self._connected()
             self._owner.established()

@@ -4,7 +4,7 @@ Tests for both state machines of SSTP, each driven by packets, and joined to eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from pptpgw.tunnels.sstp.machine import Machine, State
 from pptpgw.tunnels.sstp.serverside import NAKS, ServerMachine
 from pptpgw.tunnels.sstp.wire import Attribute, Identifier, Kind, Message, Status, StatusInfo
 
-CERTIFICATE, NONCE, KEY = b"certificate", bytes(range(32)), b"k" * 32
+CERTIFICATE, NONCE, KEY, OTHER = b"certificate", bytes(range(32)), b"k" * 32, b"o" * 32
 REQUEST = Message(Kind.CALL_CONNECT_REQUEST, (Attribute(1, b"\0\1"),))
 
 
@@ -98,7 +98,7 @@ class Driven:
         Bring a server's machine to Call_Connected.
         """
         self.receive(REQUEST)
-        self.machine.authenticated(KEY)
+        self.machine.authenticated([KEY])
         self.receive(binding.callConnected(binding.Hash.SHA256, NONCE, CERTIFICATE, KEY))
         assert self.machine.state is State.CONNECTED
         return self
@@ -113,13 +113,13 @@ class TestBothEnds:
             here.owner.deliver = there.receive
         return client, server
 
-    @pytest.mark.parametrize("key", [KEY, None])
-    def test_aWholeCall(self, key: bytes | None) -> None:
+    @pytest.mark.parametrize("keys", [(KEY, OTHER), ()])
+    def test_aWholeCall(self, keys: Sequence[bytes]) -> None:
         client, server = self.joined()
         assert client.owner.told == server.owner.told == ["link up"]
-        server.machine.authenticated(key)
-        client.machine.authenticated(key)
-        client.machine.authenticated(key)
+        server.machine.authenticated(keys)
+        client.machine.authenticated(keys)
+        client.machine.authenticated(keys)
         assert client.owner.told == server.owner.told == ["link up", "established"]
         client.machine.disconnect(Cause("enough"))
         assert client.owner.told[2:] == ["ending", "ended"]
@@ -131,8 +131,8 @@ class TestBothEnds:
 
     def test_theyAreAskedInSilenceAndEndWithoutAnAnswer(self) -> None:
         client, server = self.joined()
-        server.machine.authenticated(KEY)
-        client.machine.authenticated(KEY)
+        server.machine.authenticated([KEY])
+        client.machine.authenticated([KEY])
         server.clock.advance(59)
         server.machine.heard()
         server.clock.advance(59)
@@ -205,7 +205,15 @@ class TestServer:
         driven.receive(REQUEST, connected)
         driven.clock.advance(30)
         assert driven.owner.told == ["link up"]
-        driven.machine.authenticated(KEY)
+        driven.machine.authenticated([KEY])
+        assert driven.owner.told == ["link up", "established"]
+
+    @pytest.mark.parametrize("key", [KEY, OTHER])
+    def test_aBindingByAnyOfTheKeys(self, key: bytes) -> None:
+        driven = Driven()
+        driven.receive(REQUEST)
+        driven.machine.authenticated([KEY, OTHER])
+        driven.receive(binding.callConnected(binding.Hash.SHA256, NONCE, CERTIFICATE, key))
         assert driven.owner.told == ["link up", "established"]
 
     def test_aSecondOneWhileTheFirstWaits(self) -> None:
@@ -213,7 +221,7 @@ class TestServer:
         connected = binding.callConnected(binding.Hash.SHA256, NONCE, CERTIFICATE, KEY)
         driven.receive(REQUEST, connected, connected)
         assert driven.owner.kinds[-1] == Kind.CALL_ABORT
-        driven.machine.authenticated(KEY)
+        driven.machine.authenticated([KEY])
         assert driven.owner.told == ["link up", "ending"]
 
     @pytest.mark.parametrize(
@@ -227,7 +235,7 @@ class TestServer:
     def test_aWrongBinding(self, nonce: bytes, certificate: bytes, key: bytes, reason: str) -> None:
         driven = Driven()
         driven.receive(REQUEST)
-        driven.machine.authenticated(KEY)
+        driven.machine.authenticated([KEY])
         driven.receive(binding.callConnected(binding.Hash.SHA256, nonce, certificate, key))
         assert driven.owner.kinds[-1] == Kind.CALL_ABORT
         assert driven.owner.status() == (3, Status.VALUE_NOT_SUPPORTED)
@@ -241,7 +249,7 @@ class TestServer:
     def test_noBinding(self, attributes: Any) -> None:
         driven = Driven()
         driven.receive(REQUEST)
-        driven.machine.authenticated(KEY)
+        driven.machine.authenticated([KEY])
         driven.receive(Message(Kind.CALL_CONNECTED, tuple(attributes)))
         assert driven.owner.status() == (2, Status.ATTRIBUTE_NOT_SUPPORTED_IN_MESSAGE)
         assert driven.owner.told == ["link up", "ending"]
@@ -355,11 +363,25 @@ class TestClient:
             driven = Driven(ClientMachine)
             request = wire.CryptoBindingRequest(mask, NONCE).encode()
             driven.receive(Message(Kind.CALL_CONNECT_ACK, (request,)))
-            driven.machine.authenticated(KEY)
-            packet = driven.owner.packets[-1]
+            driven.machine.authenticated([KEY])
+            packet = driven.owner.packets[-2]
             found = wire.decodeCryptoBinding(wire.decodeMessage(packet).attributes[0].value)
             assert found.hash == hash
-            assert not binding.fault(packet, found, NONCE, CERTIFICATE, KEY)
+            assert not binding.fault(packet, found, NONCE, CERTIFICATE, [KEY])
+
+    def test_itAsksWhetherTheBindingHolds(self) -> None:
+        confirmed: list[None] = []
+        clock, owner = Clock(), Owner()
+        machine = ClientMachine(clock, owner, CERTIFICATE, lambda: confirmed.append(None))
+        machine.start()
+        request = wire.CryptoBindingRequest(3, NONCE).encode()
+        machine.received(Message(Kind.CALL_CONNECT_ACK, (request,)).encode())
+        machine.authenticated([KEY])
+        assert owner.kinds[-2:] == [Kind.CALL_CONNECTED, Kind.ECHO_REQUEST]
+        assert not confirmed
+        for _ in range(2):
+            machine.received(Message(Kind.ECHO_RESPONSE).encode())
+        assert len(confirmed) == 1
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -397,9 +419,9 @@ class AnyOrder(RuleBasedStateMachine):
     def likely(self, message: Message | bytes) -> None:
         self.driven.receive(message)
 
-    @rule(key=st.sampled_from([KEY, None]))
-    def authenticated(self, key: bytes | None) -> None:
-        self.driven.machine.authenticated(key)
+    @rule(keys=st.sampled_from([[KEY], []]))
+    def authenticated(self, keys: Sequence[bytes]) -> None:
+        self.driven.machine.authenticated(keys)
 
     @rule()
     def disconnect(self) -> None:
@@ -440,5 +462,5 @@ TestAnyOrder.settings = settings(max_examples=30, stateful_step_count=30, deadli
 def test_noPacketLetsTrafficPassWithoutABinding(packets: list[bytes]) -> None:
     driven = Driven()
     driven.receive(REQUEST, *packets)
-    driven.machine.authenticated(KEY)
+    driven.machine.authenticated([KEY])
     assert "established" not in driven.owner.told

@@ -34,11 +34,12 @@ from pptpgw.interfaces import ICall, IReloadable, IStagedCall, ITunnel, ITunnelF
 from pptpgw.sessions.cause import Termination
 from pptpgw.testing import MemoryTUN
 from pptpgw.tunnels.sstp.certificate import loaded, make
-from pptpgw.tunnels.sstp.client import SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import SSTPClient
 from pptpgw.tunnels.sstp.connection import BINDING, STRANGE
 from pptpgw.tunnels.sstp.framer import EXCESS, UNBOUND
 from pptpgw.tunnels.sstp.opening import LARGEST_HEAD
 from pptpgw.tunnels.sstp.protocol import Opening
+from pptpgw.tunnels.sstp.trust import Trust
 from pptpgw.tunnels.sstp.tunnel import SSTPSettings, SSTPTunnel, factory
 from pptpgw.tunnels.sstp.wire import Kind, Message, encodeFrame
 from tests.chapsecrets import secretsIn

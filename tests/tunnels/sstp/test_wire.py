@@ -96,7 +96,7 @@ CERTIFICATE = b"a certificate in DER"
 class TestBinding:
     def fault(self, packet: bytes, key: bytes = KEY, certificate: bytes = CERTIFICATE) -> str:
         found = wire.decodeCryptoBinding(wire.decodeMessage(packet).attributes[0].value)
-        return binding.fault(packet, found, NONCE, certificate, key)
+        return binding.fault(packet, found, NONCE, certificate, [key])
 
     @pytest.mark.parametrize("hash", binding.Hash)
     def test_whatAClientSendsHolds(self, hash: binding.Hash) -> None:
@@ -131,7 +131,7 @@ class TestBinding:
             found = wire.decodeCryptoBinding(message.attributes[0].value)
         except Malformed:
             return
-        assert binding.fault(bytes(packet), found, NONCE, CERTIFICATE, KEY)
+        assert binding.fault(bytes(packet), found, NONCE, CERTIFICATE, [KEY])
 
     def test_theKeyIsDerivedAsTheSpecificationSays(self) -> None:
         """

@@ -21,7 +21,8 @@ from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.testing import MemoryTUN, SessionRecorder, World, makeTunnelEnvironment
-from pptpgw.tunnels.sstp.client import ClientConnection, SSTPClient, Trust
+from pptpgw.tunnels.sstp.client import ClientConnection, SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
 from pptpgw.tunnels.sstp.tunnel import SSTPSettings, SSTPTunnel
 
 HOST = "127.0.0.1"
