@@ -106,7 +106,7 @@ def test_silentServer(world: World, password: Path, tmp_path: Path) -> None:
     server.waitFor("up")
     assert connect(world, password) == (
         "TimeoutError: User timeout caused connection failure: "
-        "the control connection wasn't open after 2 s.\nleft:\n"
+        "the connection wasn't open after 2 s.\nleft:\n"
     )
 
 
