@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from struct import Struct, error
 
+from pptpgw.counting.counters import LOST
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Caller, ISession
 from pptpgw.radius.nas import NAS, connectInfo, tunnelAttributes
@@ -93,9 +94,11 @@ def describe(nas: NAS, session: ISession, networks: Networks, status: int) -> At
 
 def figures(session: ISession) -> Attributes:
     """
-    Return the counters of a session; "input" came from the user (RFC 2866 section 5.3).
+    Return the counters of a session; "input" came from the user (RFC 2866 section 5.3). How many
+    packets were lost (RFC 2867) is known only of tunnels that number them.
     """
     counters = session.counters
+    lost = counters.discards.get(LOST)
     return (
         ("Acct-Session-Time", integer(int(session.duration))),
         ("Acct-Input-Octets", integer(counters.octetsReceived)),
@@ -104,6 +107,7 @@ def figures(session: ISession) -> Attributes:
         ("Acct-Output-Gigawords", integer(counters.octetsSent >> 32)),
         ("Acct-Input-Packets", integer(counters.packetsReceived)),
         ("Acct-Output-Packets", integer(counters.packetsSent)),
+        *((("Acct-Tunnel-Packets-Lost", integer(lost)),) if lost else ()),
     )
 
 

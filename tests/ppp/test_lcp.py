@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pptpgw.auth import protocols
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2
+from pptpgw.interfaces import Negotiated
 from pptpgw.ppp.automaton import RESTART_SECONDS, State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, MAX_LOOPS
@@ -27,7 +30,12 @@ class Peer:
     Drives an LCP by hand: plays its layer and its peer.
     """
 
-    def __init__(self, settings: LCPSettings | None = None, magic: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        settings: LCPSettings | None = None,
+        magic: Iterable[int] = (),
+        proxied: Negotiated | None = None,
+    ) -> None:
         self.clock = Clock()
         self.told: list[str] = []
         self.sent: list[bytes] = []
@@ -41,7 +49,10 @@ class Peer:
             lambda octets: next(numbers, next(counter)).to_bytes(octets, "big"),
         )
         self.lcp.open()
-        self.lcp.lowerUp()
+        if proxied is None:
+            self.lcp.lowerUp()
+        else:
+            self.lcp.resume(proxied)
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         self.told.append("up")
@@ -553,3 +564,79 @@ def test_renegotiated() -> None:
     peer.answer(ppp.CONFIGURE_ACK)
     assert peer.told == ["up", "down", "up"]
     assert (peer.lcp.peerMRU, peer.lcp.demanded) == (1280, MSCHAPV2)
+
+
+def octets(*options: tuple[int, str]) -> bytes:
+    return ppp.encodeOptions((number, bytes.fromhex(value)) for number, value in options)
+
+
+OURS = ((1, "0578"), (3, V2), (5, "00000007"), (7, ""), (8, ""))
+"""
+What another end has asked the peer for: what we would ask for, too.
+"""
+
+
+def test_resumed() -> None:
+    """
+    What another end has agreed on is taken over without a packet, and is what LCP has agreed on.
+    Another Configure-Request of the peer restarts the negotiation.
+    """
+    peers = octets((1, "0500"), (2, "000a0000"), (5, "00000009"))
+    proxied = Negotiated(octets((17, "0000"), (1, "0500")), peers, octets(*OURS))
+    peer = Peer(BOTH, proxied=proxied)
+    assert peer.sent == [] and peer.told == ["up"]
+    lcp = peer.lcp
+    assert (lcp.state, lcp.demanded, lcp.mru, lcp.peerMRU) == (State.OPENED, MSCHAPV2, 1400, 1280)
+    assert (lcp.sendPFC, lcp.sendACFC, lcp.sendACCM) == (False, False, 0xA0000)
+    assert lcp.negotiated(None) == proxied
+    assert peer.magic() == 7
+    peer.sent.clear()
+    peer.request((1, "0578"))
+    assert [packet[0] for packet in peer.sent] == [1, 2]
+    peer.answer(ppp.CONFIGURE_ACK)
+    assert peer.told == ["up", "down", "up"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "peers"),
+    [
+        (octets((1, "0578")), b""),
+        (octets((3, V2)), b""),
+        (octets((1, "0579"), (3, V2)), b""),
+        (octets((1, "0004"), (3, V2)), b""),
+        (octets((1, "05"), (3, V2)), b""),
+        (octets((1, "0578"), (3, PAP)), b""),
+        (octets((1, "0578"), (3, "c227")), b""),
+        (octets(*OURS, (17, "0000")), b""),
+        (octets((1, "0578"), (3, V2), (5, "00000000")), b""),
+        (octets((1, "0578"), (3, V2), (7, "00")), b""),
+        (octets((1, "0578"), (3, V2), (2, "00")), b""),
+        (octets(*OURS), octets((3, V2))),
+        (octets(*OURS), octets((1, "0001"))),
+        (octets(*OURS), octets((17, "0000"))),
+        (octets(*OURS), b"\x01"),
+        (b"\x01\x01", b""),
+    ],
+    ids=lambda one: one.hex(),
+)
+def test_notResumed(ours: bytes, peers: bytes) -> None:
+    """
+    What this end wouldn't have agreed on isn't taken over: no authentication or one that isn't
+    permitted, a larger MRU, and options that are unknown or malformed.
+    """
+    peer = Peer(BOTH, proxied=Negotiated(b"", peers, ours))
+    assert peer.told == [] and peer.lcp.state is State.REQ_SENT
+    assert peer.asked()[3] == V2
+    peer.open((1, "0578"))
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_resumingAnything(ours: bytes, peers: bytes) -> None:
+    """
+    Whatever the other end tells, either LCP negotiates or the settings are satisfied.
+    """
+    peer = Peer(BOTH, proxied=Negotiated(b"", peers, ours))
+    if peer.lcp.opened:
+        assert peer.lcp.demanded is not None and peer.lcp.mru <= 1400
+    else:
+        assert peer.lcp.state is State.REQ_SENT

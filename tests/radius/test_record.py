@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pptpgw.counting.counters import LOST
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Stations, TunnelEnds, TunnelKind
 from pptpgw.radius.nas import NAS
@@ -203,6 +204,15 @@ def test_theNameThatWasCalled() -> None:
     record = dict(describe(UNNAMED, session, {}, START))
     assert record["Called-Station-Id"] == b"vpn.example.org"
     assert record["NAS-IP-Address"] == bytes((192, 0, 2, 5))
+
+
+def test_packetsThatWereLost() -> None:
+    """
+    A record says how many packets the tunnel has lost, if it is known.
+    """
+    session = sessionOf()
+    session.counters.discard(LOST, 7)
+    assert dict(figures(session))["Acct-Tunnel-Packets-Lost"] == bytes((0, 0, 0, 7))
 
 
 def test_aTunnelThatTellsMore() -> None:
