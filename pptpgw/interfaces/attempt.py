@@ -88,6 +88,7 @@ class IAttempt(Interface):
         "or not it ever had one. A caller that was turned away has another one."
     )
     source: str = Attribute("The address of the caller, in text.")
+    guesser: str = Attribute("See L{pptpgw.interfaces.Caller.guesser}.")
     tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel.")
     protection: str = Attribute("See L{pptpgw.interfaces.Caller.protection}.")
     user: str = Attribute(

@@ -124,4 +124,4 @@ class Caller:
         if not self.concentrator:
             return self.address
         calling = self.stations.calling
-        return f"{calling} at {self.concentrator}" if calling else ""
+        return f"{calling}@{self.concentrator}" if calling else ""

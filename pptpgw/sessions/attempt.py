@@ -143,6 +143,13 @@ class Attempt:
         return self.caller.session
 
     @property
+    def guesser(self) -> str:
+        """
+        See L{IAttempt}.
+        """
+        return self.caller.guesser
+
+    @property
     def source(self) -> str:
         """
         See L{IAttempt}.

@@ -106,7 +106,7 @@ def explain(
     """
     attempts = list(attempts)
     own = [one for one in attempts if one.isOf(user)]
-    sources = {one.source for one in own}
+    sources = {one.guesser for one in own}
     findings = [*_account(user, state, now), *_locked(user, sources, lockouts, now)]
     if own:
         findings += _calls(user, own, now)
@@ -121,7 +121,7 @@ def outcome(attempt: IAttempt, now: float) -> Finding:
 
     @param now: the time of day, in seconds since 1970.
     """
-    caller = f"from {attempt.source} by {attempt.tunnel.name}"
+    caller = f"from {attempt.guesser or attempt.source} by {attempt.tunnel.name}"
     if attempt.protection:
         caller += f" ({attempt.protection})"
     began = f"{_ago(now - attempt.since)} {caller}"

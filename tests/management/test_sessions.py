@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pptpgw.interfaces import Stations
 from pptpgw.management.operation import Operations
 from pptpgw.management.rates import INTERVAL, WATCHED, Rates
 from pptpgw.management.sessions import Sessions
@@ -82,6 +83,23 @@ class TestList:
         Filters match as in a shell, whatever the case; pages are cut from what they leave.
         """
         assert gateway.users(**query) == users
+
+    def test_numbers(self, gateway: Fixture) -> None:
+        """
+        What an access concentrator tells of a call is shown, and sessions are chosen by it.
+        """
+        first, _ = gateway.ask("GET")["items"]
+        session: Any = gateway.world.sessions.withIdentifier(first["session_id"])
+        session.stations = Stations("030123", "0190", "7", "gold", "42")
+        session.concentrator = "pop"
+        (shown,) = gateway.ask("GET", calling_station="030*", concentrator="pop")["items"]
+        assert (shown["user"], shown["called_station"], shown["subaddress"]) == (
+            "alice",
+            "0190",
+            "7",
+        )
+        assert (shown["private_group"], shown["physical_channel"]) == ("gold", "42")
+        assert gateway.users(called_station="0800") == []
 
     def test_total(self, gateway: Fixture) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pptpgw.config.section import LimitsSection
 from pptpgw.error import CallError
 from pptpgw.interfaces import Forward, IAuthenticationProtocol, Stations
 from pptpgw.ppp.wire.ppp import CONFIGURE_REQUEST, IPV4, LCP
+from pptpgw.sessions.diagnosis import explain
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import resultOf
 from tests.reload.world import Users
@@ -164,9 +166,14 @@ def test_callersOfOneConcentrator() -> None:
         for _ in range(3):
             with pytest.raises(CallError):
                 call(world, b"mallory@isp.example", password=b"guess")
-    assert [one.subject for one in lockout] == ["030123 at pop"]
+    assert [one.subject for one in lockout] == ["030123@pop"]
     with pytest.raises(CallError):
         call(world, b"alice@isp.example")
+    gateway = world.beyond.gateway
+    states = [SimpleNamespace(kind="source", subject=one.subject, until=1e9) for one in lockout]
+    found = explain("mallory@isp.example", gateway.attempts, world.clock.seconds(), lockouts=states)
+    assert found[0].text.startswith("The source '030123@pop' is locked out")
+    assert any("from 030123@pop by leg" in one.text for one in found)
     world.forwarder.stations = Stations("030999")
     call(world, b"alice@isp.example")
 

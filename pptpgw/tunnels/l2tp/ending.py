@@ -10,7 +10,7 @@ from enum import IntEnum
 from pptpgw.interfaces import Refusal
 from pptpgw.log import readable
 from pptpgw.sessions.cause import Termination, codeOf
-from pptpgw.tunnels.l2tp.wire.avp import ResultCode
+from pptpgw.tunnels.l2tp.wire.avp import Q931Cause, ResultCode
 from pptpgw.tunnels.l2tp.wire.code import AVP, CDNResult, ErrorCode, describe
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage
 
@@ -55,6 +55,10 @@ def told(codes: type[IntEnum], message: L2TPMessage) -> str:
     text = describe(codes, result.result)
     if result.error:
         text += f", {describe(ErrorCode, result.error)}"
-    if result.text:
-        text += f": {readable(result.text)}"
+    cause: Q931Cause | None = message.get(AVP.Q931_CAUSE_CODE)
+    if cause is not None:
+        text += f", Q.931 cause {cause.cause}"
+    for said in (result.text, b"" if cause is None else cause.text):
+        if said:
+            text += f": {readable(said)}"
     return text

@@ -25,7 +25,7 @@ from pptpgw.tunnels.l2tp.statetable import (
     CallPhase,
     ControlState,
 )
-from pptpgw.tunnels.l2tp.wire.avp import CallErrors, ResultCode, SendReceiveACCM
+from pptpgw.tunnels.l2tp.wire.avp import CallErrors, Q931Cause, ResultCode, SendReceiveACCM
 from pptpgw.tunnels.l2tp.wire.code import (
     AVP,
     CDNResult,
@@ -511,6 +511,20 @@ class TestErrorsOfPeers:
         answers = stranger.say(MessageType.ICRQ, ICRQ | {AVP.ASSIGNED_SESSION_ID: 89})
         assert disconnected(answers)[:2] == (2, ErrorCode.NO_RESOURCES)
         assert len(wire.lns.calls) == 1
+
+    def test_whyALineHasDisconnected(self) -> None:
+        """
+        A LAC's cause code of Q.931 is told, with its text.
+        """
+        wire = Wire()
+        stranger = established(wire)
+        stranger.say(MessageType.ICRQ, ICRQ)
+        cause = {AVP.Q931_CAUSE_CODE: Q931Cause(17, 0x45, b"line busy")}
+        result = {AVP.RESULT_CODE: ResultCode(1, 0, b"gone")}
+        stranger.say(MessageType.CDN, CDN | result | cause, wire.lns.calls[0].localID)
+        assert wire.lns.calls[0].cause == (
+            "the peer disconnected the call: loss of carrier (1), Q.931 cause 17: gone: line busy"
+        )
 
     def test_aCDNWithoutOurID(self) -> None:
         wire = Wire()
