@@ -60,15 +60,15 @@ class Destination:
 
     @ivar name: the name by which accounts choose it.
     @ivar tunnel: the tunnel that leads there, by the name of its plugin.
-    @ivar endpoints: the addresses or host names of the other end, in the order in which they are
-        tried.
+    @ivar endpoints: the addresses or host names of the other end, or lines that lead to it, as
+        Twisted's client endpoint strings, in the order in which they are tried.
     @ivar balanced: whether they are tried in random order instead.
     @ivar secret: the secret shared with the other end, if C{secretFile} is empty.
     @ivar secretFile: the file with that secret.
     @ivar hostName: the name by which we introduce ourselves; empty: the tunnel's own.
     @ivar peerName: the name that the other end must have; empty for any.
     @ivar realms: calls of users C{NAME@REALM} are passed on there.
-    @ivar called: so are calls to these addresses or lines.
+    @ivar called: so are calls to these addresses, lines, names or telephone numbers.
     @ivar authenticated: whether callers are authenticated here before.
     """
 

@@ -112,12 +112,12 @@ class IProxiedCall(ICall):
 
 class IEscapingCall(ICall):
     """
-    A call by which another one is passed on, and whose other end may say which characters are to be
-    escaped on the line of the caller, if that has one (RFC 1662 section 7.1).
+    A call that is joined to another one, and whose other end may say which characters are to be
+    escaped on the line of that one, if it has one (RFC 1662 section 7.1).
     """
 
     setACCM: Callable[[int, int], object] | None = Attribute(
-        "Called with the maps of what is sent to the caller and of what comes from it; None to "
+        "Called with the maps of what is sent by the line and of what comes from it; None to "
         "ignore them. The owner of the call sets it, and it is None again after the end."
     )
 

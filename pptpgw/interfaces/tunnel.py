@@ -191,6 +191,14 @@ class IStationCall(ICall):
     stations: Stations = Attribute("See L{pptpgw.interfaces.Caller.stations}.")
 
 
+class IDiallingCall(ICall):
+    """
+    A call that asks for a telephone number to be dialled.
+    """
+
+    number: str = Attribute("The number, as the caller gives it; usually empty.")
+
+
 class LineErrors(NamedTuple):
     """
     The errors of a line since its call was set up.

@@ -36,7 +36,9 @@ from pptpgw.interfaces import (
     IBoundCall,
     ICall,
     ICallOwner,
+    IDiallingCall,
     IForwarder,
+    IStationCall,
     Negotiated,
 )
 from pptpgw.log import Logger, Quota
@@ -159,7 +161,7 @@ class Forwarding:
         Return the ends to which C{call} is passed on before anything is known of its caller; none
         if it isn't.
         """
-        found = None if IBoundCall.providedBy(call) else self._called.get(call.called)
+        found = None if IBoundCall.providedBy(call) else self._byCalled(call)
         return self._unless(True, found)
 
     def unjudged(self, claim: Claim, call: ICall) -> tuple[Forward, ...]:
@@ -188,7 +190,7 @@ class Forwarding:
                     category=Category.FORBIDDEN,
                     remedy=Remedy.DESTINATION,
                 )
-        ends = ends or self._unless(False, self._byRealm(claim) or self._called.get(call.called))
+        ends = ends or self._unless(False, self._byRealm(claim) or self._byCalled(call))
         why = unapplied(profile) if ends else ""
         if ends and IBoundCall.providedBy(call):
             why = f"a call by {call.tunnel.title} ends with the authentication that it is bound to"
@@ -199,6 +201,16 @@ class Forwarding:
     def _byRealm(self, claim: Claim) -> Destination | None:
         _, separator, realm = nameOf(claim.name).rpartition("@")
         return self._realms.get(realm.casefold()) if separator else None
+
+    def _byCalled(self, call: ICall) -> Destination | None:
+        """
+        Return the destination for what was called: the number that is to be dialled, else the
+        number or name that was, else the address.
+        """
+        dialled = IDiallingCall(call).number if IDiallingCall.providedBy(call) else ""
+        station = IStationCall(call).stations.called if IStationCall.providedBy(call) else ""
+        found = map(self._called.get, (dialled, station, call.called))
+        return next(filter(None, found), None)
 
     def _unless(self, early: bool, found: Destination | None) -> tuple[Forward, ...]:
         """

@@ -222,8 +222,9 @@ class Switch:
         channel.setFraming(False, False, DEFAULT_ACCM, 0)
         other.setFraming(False, False, DEFAULT_ACCM, 0)
         line.link.handOver(method)
-        if IEscapingCall.providedBy(passed.call):
-            IEscapingCall(passed.call).setACCM = partial(channel.setFraming, False, False)
+        for call, beyond in ((passed.call, channel), (line.call, other)):
+            if IEscapingCall.providedBy(call):
+                IEscapingCall(call).setACCM = partial(beyond.setFraming, False, False)
         channel.passFrames(other.sendFrames)
         other.passFrames(channel.sendFrames)
         seconds = line.age

@@ -10,7 +10,7 @@ C{idleTimeout}.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -84,11 +84,11 @@ ConnectionType = TypeVar("ConnectionType", bound=ServerConnection)
 
 
 @implementer(ICallOwner)
-class Leg(Generic[ConnectionType]):
+class Leg:
     """
     A call that is being placed, and its owner.
 
-    @ivar placed: fires with the call when it can carry frames.
+    @ivar placed: fires with the call when it can carry frames. Cancelling it gives the call up.
     @ivar negotiated: what was negotiated with the caller.
     @ivar caller: the call that is passed on.
     @ivar call: the call that was placed; None before.
@@ -96,23 +96,26 @@ class Leg(Generic[ConnectionType]):
 
     def __init__(
         self,
-        server: Server[ConnectionType],
         negotiated: Negotiated,
         caller: ICall,
         owner: ICallOwner,
+        over: Callable[[Leg], object],
     ) -> None:
+        """
+        @param over: called when the call is given up, and when it has ended.
+        """
         self.placed: Deferred[ICall] = Deferred(self._cancelled)
         self.negotiated = negotiated
         self.caller = caller
         self.call: ICall | None = None
-        self._server = server
         self._owner = owner
+        self._over = over
         self._isEstablished = False
 
     def _cancelled(self, placed: Deferred[ICall]) -> None:
         # This comes first, because the end of the call would make the Deferred fail with CallError.
         placed.errback(CancelledError())
-        self._server.waiting.pop(self, None)
+        self._over(self)
         if self.call is not None:
             self.call.hangUp(Cause("given up", Termination.NAS_REQUEST))
 
@@ -129,6 +132,7 @@ class Leg(Generic[ConnectionType]):
         """
         See L{ICallOwner.callEstablished}.
         """
+        self.call = call
         self._isEstablished = True
         self.placed.callback(call)
 
@@ -140,7 +144,7 @@ class Leg(Generic[ConnectionType]):
             self._owner.callEnded(call, cause)
         else:
             self.failed(cause)
-        self._server.rest()
+        self._over(self)
 
 
 class Server(Generic[ConnectionType]):
@@ -153,7 +157,7 @@ class Server(Generic[ConnectionType]):
 
     def __init__(self, concentrator: Concentrator[ConnectionType], forward: Forward) -> None:
         self.connection: ConnectionType | None = None
-        self.waiting: dict[Leg[ConnectionType], None] = {}
+        self.waiting: dict[Leg, None] = {}
         self._concentrator = concentrator
         self._forward = forward
         self._idle: IDelayedCall | None = None
@@ -168,7 +172,7 @@ class Server(Generic[ConnectionType]):
         self._connecting = connecting = maybeDeferred(lambda: resolved)
         connecting.addCallback(self._connect).addCallbacks(self._connected, self._failed)
 
-    def place(self, leg: Leg[ConnectionType]) -> None:
+    def place(self, leg: Leg) -> None:
         """
         Place a call as soon as the connection is established.
         """
@@ -182,7 +186,14 @@ class Server(Generic[ConnectionType]):
         except PPTPGWError as error:
             leg.failed(str(error))
 
-    def rest(self) -> None:
+    def over(self, leg: Leg) -> None:
+        """
+        Note that a call is over, or given up.
+        """
+        self.waiting.pop(leg, None)
+        self._rest()
+
+    def _rest(self) -> None:
         """
         Close the connection after a while if it has no call.
         """
@@ -218,7 +229,7 @@ class Server(Generic[ConnectionType]):
         waiting, self.waiting = self.waiting, {}
         for leg in waiting:
             self.place(leg)
-        self.rest()
+        self._rest()
 
     def callRequested(self, call: ICall) -> None:
         """
@@ -294,7 +305,7 @@ class Concentrator(ABC, Generic[ConnectionType]):
         """
 
     @abstractmethod
-    def request(self, connection: ConnectionType, leg: Leg[ConnectionType]) -> ICall:
+    def request(self, connection: ConnectionType, leg: Leg) -> ICall:
         """
         Request a call on a connection that is established.
 
@@ -313,7 +324,7 @@ class Concentrator(ABC, Generic[ConnectionType]):
         isNew = server is None or (server.connection is not None and server.connection.isStopping)
         if server is None or isNew:
             server = self._servers[key] = Server(self, key)
-        leg = Leg(server, negotiated, caller, owner)
+        leg = Leg(negotiated, caller, owner, server.over)
         server.place(leg)
         if isNew:
             server.open()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.lines import NullModem
 from tests.lab.peers import Network, Process, run
 from tests.lab.server import TWISTD, Gateway, Sections, Shared, ShareGateway, StartGateway
 
@@ -199,3 +200,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
             if text := log.read_text(errors="replace"):
                 report.sections.append((f"{log.parent.name}/{log.name}", text))
     return report
+
+
+@pytest.fixture
+def nullModem() -> Iterator[NullModem]:
+    cable = NullModem()
+    yield cable
+    cable.close()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,13 +69,6 @@ def passed(record: bytes) -> list[bytes]:
             end = {5: 5, 6: 2, 7: 5}.get(kind, 1)
         record = record[end:]
     return list(ways.values())
-
-
-@pytest.fixture
-def nullModem() -> Iterator[NullModem]:
-    cable = NullModem()
-    yield cable
-    cable.close()
 
 
 def serving(process: Process) -> Process:

@@ -4,6 +4,7 @@ Tests for calls that are passed on to an LNS, Debian's xl2tpd with pppd.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.l2tp import CAROL, LNS
+from tests.lab.lines import NullModem, answering
 from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Network
 from tests.lab.server import ALICE, Gateway, StartGateway
 
@@ -131,3 +133,40 @@ def test_toOurLNS(network: Network, startGateway: StartGateway, tmp_path: Path) 
     caller.stop()
     lns.waitFor("alice from .* ended after")
     lns.shutDown()
+
+
+def test_anOutgoingCall(network: Network, startGateway: StartGateway, nullModem: NullModem) -> None:
+    """
+    A PNS asks the gateway, a PAC, for a call to a number (RFC 2637 section 2.7). The gateway dials
+    it on a serial line, and PPP passes between the PNS and the pppd that answers there.
+    """
+    device, answered = nullModem.devices
+    destination = {
+        "name": "modem",
+        "tunnel": "hdlc",
+        "endpoints": [f"serial:{device}:115200"],
+        "called": ["5551234"],
+        "authenticated": False,
+    }
+    gateway = startGateway(
+        listen={"tunnels": ["pptp", "hdlc"]},
+        hdlc={"endpoints": ["pty:"], "chat": "'' 'ATDT\\T' CONNECT"},
+        **{"[forwarding.destination]": destination},
+    )
+    caller, server = network.hosts(2)
+    tunnel = f"pptp {GATEWAY_ADDRESS} --nolaunchpppd --loglevel 0 --phone 5551234"
+    link = caller.callBy(["pty", tunnel], *CAROL, "noccp")
+    # A modem would dial. This one says at once that somebody has answered.
+    modem = os.open(answered, os.O_RDWR | os.O_NOCTTY)
+    heard = b""
+    while not heard.endswith(b"\r"):
+        heard += os.read(modem, 64)
+    assert heard == b"ATDT5551234\r"
+    os.write(modem, b"CONNECT\r")
+    os.close(modem)
+    answering(server, [answered, "115200", "local"], "noccp")
+    link.up(60)
+    link.ping("10.9.0.1", "-s", "1300")
+    gateway.waitFor("passed on by hdlc to serial:")
+    link.hangUp()
+    gateway.waitFor("ended after")

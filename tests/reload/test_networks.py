@@ -106,7 +106,7 @@ def test_anMRUThatADeviceHas() -> None:
     assert change.reason == "bridge is made for packets of one size"
 
 
-@shows("[hdlc] accm")
+@shows("[hdlc] accm", "[hdlc] chat")
 def test_lines() -> None:
     text = '[listen]\ntunnels = ["hdlc"]\n[hdlc]\nendpoints = ["tcp:2000"]\n'
     world = World(text)
@@ -117,8 +117,9 @@ def test_lines() -> None:
         return number
 
     assert accm() == 0
-    world.reload(text + "accm = 0xa0000\n")
-    assert accm() == 0xA0000
+    world.reload(text + "accm = 0xa0000\nchat = \"'' ATD CONNECT\"\n")
+    assert accm() == tunnel._dialler.accm == 0xA0000
+    assert tunnel._dialler.chat == "'' ATD CONNECT"
 
 
 @shows(*(f"[sstp] {key}" for key in ("certificate", "key", "otherwise", "opening-timeout")))

@@ -18,7 +18,14 @@ from pptpgw.config.configuration import Configuration, holdsSecrets, parse
 from pptpgw.config.forwarding import Destination, ForwardingSection
 from pptpgw.counting.counters import Counters
 from pptpgw.error import ConfigurationError, Refused
-from pptpgw.interfaces import Forward, IBoundCall, Negotiated
+from pptpgw.interfaces import (
+    Forward,
+    IBoundCall,
+    IDiallingCall,
+    IStationCall,
+    Negotiated,
+    Stations,
+)
 from pptpgw.log import Quota
 from pptpgw.sessions.forwarding import MOST, SECONDS, Forwarding, NotPassed, unapplied
 from pptpgw.sessions.profile import Profile
@@ -137,6 +144,32 @@ def test_destinations() -> None:
     assert world.forwarding.atOnce(world.call) == ()
     with pytest.raises(Refused, match="no destination 'gone'"):
         judged(b"x", Profile("x", forward="gone"))
+
+
+def test_whatWasCalled() -> None:
+    """
+    The number that is to be dialled comes before the one that was called, and both before the
+    address.
+    """
+    world = World(
+        *(
+            Destination(name, "leg", (name,), called=(called,), authenticated=False)
+            for name, called in (("dialled", "555"), ("station", "77"), ("address", "192.0.2.1"))
+        )
+    )
+
+    def found() -> list[str]:
+        return [one.endpoint for one in world.forwarding.atOnce(world.call)]
+
+    assert found() == ["address"]
+    world.call.stations = Stations(called="77")
+    alsoProvides(world.call, IStationCall)
+    assert found() == ["station"]
+    world.call.number = "555"
+    alsoProvides(world.call, IDiallingCall)
+    assert found() == ["dialled"]
+    world.call.number = "556"
+    assert found() == ["station"]
 
 
 def test_aBoundCall() -> None:

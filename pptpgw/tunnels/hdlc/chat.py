@@ -10,6 +10,7 @@ is then sent::
    C{ogin:--ogin:} sends an empty line after the timeout, and waits for the word once more.
  - A carriage return is sent after each word, unless the word ends with C{\\c}. The other escapes
    are C{\\n}, C{\\r}, C{\\s} (a space), C{\\t} and C{\\\\}.
+ - C{\\T} stands for the number that is to be dialled, where there is one.
  - C{ABORT} and a word: the script fails if the word comes at any later time.
  - C{TIMEOUT} and a number: the time in seconds to wait for each later word. At first it is 45.
 """
@@ -56,14 +57,15 @@ class Step:
     timeout: float
 
 
-def parseChat(script: str) -> tuple[Step, ...]:
+def parseChat(script: str, number: str = "") -> tuple[Step, ...]:
     """
     Return the steps of C{script}.
 
+    @param number: stands in the place of each C{\\T}.
     @raise ConfigurationError: the script can't be read; the text says why.
     """
     try:
-        words = iter(shlex.split(script))
+        words = iter(shlex.split(_dialling(script, number)))
     except ValueError as error:
         raise ConfigurationError(f"the chat script can't be read: {error}") from error
     aborts: tuple[bytes, ...] = ()
@@ -80,6 +82,10 @@ def parseChat(script: str) -> tuple[Step, ...]:
             send = b"" if sent is None else _line(sent)
             steps.append(Step(_alternatives(word), send, aborts, timeout))
     return tuple(steps)
+
+
+def _dialling(script: str, number: str) -> str:
+    return re.sub(r"(?s)\\(.)", lambda escape: number if escape[1] == "T" else escape[0], script)
 
 
 def _following(words: Iterator[str], keyword: str) -> str:

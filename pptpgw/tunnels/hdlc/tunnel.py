@@ -13,14 +13,48 @@ from twisted.internet.protocol import ServerFactory
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, implementer
 
-from pptpgw.config.kind import ENDPOINTS, NEW, key, restart, whole
+from pptpgw.config.kind import (
+    ENDPOINTS,
+    NEW,
+    ValueKind,
+    exactly,
+    key,
+    require,
+    restart,
+    whole,
+)
 from pptpgw.config.section import TunnelSection
-from pptpgw.interfaces import IReloadable, ITunnel, ITunnelEnvironment, ITunnelFactory
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import (
+    Forward,
+    ICall,
+    ICallOwner,
+    IForwarder,
+    IReloadable,
+    ITunnel,
+    ITunnelEnvironment,
+    ITunnelFactory,
+    Negotiated,
+)
 from pptpgw.ports.listening import endpointFromString
 from pptpgw.tunnels.entrance import Entrance, addressText
 from pptpgw.tunnels.hdlc.call import HDLC
+from pptpgw.tunnels.hdlc.chat import parseChat
+from pptpgw.tunnels.hdlc.dialler import Dialler
 from pptpgw.tunnels.hdlc.port import DeviceAddress
 from pptpgw.tunnels.hdlc.protocol import HDLCProtocol
+
+
+def _script(value: object) -> str:
+    text = exactly(str, value)
+    try:
+        parseChat(text, "0")
+    except ConfigurationError:
+        require(False)
+    return text
+
+
+CHAT = ValueKind("a chat script, as in \"'' ATDT\\T CONNECT\"", _script)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +66,13 @@ class HDLCSettings(TunnelSection):
         possible too.
     @ivar accm: the map of control characters that callers are asked to escape (RFC 1662 section
         7.1): 0 for none, 0x000a0000 for XON and XOFF, 0xffffffff for all.
+    @ivar chat: the chat script (L{pptpgw.tunnels.hdlc.chat}) that is run first on a line by which a
+        call is passed on; empty for none.
     """
 
     endpoints: tuple[str, ...] = key(ENDPOINTS, (), restart("the lines are open"))
     accm: int = key(whole(0, 0xFFFFFFFF), 0, NEW)
+    chat: str = key(CHAT, "", NEW)
 
 
 class HDLCFactory(ServerFactory):
@@ -93,17 +130,20 @@ class ILines(Interface):
     factory = Attribute("The L{HDLCFactory}, whose protocols answer, each on one line.")
 
 
-@implementer(ITunnel, IReloadable, ILines)
+@implementer(ITunnel, IForwarder, IReloadable, ILines)
 class HDLCTunnel:
     """
-    The tunnel that answers calls over lines.
+    The tunnel that answers calls over lines, and passes calls on over lines.
 
     @ivar factory: the factory of the lines.
     @ivar entrance: the entrance of the tunnel.
     """
 
+    kind = HDLC
+
     def __init__(self, settings: HDLCSettings, environment: ITunnelEnvironment) -> None:
         self.factory = HDLCFactory(settings, environment)
+        self._dialler = Dialler(environment.reactor, settings.chat, settings.accm)
         self.entrance = self.factory.entrance
         self._settings = settings
         self._endpoints = [
@@ -143,7 +183,16 @@ class HDLCTunnel:
         See L{IReloadable.reload}.
         """
         self._settings = settings
-        self.factory.accm = settings.accm
+        self.factory.accm = self._dialler.accm = settings.accm
+        self._dialler.chat = settings.chat
+
+    def place(
+        self, forward: Forward, negotiated: Negotiated, caller: ICall, owner: ICallOwner
+    ) -> Deferred[ICall]:
+        """
+        See L{IForwarder.place}.
+        """
+        return self._dialler.place(forward, negotiated, caller, owner)
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -155,6 +204,7 @@ class HDLCTunnel:
         """
         See L{ITunnel.stop}.
         """
+        self._dialler.stop()
         return self.entrance.stop()
 
 

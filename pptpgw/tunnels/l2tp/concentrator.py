@@ -53,7 +53,7 @@ class AccessConcentrator(Concentrator[L2TPConnection]):
         settings = replace(self.settings, name=name, trust=trusting(forward.secret))
         return self._open(settings, owner, forward.source, (address, PORT))
 
-    def request(self, connection: L2TPConnection, leg: Leg[L2TPConnection]) -> ICall:
+    def request(self, connection: L2TPConnection, leg: Leg) -> ICall:
         """
         See L{Concentrator.request}.
         """

@@ -22,6 +22,8 @@ from pptpgw.interfaces import (
     IChannelHost,
     IChannelOwner,
     IConcentratedCall,
+    IDiallingCall,
+    IEscapingCall,
     IKernelCall,
     IKernelTransport,
     Refusal,
@@ -148,12 +150,14 @@ class AskedCall(Call):
         """
 
 
+@implementer(IDiallingCall, IEscapingCall)
 class AskedOutgoingCall(AskedCall):
     """
-    A call that a PNS asks of us, the PAC. It is established when it is accepted.
+    A call that a PNS asks of us, the PAC. It is established when it is accepted. See
+    L{IDiallingCall} and L{IEscapingCall}.
     """
 
-    __slots__ = ("_request",)
+    __slots__ = ("_request", "number", "setACCM")
 
     role = Role.PAC
 
@@ -163,7 +167,16 @@ class AskedOutgoingCall(AskedCall):
         super().__init__(connection, localCallID)
         self.peerCallID = request.callID
         self.peerWindow = request.window
+        self.number = readable(request.phoneNumber)
+        self.setACCM: Callable[[int, int], object] | None = None
         self._request = request
+
+    def finish(self, cause: str) -> None:
+        """
+        See L{Call.finish}.
+        """
+        self.setACCM = None
+        super().finish(cause)
 
     def _answer(self) -> None:
         """

@@ -53,7 +53,7 @@ class AccessConcentrator(Concentrator[ControlConnection]):
         settings = replace(self.settings, hostName=name)
         return self._open(settings, owner, forward.source, address)
 
-    def request(self, connection: ControlConnection, leg: Leg[ControlConnection]) -> ICall:
+    def request(self, connection: ControlConnection, leg: Leg) -> ICall:
         """
         See L{Concentrator.request}.
         """

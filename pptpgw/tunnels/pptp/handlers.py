@@ -222,10 +222,10 @@ def pptp_WAN_ERROR_NOTIFY(connection: CallConnection, message: ControlMessage) -
 
 def pptp_SET_LINK_INFO(connection: CallConnection, message: SetLinkInfo) -> None:
     """
-    Take the ACCMs that a PNS has negotiated, for a line that the caller may have.
+    Take the ACCMs that a PNS has negotiated, for a line to which the call may be joined.
     """
     call = connection.calls.get(message.peerCallID)
-    if isinstance(call, PlacedIncomingCall) and call.setACCM is not None:
+    if isinstance(call, AskedOutgoingCall | PlacedIncomingCall) and call.setACCM is not None:
         call.setACCM(message.sendACCM, message.receiveACCM)
 
 

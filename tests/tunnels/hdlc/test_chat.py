@@ -165,3 +165,11 @@ def test_scriptsThatAreNone(script: str, fault: str) -> None:
 def test_anEmptyScriptIsDoneAtOnce() -> None:
     modem = Modem("")
     assert modem.result == b""
+
+
+def test_theNumber() -> None:
+    """
+    The number stands in the place of C{\\T}, and of no other backslash.
+    """
+    (step,) = parseChat(r"'' 'ATDT\T \\T'", "+49(30)12")
+    assert step.send == b"ATDT+49(30)12 \\T\r"
