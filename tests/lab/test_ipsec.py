@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -38,15 +38,52 @@ from tests.radius.freeradius import FreeRADIUS
 PPTPGW = str(TWISTD.parent / "pptpgw")
 SECRET = "shared by all"
 
+
+class System(NamedTuple):
+    """
+    What the L2TP client of a system proposes.
+
+    @ivar ike: its proposals for IKE.
+    @ivar esp: its proposals for ESP.
+    @ivar chosenIKE: which of those for IKE the gateway is to take, as charon writes it.
+    @ivar chosenESP: the same for ESP.
+    @ivar isNATted: whether it calls through a NAT.
+    """
+
+    ike: str
+    esp: str
+    chosenIKE: str
+    chosenESP: str = "AES_CBC-256/HMAC_SHA1_96"
+    isNATted: bool = False
+
+
 SYSTEMS = {
-    "Windows": ("aes256-sha1-ecp384", "aes256-sha1", ""),
-    "iOS": ("aes256-sha256-modp2048", "aes256-sha1", "UDP"),
-    "Android": ("aes256-sha384-modp1024", "aes256-sha1", ""),
-    "Windows 7": ("3des-sha1-modp1024", "3des-sha1", ""),
+    "Windows": System(
+        "aes256-sha1-ecp384, aes128-sha1-ecp256, aes256-sha1-modp2048, 3des-sha1-modp2048, "
+        "3des-sha1-modp1024",
+        "aes256-sha1, aes128-sha1, 3des-sha1",
+        "AES_CBC-256/HMAC_SHA1_96/PRF_HMAC_SHA1/ECP_384",
+    ),
+    "macOS and iOS": System(
+        "aes256-sha256-modp2048, aes256-sha1-modp2048, aes256-md5-modp2048, aes256-sha512-modp2048,"
+        "aes256-sha256-modp1536, aes256-sha1-modp1024, aes128-sha1-modp1024, 3des-sha1-modp1024",
+        "aes256-sha1, aes256-md5, aes128-sha1, aes128-md5, 3des-sha1, 3des-md5",
+        "AES_CBC-256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048",
+        isNATted=True,
+    ),
+    "Android": System(
+        "aes256-sha384-modp1024, aes256-sha256-modp1024, aes256-sha512-modp1024, "
+        "aes256-sha1-modp1024, aes128-sha1-modp1024, 3des-sha1-modp1024",
+        "aes256-sha512, aes256-sha384, aes256-sha256, aes256-sha1, aes128-sha1, 3des-sha1",
+        "AES_CBC-256/HMAC_SHA2_384_192/PRF_HMAC_SHA2_384/MODP_1024",
+    ),
+    "Windows XP": System(
+        "3des-sha1-modp1024, 3des-md5-modp1024",
+        "3des-md5, 3des-sha1",
+        "3DES_CBC/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024",
+        "3DES_CBC/HMAC_SHA1_96",
+    ),
 }
-"""
-What a system proposes first that the gateway takes: for IKE and ESP.
-"""
 
 
 class Site:
@@ -152,12 +189,14 @@ def test_whatIsPrinted(network: Network, site: Site, startGateway: StartGateway)
     found = json.loads(site.command("ipsec", "check", "--json"))
     assert [one["level"] for one in found["findings"]] == ["ok"] * 6, found
     peer = site.client()
-    for system, (ike, esp, carrier) in SYSTEMS.items():
-        peer.load(client(GATEWAY_ADDRESS, "auth = psk", SECRET, bool(carrier), ike, esp))
+    for name, system in SYSTEMS.items():
+        way = ("auth = psk", SECRET, system.isNATted)
+        peer.load(client(GATEWAY_ADDRESS, *way, system.ike, system.esp))
         peer.initiate()
         listed = site.strongSwan.listed("pptpgw-psk")
-        assert "TRANSPORT" in listed, (system, listed)
-        assert ("in-UDP" in listed) is bool(carrier), (system, listed)
+        carrier = "TRANSPORT-in-UDP" if system.isNATted else "TRANSPORT"
+        assert f"  {system.chosenIKE}\n" in listed, (name, listed)
+        assert f" {carrier}, ESP:{system.chosenESP}\n" in listed, (name, listed)
         peer.swanctl("--terminate", "--ike", "l2tp")
     peer.load(client(GATEWAY_ADDRESS, *site.certificate(), proposals="aes256-sha256-modp2048"))
     peer.initiate()
