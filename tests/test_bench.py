@@ -300,11 +300,16 @@ class TestReadMe:
             tcp.title(paths.PYTHON, "down", tunnels.TLS, tunnels.SSTP): 1.5,
             setups.tls(paths.PYTHON): 0.75,
         }
+        for direction, speed in zip(tcp.DIRECTIONS, (4.0, 4.5), strict=True):
+            name = tcp.title(paths.NATIVE, direction, tunnels.PLAIN, tunnels.L2TP)
+            costs |= {name: 2 * speed, f"{name}, {tcp.APART}": speed}
         for count, cpu in zip(setups.AT_A_TIME, (3.5, 2.5), strict=True):
             name = setups.title(tunnels.SSTP, paths.PYTHON, count)
             costs |= {f"{name}, CPU": cpu, f"{name}, made": 1000 / cpu}
         rows = tuple(Row(name, value, value, value, "us") for name, value in costs.items())
         assert section(replace(REPORT, rows=rows)).splitlines()[4:] == [
+            "| by `l2tp`, `native`: TCP, plain, up / down |  | 8 / 9 Gb/s |",
+            "| by `l2tp`, `native`: TCP, plain, datagrams apart, up / down |  | 4 / 4.5 Gb/s |",
             "| by `sstp`, `python`: 1396-octet packets, TLS, in / out | 4 / 5 µs "
             "| 250 / 200 thousand a second |",
             "| by `sstp`, `python`: TCP, TLS, up / down |  | 1.25 / 1.5 Gb/s |",

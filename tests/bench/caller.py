@@ -2,8 +2,8 @@
 The callers of measurements: our own client, in a process of its own.
 
 C{python -m tests.bench.caller TUNNEL CERTIFICATE USERS SOURCES ENCRYPTION [TUN]} calls by a tunnel,
-has as many users, and calls from as many addresses. Packets go to a TUN device if one is named;
-otherwise only C{ping} has some. The commands:
+has as many users, and calls from as many addresses. Packets go to a TUN device if one is named, by
+the native data path where there is one; otherwise only C{ping} has some. The commands:
 
  - C{open COUNT CONCURRENCY}: set calls up, each on a connection of its own, and say how many
    seconds each took, from the first packet to IPCP's Opened.
@@ -86,21 +86,26 @@ def call(
 
     from pptpgw.auth.protocols import MSCHAPV2
     from pptpgw.clock import steady
+    from pptpgw.config.configuration import Configuration
+    from pptpgw.config.environment import Environment
+    from pptpgw.config.section import DataPathSection, NetworkSection
     from pptpgw.counting.counters import Counters
     from pptpgw.datapath.python import PythonDataPath
+    from pptpgw.datapath.threaded import NativeDataPath
     from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
     from pptpgw.networks.wire.checksum import checksum
     from pptpgw.ports.poll import serveFew
-    from pptpgw.ports.tun import TUNPort
     from pptpgw.ppp.client import ClientCall
     from pptpgw.ppp.settings import Identity, LinkSettings
     from tests.bench.case import datagram
     from tests.bench.dialling import DIALLERS
 
-    tun = TUNPort(reactor, device, Counters()) if device else None
-    dataPath = PythonDataPath(reactor, tun)
-    if tun is not None:
-        tun.startReading()
+    dataPath = PythonDataPath(reactor)
+    if device:
+        sections = NetworkSection(interface=device), DataPathSection(threads=1)
+        configuration = Configuration(network=sections[0], datapath=sections[1])
+        dataPath = NativeDataPath(Environment(reactor, configuration, Counters()))
+        dataPath.start()
     dialler: Any = DIALLERS[tunnel](steady(reactor), dataPath, _sources(sources), certificate)
     settings = [
         LinkSettings(

@@ -100,6 +100,14 @@ def lose(namespace: str, device: str, percent: float) -> None:
     _rule(namespace, device, f"ip protocol gre numgen random mod 10000 < {share} drop")
 
 
+def segment(namespace: str, device: str) -> None:
+    """
+    Have the kernel split messages of several datagrams before they leave by a device, as it does
+    for network adapters that don't split them.
+    """
+    run(f"ip -n {namespace} link set {device} gso_max_segs 1")
+
+
 def _rule(namespace: str, device: str, rule: str) -> None:
     rules = (
         f"table netdev bench {{ chain arrive {{ type filter hook ingress device {device} "

@@ -64,10 +64,11 @@ def _byTunnel(values: dict[str, float]) -> Iterator[tuple[str, str, str]]:
                 f"{costs} µs",
                 f"{rates} thousand a second",
             )
-        names = (tcp.title(path, direction, word, tunnel) for direction in tcp.DIRECTIONS)
-        if tunnel != tunnels.PPTP and (each := _pair(values, *names)):
-            rates = " / ".join(shown(one) for one in each)
-            yield f"{what}: TCP, {WORDS[word]}, up / down", "", f"{rates} Gb/s"
+        titles = [tcp.title(path, direction, word, tunnel) for direction in tcp.DIRECTIONS]
+        for more in ("", f", {tcp.APART}") if tunnel != tunnels.PPTP else ():
+            if each := _pair(values, *(f"{one}{more}" for one in titles)):
+                rates = " / ".join(shown(one) for one in each)
+                yield f"{what}: TCP, {WORDS[word]}{more}, up / down", "", f"{rates} Gb/s"
     for tunnel, path in setups.byTunnels(PATHS):
         titles = [setups.title(tunnel, path, count) for count in setups.AT_A_TIME]
         if each := _pair(values, *(f"{one}, CPU" for one in titles)):

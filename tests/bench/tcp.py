@@ -3,9 +3,13 @@ TCP through the whole gateway, by each tunnel: iperf3 between the callers' names
 client has a TUN device, and the host inside. Up is from the caller. L{tests.bench.udp} measures the
 same gateways.
 
-The client, in Python like the gateway's own path, and both ends of iperf3 share the processor that
-isn't the server's, and limit what passes; what is measured is therefore not the speed, but the
-speed divided by the part of a processor that the server process used for it.
+The client, whose packets are carried by threads where the tunnel's can be, and both ends of iperf3
+share the processor that isn't the server's, and limit what passes; what is measured is therefore
+not the speed, but the speed divided by the part of a processor that the server process used for it.
+
+Where datagrams of L2TP are sent as one message, they pass between the namespaces as one, as they do
+where network adapters split and join them. They are measured besides with adapters that do neither:
+there the kernel splits messages, which counts as the server's work if it sends them.
 """
 
 from __future__ import annotations
@@ -16,10 +20,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 
 from tests.bench import paths, tunnels, udp
 from tests.bench.both import Both, running
-from tests.bench.namespaces import BEYOND, Namespaces, lose
+from tests.bench.namespaces import BEYOND, Namespaces, lose, segment
 from tests.bench.process import Worker, cpus
 from tests.bench.row import Figure, Quotient, Trial
 
@@ -27,6 +32,7 @@ DIRECTIONS = ("up", "down")
 TUN = "bench2"
 LOST = 1
 MTU = 1400
+APART = "datagrams apart"
 UDP = 0.75
 """
 How long UDP is measured, in the time of TCP.
@@ -118,6 +124,16 @@ def lossy(path: str, seconds: float) -> tuple[float, float]:
         return rate(both, "up", seconds)
 
 
+def apart(path: str, seconds: float) -> list[float]:
+    """
+    Return what L{rate} does both ways, by L2TP in clear, where all datagrams pass one by one.
+    """
+    with dialled(tunnels.L2TP, path, tunnels.PLAIN) as (both, _):
+        for namespace in (both.made.gateway, both.made.callers):
+            segment(namespace, "out")
+        return [one for direction in DIRECTIONS for one in rate(both, direction, seconds)]
+
+
 def title(path: str, direction: str, word: str, tunnel: str = tunnels.PPTP) -> str:
     """
     Return the name of a figure.
@@ -143,6 +159,10 @@ def trials(quick: bool) -> Iterator[Trial]:
     for path in dict.fromkeys(path for _, path, _ in tunnels.carried()):
         name = f"{title(path, 'up', tunnels.MPPE)}, {LOST} % lost"
         yield Trial(_speeds(name), partial(lossy, path, seconds), 2)
+    if paths.NATIVE in paths.possible():
+        names = (title(paths.NATIVE, one, tunnels.PLAIN, tunnels.L2TP) for one in DIRECTIONS)
+        each = tuple(chain.from_iterable(_speeds(f"{name}, {APART}") for name in names))
+        yield Trial(each, partial(apart, paths.NATIVE, seconds), 2)
 
 
 def quotients() -> Iterator[Quotient]:
@@ -158,6 +178,11 @@ def quotients() -> Iterator[Quotient]:
             names = title(path, direction, word, tunnel), title(path, direction, beside)
             figure = Figure(f"{names[0]} / {tunnels.PPTP}", "times", target, True)
             yield Quotient(figure, *names)
+        if target:
+            for direction in DIRECTIONS:
+                name = f"{title(path, direction, word, tunnel)}, {APART}"
+                figure = Figure(f"{name} / {tunnels.PPTP}", "times")
+                yield Quotient(figure, name, title(path, direction, beside))
         for way in udp.WAYS:
             names = (
                 udp.title(tunnel, path, way, word),
