@@ -68,8 +68,9 @@ async def show(reactor: Any, config: str | None, to: str | None, force: bool) ->
     "Ask strongSwan whether it has what clients need.",
     "Its daemon, charon, is asked by [ipsec] socket whether it runs, has the connections that "
     "'pptpgw ipsec print' prints, and the pre-shared key, the private key and the certificates of "
-    "[ipsec]; a line for each says ok, warning or fault, and what to do. Whether the pre-shared "
-    "key is the right one charon doesn't tell. The exit status is 1 if there is a fault.",
+    "[ipsec]; and the gateway's certificate is examined for what clients demand. A line for each "
+    "says ok, warning or fault, and what to do. Whether the pre-shared key is the right one charon "
+    "doesn't tell. The exit status is 1 if there is a fault.",
 )
 @CONFIG
 @said

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pptpgw.command.findings import Examined, fault, ok, warning
 from pptpgw.command.output import shown
@@ -25,6 +27,11 @@ SUBJECT = "IPsec"
 _PRINT = (
     "pptpgw ipsec print --config FILE --to /etc/swanctl/conf.d/pptpgw.conf, then swanctl --load-all"
 )
+_ISSUE = (
+    "issue one with an RSA key, the name that clients call as a DNS name in subjectAltName, and "
+    "serverAuth in extendedKeyUsage"
+)
+_SERVERS = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _CLASSES = {SECRET: "pre-shared key", CERTIFICATE: "public key"}
 
 
@@ -105,6 +112,7 @@ def _certificates(section: IPsecSection, held: list[str], loaded: list[Any]) -> 
     for path, what in ((section.certificate, "certificate"), (section.ca, "ca")):
         try:
             certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+            lacks = "; ".join(_lacking(certificate)) if what == "certificate" else ""
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it isn't a certificate in PEM"
             yield fault(SUBJECT, f"[ipsec] {what} = {path}: {why}", "correct the configuration")
@@ -114,6 +122,8 @@ def _certificates(section: IPsecSection, held: list[str], loaded: list[Any]) -> 
         else:
             text_ = f"charon doesn't have the certificate of [ipsec] {what}, {path}"
             yield fault(SUBJECT, text_, _PRINT)
+        if lacks:
+            yield warning(SUBJECT, f"the certificate of [ipsec] lacks {lacks}", _ISSUE)
         if what == "certificate" and not _identifiers(certificate) & set(held):
             yield fault(
                 SUBJECT,
@@ -121,6 +131,22 @@ def _certificates(section: IPsecSection, held: list[str], loaded: list[Any]) -> 
                 f"install -m 600 {section.privateKey} /etc/swanctl/private/, then "
                 "swanctl --load-creds",
             )
+
+
+def _lacking(certificate: x509.Certificate) -> Iterator[str]:
+    """
+    Return what the gateway's certificate lacks although clients demand it.
+
+    @raise ValueError: its extensions can't be read.
+    """
+    extensions: dict[type, Any] = {type(one.value): one.value for one in certificate.extensions}
+    if not isinstance(certificate.public_key(), RSAPublicKey):
+        yield "an RSA key, as macOS and Android know no other for IKEv1"
+    if not list(extensions.get(x509.SubjectAlternativeName, ())):
+        yield "a name in subjectAltName, which clients compare with the name that they call"
+    usages = extensions.get(x509.ExtendedKeyUsage)
+    if usages is not None and not _SERVERS & set(usages):
+        yield "serverAuth in extendedKeyUsage, which Windows demands"
 
 
 def _identifiers(certificate: x509.Certificate) -> set[str]:

@@ -97,7 +97,8 @@ async def test_certificates(pptpgw: Command, keyed: Path, tmp_path: Path) -> Non
     charon must have both certificates and the key, and for marks its plugin.
     """
     authority = Authority(tmp_path)
-    certificate, key = authority.issue("vpn.example.com", SERVER)
+    names = [x509.DNSName("vpn.example.com")]
+    certificate, key = authority.issue("vpn.example.com", SERVER, names, isRSA=True)
     with keyed.open("a") as file:
         file.write(f'certificate = "{certificate}"\nprivate-key = "{key}"\nmarks = true\n')
         file.write(f'ca = "{authority.certificate}"\n')
@@ -120,6 +121,25 @@ async def test_certificates(pptpgw: Command, keyed: Path, tmp_path: Path) -> Non
         assert await faults(pptpgw) == [
             f"[ipsec] ca = {authority.certificate}: it isn't a certificate in PEM"
         ]
+
+
+async def test_whatClientsDemand(pptpgw: Command, keyed: Path, tmp_path: Path) -> None:
+    """
+    A certificate that clients won't take is a warning.
+    """
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("vpn.example.com")
+    with keyed.open("a") as file:
+        file.write(f'certificate = "{certificate}"\nprivate-key = "{key}"\n')
+        file.write(f'ca = "{authority.certificate}"\n')
+    async with charonAt(reactor, tmp_path / "vici") as charon:
+        hold(charon, x509.load_pem_x509_certificate(certificate.read_bytes()), authority.x509)
+        (finding,) = await faults(pptpgw)
+    assert finding == (
+        "the certificate of [ipsec] lacks an RSA key, as macOS and Android know no other for "
+        "IKEv1; a name in subjectAltName, which clients compare with the name that they call; "
+        "serverAuth in extendedKeyUsage, which Windows demands"
+    )
 
 
 def hold(charon: FakeCharon, *certificates: x509.Certificate) -> None:
