@@ -276,7 +276,7 @@ class Captures:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         common: dict[str, Any] = {
             "role": OperatorRole.OPERATOR,

@@ -148,7 +148,7 @@ class ConfigurationInForce:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation(
             "GET",

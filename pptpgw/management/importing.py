@@ -136,7 +136,7 @@ class Imports:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation(
             "POST",

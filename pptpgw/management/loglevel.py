@@ -38,7 +38,7 @@ class LogLevels:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation("GET", "/log", "Show which lines the log has.", self._show, LogView)
         yield Operation(

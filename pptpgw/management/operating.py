@@ -59,7 +59,7 @@ class Operating:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         for one in self._subjects:
             yield from one.operations()

@@ -170,7 +170,7 @@ class Operators:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         all, one = "/operators", "/operators/{name}"
         tokens, token = f"{one}/tokens", f"{one}/tokens/{{token}}"

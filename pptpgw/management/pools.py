@@ -129,7 +129,7 @@ class Pools:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation(
             "GET",

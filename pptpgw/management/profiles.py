@@ -81,7 +81,7 @@ class Profiles:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         path = "/profiles/{name}"
         yield Operation(

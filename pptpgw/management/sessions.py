@@ -267,7 +267,7 @@ class Sessions:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         path = "/sessions/{session_id}"
         yield Operation(

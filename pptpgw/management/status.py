@@ -165,7 +165,7 @@ class Overview:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation(
             "GET", "/status", "Show the state of the gateway.", self._status, GatewayStatus

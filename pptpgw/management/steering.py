@@ -62,7 +62,7 @@ class Steering:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         yield Operation(
             "GET",

@@ -181,7 +181,7 @@ class Users:
 
     def operations(self) -> Iterator[Operation]:
         """
-        Iterate over the operations.
+        Iterate over the requests that are answered here, as operations of the interface.
         """
         path = "/users/{name}"
         yield Operation(

@@ -94,7 +94,8 @@ class Run(ProcessProtocol):
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """
-        Start the program.
+        Start the program in a session of its own, so that it can be killed with all that it starts.
+        If it can't be run, that is logged, and C{over} fires.
         """
         setsid = shutil.which(_SETSID) or _SETSID
         words = [_SETSID, self._path, *arguments]

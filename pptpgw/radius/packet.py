@@ -293,7 +293,9 @@ class RADIUSRequest(RADIUSPacket):
 
     def addAll(self, attributes: Attributes) -> None:
         """
-        Add C{attributes}.
+        Add attributes, in this order.
+
+        @raise ValueError: a value doesn't fit.
         """
         for name, value in attributes:
             self.add(name, value)

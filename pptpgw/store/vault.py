@@ -23,7 +23,8 @@ _NONCE_OCTETS = 12
 
 class Vault:
     """
-    Encrypts passwords, and decrypts them.
+    Encrypts recoverable passwords by the key in a file, bound to the names of their users, and
+    decrypts them.
     """
 
     def __init__(self, path: Path, create: bool = False) -> None:

@@ -42,7 +42,7 @@ _OPERATIONS = {1: "Challenge", 2: "Response", 3: "Success", 4: "Failure"}
 
 def eap(parts: Parts) -> str:
     """
-    Return the text of a packet of EAP.
+    Return a packet of EAP as pppd logs it, without what passwords could be guessed with.
     """
     text, data = heading(parts, _CODES), parts.data
     if parts.code not in (_REQUEST, _RESPONSE):

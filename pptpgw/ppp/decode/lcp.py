@@ -78,7 +78,8 @@ _TOLD = (ppp.IDENTIFICATION, ppp.TIME_REMAINING)
 
 def lcp(parts: Parts) -> str:
     """
-    Return the text of a packet of LCP.
+    Return a packet of LCP as pppd logs it, without the content of a rejected packet that may hold a
+    password.
     """
     code, data = parts.code, parts.data
     if code == ppp.PROTOCOL_REJECT and int.from_bytes(data[:2], "big") in ppp.AUTHENTICATION:

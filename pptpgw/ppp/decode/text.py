@@ -81,7 +81,7 @@ class Parts:
     @property
     def end(self) -> str:
         """
-        What is written after the data.
+        What is written behind the data: that octets are missing, if they are.
         """
         return CUT if self.isCut else ""
 
