@@ -81,8 +81,9 @@ def test_anIncomingCall(network: Network, startGateway: StartGateway, tmp_path: 
     )
     line = ["socket", f"{GATEWAY_ADDRESS}:2000"]
     for number in range(3):
-        link = caller.callBy(line, *ALICE, "require-mppe-128").up(60)
+        link = caller.callBy(line, *ALICE, "require-mppe-128", "asyncmap", "a0000").up(60)
         link.ping(LOCAL_ADDRESS, "-s", "1300")
+        assert "<asyncmap 0x0>" in link.received("LCP ConfReq")[0]
         if number == 0:
             link.hangUp()
         elif number == 1:

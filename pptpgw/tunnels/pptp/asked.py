@@ -232,6 +232,7 @@ class AskedIncomingCall(AskedCall):
     __slots__ = ("_serial", "stations")
 
     role = Role.PNS
+    accm = 0
 
     def __init__(
         self, connection: CallConnection, localCallID: int, request: IncomingCallRequest

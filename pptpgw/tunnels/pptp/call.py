@@ -44,6 +44,7 @@ from pptpgw.interfaces import (
     Refusal,
     TunnelKind,
 )
+from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.pptp.callcode import disconnection
@@ -55,6 +56,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     CallClearRequest,
     CallDisconnectNotify,
     ControlMessage,
+    SetLinkInfo,
 )
 from pptpgw.tunnels.telling import tell
 
@@ -140,6 +142,7 @@ class Call(ABC):
 
     __slots__ = (
         "_timer",
+        "_told",
         "cause",
         "connection",
         "localCallID",
@@ -155,7 +158,7 @@ class Call(ABC):
     headStart = HEAD_START
     carrier = "GRE"
     encrypted = False
-    accm = None
+    accm: int | None = None
 
     def __init__(
         self,
@@ -171,6 +174,8 @@ class Call(ABC):
         self.state = CallState.WAIT_REPLY
         self.cause = ""
         self._timer: IDelayedCall | None = None
+        # The maps that the PAC uses.
+        self._told = DEFAULT_ACCM, DEFAULT_ACCM
 
     @property
     def localAddress(self) -> str:
@@ -286,6 +291,15 @@ class Call(ABC):
         if channels is None:
             raise CallError(f"{self!r} has no GRE port")
         return channels.open(self, owner, dataPath)
+
+    def tellACCM(self, send: int, receive: int) -> None:
+        """
+        As PNS, tell the PAC which characters are to be escaped on the line that it may have: the
+        maps of what we send and of what we receive (RFC 2637 section 2.15).
+        """
+        if self.role is Role.PNS and self.isEstablished and self._told != (send, receive):
+            self._told = send, receive
+            self.connection.send(SetLinkInfo(self.peerCallID, send, receive))
 
     # Methods for the control connection
 

@@ -5,7 +5,7 @@ section 4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import ClassVar, Protocol
 
@@ -31,6 +31,12 @@ _BOTH = DATA_ACKNOWLEDGEMENT << 16 | PROTOCOL_TYPE
 # that beginning.
 _ONE_NUMBER = [Struct(f"!IHHI{size}s").pack for size in range(5)]
 _TWO_NUMBERS = [Struct(f"!IHHII{size}s").pack for size in range(5)]
+
+
+TellACCM = Callable[[int, int], None]
+"""
+A function that takes the Async-Control-Character-Maps of what is sent and of what is received.
+"""
 
 
 class GRE(Protocol):
@@ -83,19 +89,37 @@ class GREChannel(Channel):
     The channel of one PPTP call.
     """
 
-    __slots__ = ("_direct", "_ends", "_gre", "_peerCallID", "_send", "_sendAll", "_window")
+    __slots__ = (
+        "_direct",
+        "_ends",
+        "_gre",
+        "_peerCallID",
+        "_send",
+        "_sendAll",
+        "_tellACCM",
+        "_window",
+    )
 
     makeWindow: ClassVar[type[Window]] = Window
     """
     The type of the window.
     """
 
-    def __init__(self, host: IChannelHost, owner: IChannelOwner, ends: Ends, gre: GRE) -> None:
+    def __init__(
+        self,
+        host: IChannelHost,
+        owner: IChannelOwner,
+        ends: Ends,
+        gre: GRE,
+        tellACCM: TellACCM | None = None,
+    ) -> None:
         """
+        @param tellACCM: tells the peer which characters LCP has agreed to escape.
         @raise ValueError: another call has the same call id with this peer.
         """
         self._ends = ends
         self._gre = gre
+        self._tellACCM = tellACCM
         self._peerCallID = ends.peerCallID
         super().__init__(host, owner)
         self._window = self.makeWindow(
@@ -299,6 +323,14 @@ class GREChannel(Channel):
         """
         self._window.deliverTo(self._frame)
         super().rebind()
+
+    def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
+        """
+        See L{IChannel.setFraming}. Nothing is escaped in GRE, but a PAC may have a line.
+        """
+        super().setFraming(acfc, pfc)
+        if self._tellACCM is not None:
+            self._tellACCM(sendACCM, receiveACCM)
 
     def _disconnect(self) -> None:
         """

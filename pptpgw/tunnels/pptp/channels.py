@@ -45,10 +45,10 @@ class GREChannels:
             and isinstance(port, SharedGRE)
         ):
             try:
-                return NativeChannel(dataPath, owner, call.ends, port)
+                return NativeChannel(dataPath, owner, call.ends, port, call.tellACCM)
             except OSError as error:
                 self._log.warn("a call isn't carried natively: {error}", error=str(error))
-        return GREChannel(dataPath, owner, call.ends, port)
+        return GREChannel(dataPath, owner, call.ends, port, call.tellACCM)
 
     def openTransport(self, call: Call, receive: Callable[[int, bytes], None]) -> IKernelTransport:
         """
@@ -56,4 +56,5 @@ class GREChannels:
         """
         if self._transport is None:
             raise NotPermitted("the kernel doesn't carry the calls of these ports")
-        return self._transport(call.ends, self._portFor(call.localAddress), receive)
+        port = self._portFor(call.localAddress)
+        return self._transport(call.ends, port, receive, call.tellACCM)

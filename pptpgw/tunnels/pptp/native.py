@@ -14,7 +14,7 @@ from pptpgw.datapath.interface import Reader
 from pptpgw.datapath.sharing import Held, SharedChannel
 from pptpgw.datapath.threaded import NativeDataPath
 from pptpgw.interfaces import IChannelOwner
-from pptpgw.tunnels.pptp.channel import GRE, GREChannel
+from pptpgw.tunnels.pptp.channel import GRE, GREChannel, TellACCM
 from pptpgw.tunnels.pptp.handover import SharedWindow
 from pptpgw.tunnels.pptp.owner import Ends
 
@@ -40,7 +40,12 @@ class NativeChannel(SharedChannel, GREChannel):
     _window: SharedWindow
 
     def __init__(
-        self, host: NativeDataPath, owner: IChannelOwner, ends: Ends, gre: SharedGRE
+        self,
+        host: NativeDataPath,
+        owner: IChannelOwner,
+        ends: Ends,
+        gre: SharedGRE,
+        tellACCM: TellACCM | None = None,
     ) -> None:
         """
         @raise ValueError: another call has the same call id with this peer.
@@ -55,7 +60,7 @@ class NativeChannel(SharedChannel, GREChannel):
         )
         self._begin(session)
         try:
-            super().__init__(host, owner, ends, gre)
+            super().__init__(host, owner, ends, gre, tellACCM)
         except BaseException:
             session.close()
             raise

@@ -180,6 +180,8 @@ def test_accept(pac: Line) -> None:
         call.accept(pac)
     with pytest.raises(CallError):
         call.refuse(Refusal.BUSY)
+    call.tellACCM(0, 0)
+    assert pac.sent() == []
 
 
 def test_zeroCallIDs(pac: Line) -> None:
@@ -503,6 +505,9 @@ def test_incoming(pac: Line) -> None:
     assert call.peerWindow == 7
     pac.receive(IncomingCallConnected(call.localCallID, window=9))
     assert call.peerWindow == 7
+    for maps in ((0xFFFFFFFF, 0xFFFFFFFF), (0xA0000, 0), (0xA0000, 0), (0xFFFFFFFF, 0xFFFFFFFF)):
+        call.tellACCM(*maps)
+    assert pac.sent() == [SetLinkInfo(0x1234, 0xA0000, 0), SetLinkInfo(0x1234)]
     with pytest.raises(CallError):
         call.refuse(Refusal.BUSY)
 

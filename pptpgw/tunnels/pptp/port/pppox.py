@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from pptpgw.interfaces import IKernelTransport
 from pptpgw.ports.pppox import FAMILY, PPTP, bind, channelOf, connect, openPPPoX
-from pptpgw.tunnels.pptp.channel import GRE
+from pptpgw.tunnels.pptp.channel import GRE, TellACCM
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.port.filter import COMPRESSIBLE, ENCRYPTED
 
@@ -38,10 +38,17 @@ class PPPoXSocket:
 
     compresses = True
 
-    def __init__(self, ends: Ends, gre: GRE, receive: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        ends: Ends,
+        gre: GRE,
+        receive: Callable[[int, bytes], None],
+        tellACCM: TellACCM,
+    ) -> None:
         """
         @param gre: the GRE port.
         @param receive: see L{IKernelCall.openTransport}.
+        @param tellACCM: see L{IKernelTransport.setACCM}.
         @raise pptpgw.error.NotPermitted: the kernel has no PPTP.
         @raise OSError: another call has these ends, or there is no route to the peer.
         """
@@ -55,6 +62,7 @@ class PPPoXSocket:
             self._socket.close()
             raise
         self._receive = receive
+        self.setACCM = tellACCM
         self._gre = gre
         self._key = ends.peerAddress, ends.localCallID
         gre.register(*self._key, self._framesReceived)
@@ -71,11 +79,6 @@ class PPPoXSocket:
         """
         for information in frames:
             self._receive(protocol, information)
-
-    def setACCM(self, send: int, receive: int) -> None:
-        """
-        See L{IKernelTransport.setACCM}. PPTP has no message for them.
-        """
 
     def close(self) -> None:
         """

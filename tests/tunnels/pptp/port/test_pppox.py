@@ -78,7 +78,7 @@ class World:
 
     def open(self) -> PPPoXSocket:
         port: Any = self.port
-        return PPPoXSocket(ENDS, port, lambda *frame: self.frames.append(frame))
+        return PPPoXSocket(ENDS, port, lambda *frame: self.frames.append(frame), lambda *maps: None)
 
     def passes(self, packet: bytes) -> bool:
         """
