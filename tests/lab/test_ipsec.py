@@ -21,6 +21,7 @@ from pptpgw.ipsec.swanctl import written
 from pptpgw.ipsec.watch import GRACE
 from tests.certificates import SERVER, Authority
 from tests.lab.ipsec import StrongSwan, client
+from tests.lab.kernelstate import assertGone, devices
 from tests.lab.l2tp import XL2TPD
 from tests.lab.peers import (
     GATEWAY_ADDRESS,
@@ -84,6 +85,14 @@ SYSTEMS = {
         "3DES_CBC/HMAC_SHA1_96",
     ),
 }
+
+
+@pytest.fixture
+def path() -> str:
+    """
+    The data path of gateways whose test doesn't name one. The kernel carries what IPsec protects.
+    """
+    return "auto"
 
 
 class Site:
@@ -213,6 +222,8 @@ def test_whatIsPrinted(network: Network, site: Site, startGateway: StartGateway)
         caller.up().ping()
     gateway.waitFor("alice .*IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-cert")
     gateway.waitFor("bob .*not encrypted")
+    gateway.waitFor("packets of a call pass through this process: there is no table of nftables")
+    assert devices(network) == ["ppp1"]
 
 
 def blocked(network: Network) -> int:
@@ -320,6 +331,7 @@ def test_callsThroughIPsec(
         caller.ping()
         caller.ping(INSIDE_ADDRESS, "-s", "1300")
         callers.append(caller)
+    assert devices(network) == ["ppp1", "ppp2"]
     for caller, peer in zip(callers, peers, strict=True):
         traffic = Process(
             caller.host.command("ping", "-i", "0.02", LOCAL_ADDRESS), caller.log.with_name("ping")
@@ -352,6 +364,7 @@ def test_callsThroughIPsec(
         alice.ping(count=1)
     hangUp(alice)
     gateway.waitFor("bob from .* ended after.*the IPsec beneath it has ended", 120)
+    assertGone(network)
     for name, calls, carrier, cause in (
         ("alice", 21, "ESP in UDP", "User-Request"),
         ("bob", 1, "ESP", "Lost-Carrier"),

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.capture import COMPRESSED, IPV4, Capture, Packet, frames
+from tests.lab.kernelstate import devices
 from tests.lab.peers import (
     GATEWAY_ADDRESS,
     INSIDE_ADDRESS,
@@ -84,14 +85,6 @@ def forge(sender: Namespace, victim: str, payloads: list[bytes], to: str = GATEW
     """
     packets = [ipv4(victim, to, 47, one).hex() for one in payloads]
     sender.run(sys.executable, "-c", FORGE.format(to=to), *packets)
-
-
-def devices(network: Network) -> list[str]:
-    """
-    Return the PPP devices of the gateway.
-    """
-    names = (str(link["ifname"]) for link in network.gateway.show("link"))
-    return [name for name in names if name.startswith("ppp")]
 
 
 def lastOf(source: str, packets: list[Packet]) -> tuple[int, int]:

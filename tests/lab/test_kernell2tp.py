@@ -5,24 +5,30 @@ Tests for the data path within the kernel with Linux' own L2TP. Debian's xl2tpd 
 from __future__ import annotations
 
 import json
+import re
 import signal
+import struct
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.capture import COMPRESSED, IPV4, Capture, Packet
+from tests.lab.kernelstate import assertGone, connected, devices, loadL2TP, tunnels
 from tests.lab.l2tp import XL2TPD
-from tests.lab.peers import LOCAL_ADDRESS, Network, run
+from tests.lab.peers import GATEWAY_ADDRESS, INSIDE_ADDRESS, LOCAL_ADDRESS, Network, Process
 from tests.lab.server import ALICE, BOB, Gateway, StartGateway
-from tests.lab.test_kernel import devices
+from tests.lab.test_kernel import ECHO, FORGE, checked, ipv4
 
 SECTIONS: dict[str, Any] = {
     "listen": {"tunnels": ["pptp", "l2tp"]},
     "l2tp": {"clear": "accept"},
 }
+
+
+UNGUARDED = Path(__file__).with_name("unguarded.py")
 
 
 @pytest.fixture
@@ -34,12 +40,11 @@ def path() -> str:
 
 
 @pytest.fixture(autouse=True)
-def module() -> Iterator[None]:
+def module() -> None:
     """
-    Load the module, which isn't loaded when a kernel boots.
+    Have the kernel's L2TP.
     """
-    run("modprobe", "-d", "/run/lab/modroot", "l2tp_ppp")
-    yield
+    loadL2TP()
 
 
 def shown(network: Network, gateway: Gateway, user: str) -> dict[str, Any]:
@@ -50,34 +55,6 @@ def shown(network: Network, gateway: Gateway, user: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "pptpgw.command", "session", "show", user, "--json"]
     found: dict[str, Any] = json.loads(network.gateway.run(*command, "-c", configuration))
     return found
-
-
-def tunnels(network: Network) -> str:
-    """
-    Return what the kernel says of the gateway's tunnels of L2TP.
-    """
-    lines = network.gateway.run("cat", "/proc/net/pppol2tp").splitlines()
-    return "\n".join(line for line in lines if line.startswith(("TUNNEL '", "  SESSION '")))
-
-
-def connected(network: Network) -> list[str]:
-    """
-    Return the peers of the gateway's UDP sockets for L2TP.
-    """
-    rows = [line.split() for line in network.gateway.run("cat", "/proc/net/udp").splitlines()[1:]]
-    return [row[2] for row in rows if row[1].endswith(":06A5") and row[2] != "00000000:0000"]
-
-
-def assertGone(network: Network) -> None:
-    """
-    Assert that soon nothing is left of calls: no device, no tunnel in the kernel, and no socket.
-    """
-    deadline = time.monotonic() + 10
-    while left := (devices(network), tunnels(network), connected(network)):
-        if left == ([], "", []):
-            return
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
 
 
 def test_aCall(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
@@ -111,4 +88,56 @@ def test_aCall(network: Network, startGateway: StartGateway, tmp_path: Path) -> 
     again.stop(signal.SIGKILL)
     gateway.waitFor("bob from .* ended after.*Echo-Requests")
     gateway.shutDown()
+    assertGone(network)
+
+
+def sentProtocols(packets: list[Packet]) -> set[int]:
+    """
+    Return the PPP protocols of the data messages that the gateway has sent, among C{packets}. They
+    have no optional fields.
+    """
+    datagrams = [one.payload[8:] for one in packets if one.source == GATEWAY_ADDRESS]
+    frames = [one[6:] for one in datagrams if one[:2] == b"\0\2"]
+    assert {one[:2] for one in frames} == {b"\xff\x03"}
+    return {int.from_bytes(one[2:4]) for one in frames}
+
+
+def test_mppe(network: Network, startGateway: StartGateway) -> None:
+    """
+    The kernel encrypts. A packet that somebody sends in clear in the caller's name goes nowhere,
+    and a packet of CCP that is withheld from the kernel ends the call, without a packet in clear.
+    """
+    gateway = startGateway(program=UNGUARDED, **SECTIONS, link={"encryption": "prefer"})
+    host, attacker = network.hosts(2)
+    caller = XL2TPD(host, *ALICE, "require-mppe-128").up()
+    assert "MPPE 128-bit stateless compression enabled" in caller.text
+    assert devices(network) == ["ppp1"]
+    caller.flood(200)
+    found = re.search(r"/([0-9A-F]{4}) -> \w+/\w+ 3", tunnels(network))
+    ours = re.search(r"/1701 ([0-9A-F]{4})/", tunnels(network))
+    assert found and ours
+    ids = bytes.fromhex(ours[1] + found[1])
+    host.ip(f"route add {INSIDE_ADDRESS} dev {caller.interface}")
+    inside = Capture(network.inside, "eth0", network.folder, "icmp")
+    wire = Capture(network.gateway, "wire", network.folder, "udp", "port", "1701")
+    command = network.inside.command("ping", "-i", "0.005", "-c", "2000", caller.address)
+    pinging = Process(command, network.folder / "ping.log")
+    pinging.waitFor("icmp_seq=3 ")
+    clear = checked(ipv4(caller.address, INSIDE_ADDRESS, 1, ECHO))
+
+    def forge(message: bytes) -> None:
+        datagram = struct.pack("!4H", 1701, 1701, 8 + len(message), 0) + message
+        packet = ipv4(host.address, GATEWAY_ADDRESS, 17, datagram).hex()
+        attacker.run(sys.executable, "-c", FORGE.format(to=GATEWAY_ADDRESS), packet)
+
+    for begin in (b"\xff\x03\x00\x21", b"\x21", b"\x00\x21"):
+        forge(b"\0\2" + ids + begin + clear)
+    caller.ping()
+    assert not any(one.payload[4:8] == ECHO[4:] for one in inside.stop())
+    forge(b"\0\3" + ids + b"\xff\x03\x80\xfd\x05\x65\x00\x04")
+    gateway.waitFor("alice from .* ended after.*encryption end")
+    pinging.stop(signal.SIGINT)
+    sent = sentProtocols(wire.stop())
+    assert COMPRESSED in sent and IPV4 not in sent
+    caller.stop()
     assertGone(network)
