@@ -13,10 +13,10 @@ from typing import Any
 
 from pptpgw.error import CallError, Exhausted
 from pptpgw.interfaces import Refusal
-from pptpgw.tunnels.l2tp.secrets import trusting
+from pptpgw.tunnels.l2tp.secrets import PeerTrust
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
-from pptpgw.tunnels.l2tp.wire.code import MessageType
+from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
 from pptpgw.tunnels.l2tp.wire.header import (
     ControlHeader,
     DataMessage,
@@ -24,6 +24,7 @@ from pptpgw.tunnels.l2tp.wire.header import (
     encodeData,
 )
 from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode
+from pptpgw.tunnels.l2tp.wire.secret import response
 from tests.fuzz.reader import Reader, Target
 from tests.fuzz.state import runOut, unfailing
 from tests.tunnels.l2tp.joined import LNS, CallOwner, Stranger, Wire
@@ -38,27 +39,29 @@ _CALLS = 3
 _TYPES = (*MessageType, 5, 900)
 
 
-def stranger(secret: bytes, permissive: bool, isLAC: bool) -> Target:
+def stranger(secret: bytes, permissive: bool, isLAC: bool, isBelieved: bool = False) -> Target:
     """
     The target for one kind of end, which the stranger talks to.
 
     @param isLAC: whether our end is a LAC, which calls the stranger.
+    @param isBelieved: whether the stranger knows the secret, and it is its own.
     """
 
     def target(octets: bytes) -> None:
+        trust = PeerTrust(True, secret, isBelieved)
         settings = ControlSettings(
-            trust=trusting(secret), permissive=permissive, maximumCalls=_CALLS
+            trust=lambda name: trust, permissive=permissive, maximumCalls=_CALLS
         )
         with unfailing():
             wire = Wire(settings, settings)
-            _run(wire, isLAC, Reader(octets))
+            _run(wire, isLAC, Reader(octets), secret if isBelieved else b"")
         runOut(wire.clock, 1000)
         assert len(wire.lns.connections) == len(wire.lac.connections) == 0
 
     return target
 
 
-def _run(wire: Wire, isLAC: bool, reader: Reader) -> None:
+def _run(wire: Wire, isLAC: bool, reader: Reader, secret: bytes) -> None:
     peer = Stranger(wire, wire.lns)
     if isLAC:
         ours = wire.lac.dial()
@@ -67,8 +70,12 @@ def _run(wire: Wire, isLAC: bool, reader: Reader) -> None:
         peer.peerID, peer.expected = ours.localID, 1
     elif reader.number() & 1:
         # Most inputs wouldn't get so far.
-        peer.say(MessageType.SCCRQ, SCCRQ, tunnelID=0)
-        peer.say(MessageType.SCCCN)
+        answers = peer.say(MessageType.SCCRQ, SCCRQ, tunnelID=0)
+        proof: dict[int, Any] = {}
+        if secret:
+            challenge = answers[0].get(AVP.CHALLENGE)
+            proof[AVP.CHALLENGE_RESPONSE] = response(MessageType.SCCCN, secret, challenge)
+        peer.say(MessageType.SCCCN, proof)
     end = peer.end
     sent = 0
     for received in range(1, STEPS):
@@ -189,6 +196,7 @@ TARGETS: dict[str, Target] = {
     "lns": stranger(b"", False, False),
     "lns-permissive": stranger(b"", True, False),
     "lns-secret": stranger(b"sesame", False, False),
+    "lns-believing": stranger(b"sesame", False, False, isBelieved=True),
 }
 """
 Targets by name.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pptpgw.interfaces import Stations
 from pptpgw.radius.packet import (
     COA_ACK,
     COA_NAK,
@@ -51,6 +52,21 @@ def test_disconnect(attributes: list[tuple[str, Any]], expected: list[str]) -> N
     assert reply is not None and reply.code == DISCONNECT_ACK
     assert [identifier for identifier, _ in world.hungUp] == expected
     assert {codeOf(cause) for _, cause in world.hungUp} == {Termination.ADMIN_RESET}
+
+
+def test_aNumber() -> None:
+    """
+    A session whose accounting has the number that calls is found by it, and no more by the address
+    of the access concentrator.
+    """
+    world = World()
+    session: Any = world.sessions.withIdentifier("run1")
+    session.stations = Stations("030123")
+    reply = world.disconnect(("Calling-Station-Id", session.caller))
+    assert refused(reply, DISCONNECT_NAK) == 503
+    reply = world.disconnect(("Calling-Station-Id", "030123"))
+    assert reply is not None and reply.code == DISCONNECT_ACK
+    assert [identifier for identifier, _ in world.hungUp] == ["run1"]
 
 
 @pytest.mark.parametrize(
