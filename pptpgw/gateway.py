@@ -51,6 +51,7 @@ from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
+from pptpgw.sessions.seenclaims import SeenClaims
 from pptpgw.sessions.tally import Tally
 from pptpgw.timing.slices import inSlices, oneByOne
 from pptpgw.timing.timer import cancelled
@@ -148,6 +149,7 @@ class Gateway:
             refusals=refusals,
             attempts=self.attempts,
             tally=self.tally,
+            seenClaims=SeenClaims(),
         )
         self.offers = offers
         self._papClients = limits.papClients

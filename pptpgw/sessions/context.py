@@ -24,6 +24,7 @@ from pptpgw.sessions.refusal import Refusals
 from pptpgw.sessions.registry import Registry
 from pptpgw.sessions.report import Reports
 from pptpgw.sessions.seating import Seating
+from pptpgw.sessions.seenclaims import SeenClaims
 from pptpgw.sessions.tally import Tally
 
 
@@ -51,6 +52,7 @@ class LineContext:
     @ivar refusals: reports callers that are turned away.
     @ivar attempts: what becomes of each call.
     @ivar tally: counts what becomes of callers.
+    @ivar seenClaims: the claims that other ends have told of.
     """
 
     clock: IReactorTime
@@ -71,3 +73,4 @@ class LineContext:
     refusals: Refusals
     attempts: Attempts
     tally: Tally
+    seenClaims: SeenClaims

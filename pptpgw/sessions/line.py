@@ -215,7 +215,8 @@ class Line:
             self._switch.passAtOnce(ends)
         else:
             proxied = IProxiedCall(call).negotiated if IProxiedCall.providedBy(call) else None
-            self.link.lowerUp(self.channel, call.headStart, proxied)
+            unseen = self._context.seenClaims.unseen(proxied)
+            self.link.lowerUp(self.channel, call.headStart, unseen)
 
     def callEnded(self, call: ICall, cause: str) -> None:
         """

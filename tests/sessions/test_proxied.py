@@ -225,6 +225,26 @@ def test_claimsThatCannotBeTaken(changes: dict[str, Any]) -> None:
     assert codes(world, MSCHAPV2.number) == [1, 2, 3]
 
 
+def test_aClaimThatIsRepeated() -> None:
+    """
+    A claim that was recorded gets nobody in: who repeats it must answer a challenge of ours.
+    """
+    world = makeWorld()
+    place = world.forwarder.place
+    recorded: list[Any] = []
+
+    def repeated(forward: Any, negotiated: Any, caller: Any, owner: Any) -> Any:
+        recorded.append(negotiated.claim)
+        return place(forward, replace(negotiated, claim=recorded[0]), caller, owner)
+
+    world.forwarder.place = repeated  # type: ignore[method-assign]
+    call(world)
+    assert codes(world, MSCHAPV2.number) == [3]
+    call(world)
+    assert not negotiates(world)
+    assert codes(world, MSCHAPV2.number) == [1, 2, 3]
+
+
 def test_theCallerNegotiatesAnew() -> None:
     """
     When the caller negotiates LCP anew, it must authenticate anew, too.
