@@ -29,6 +29,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.tunnels.hdlc.client import HDLCClient
 from pptpgw.tunnels.l2tp.client import LACClient
+from pptpgw.tunnels.pptp.client import ClientConnection
 from pptpgw.tunnels.sstp.client import SSTPClient
 from pptpgw.tunnels.sstp.trust import Trust
 
@@ -57,7 +58,8 @@ class TunnelTrial(ABC):
     """
     A call by one tunnel, from the gateway's own process.
 
-    @cvar name: the name of the tunnel.
+    @cvar name: the name of the call in the table.
+    @cvar tunnel: the name of its tunnel.
     @ivar agreed: what the call has agreed on, in words.
     @ivar setUp: the seconds from the beginning of the call until IPv4 was open.
     @ivar roundTrip: the seconds from a ping to the gateway's own address to its answer: the median.
@@ -67,6 +69,7 @@ class TunnelTrial(ABC):
     """
 
     name: ClassVar[str]
+    tunnel: ClassVar[str]
 
     def __init__(self, reactor: Any, service: GatewayService, settings: LinkSettings) -> None:
         """
@@ -92,6 +95,12 @@ class TunnelTrial(ABC):
         @raise PPTPGWError: there can be none.
         """
 
+    async def connect(self) -> Any:
+        """
+        Connect that client, and return its L{pptpgw.interfaces.IClientConnection}.
+        """
+        return await self.client().connect()
+
     def carried(self) -> int:
         """
         Return the octets that the tunnel has carried so far, both ways, with everything below it
@@ -111,7 +120,7 @@ class TunnelTrial(ABC):
         """
         try:
             began = self._clock.seconds()
-            connection = await self.client().connect()
+            connection = await self.connect()
             placed = connection.call(self._settings, [self._ipv4])
             await placed.opened.addTimeout(TIMEOUT, self._reactor)
             self.setUp = self._clock.seconds() - began
@@ -157,7 +166,7 @@ class PPTPTrial(TunnelTrial):
     A call over TCP and GRE.
     """
 
-    name = "pptp"
+    name = tunnel = "pptp"
 
     def client(self) -> ITunnelClient:
         """
@@ -166,12 +175,28 @@ class PPTPTrial(TunnelTrial):
         return self._service.clientEndpoint("127.0.0.1", self._settings).client
 
 
+class IncomingTrial(PPTPTrial):
+    """
+    A call that a PAC offers to the gateway, as its PNS (RFC 2637 section 2.9).
+    """
+
+    name = "incoming"
+
+    async def connect(self) -> ClientConnection:
+        """
+        See L{TunnelTrial.connect}.
+        """
+        connection: ClientConnection = await super().connect()
+        connection.isConcentrator = True
+        return connection
+
+
 class SSTPTrial(TunnelTrial):
     """
     A call over TLS, by TCP.
     """
 
-    name = "sstp"
+    name = tunnel = "sstp"
 
     def client(self) -> ITunnelClient:
         """
@@ -187,7 +212,7 @@ class L2TPTrial(TunnelTrial):
     A call over UDP, without IPsec below it.
     """
 
-    name = "l2tp"
+    name = tunnel = "l2tp"
 
     def client(self) -> ITunnelClient:
         """
@@ -273,7 +298,7 @@ class HDLCTrial(TunnelTrial):
     A call over a pseudoterminal.
     """
 
-    name = "hdlc"
+    name = tunnel = "hdlc"
 
     def client(self) -> ITunnelClient:
         """
@@ -290,7 +315,13 @@ class HDLCTrial(TunnelTrial):
         return self._device.line.octets
 
 
-TRIALS: Sequence[type[TunnelTrial]] = (PPTPTrial, SSTPTrial, L2TPTrial, HDLCTrial)
+TRIALS: Sequence[type[TunnelTrial]] = (
+    PPTPTrial,
+    IncomingTrial,
+    SSTPTrial,
+    L2TPTrial,
+    HDLCTrial,
+)
 """
 The trials, in the order of the table.
 """
@@ -306,7 +337,10 @@ def sections(folder: str) -> str:
     return f"""
 [listen]
 addresses = ["127.0.0.1"]
-tunnels = [{", ".join(f'"{one.name}"' for one in TRIALS)}]
+tunnels = [{", ".join(f'"{name}"' for name in dict.fromkeys(one.tunnel for one in TRIALS))}]
+
+[pptp]
+access-concentrators = ["127.0.0.1/32"]
 
 [sstp]
 endpoints = ["tcp:443:interface=127.0.0.1"]

@@ -62,6 +62,8 @@ class ClientConnection:
     @ivar closed: fires with the reason when the control connection has ended.
     @ivar gone: fires when the TCP connection is closed too.
     @ivar tcp: the protocol of the TCP connection, once there is one.
+    @ivar isConcentrator: whether calls to come are offered to the peer as incoming ones, which a
+        PAC does, instead of asking for outgoing ones.
     """
 
     def __init__(self, clock: IReactorTime, dataPath: IDataPath, timeout: float) -> None:
@@ -69,6 +71,7 @@ class ClientConnection:
         self.closed: Deferred[str] = Deferred()
         self.gone: Deferred[None] = Deferred()
         self.tcp: PPTPProtocol | None = None
+        self.isConcentrator = False
         self._clock = clock
         self._dataPath = dataPath
         self._timeout = timeout
@@ -111,7 +114,8 @@ class ClientConnection:
         if self._control is None:
             raise CallError("the control connection is closed")
         call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
-        call.placed(self._control.placeCall(call))
+        control = self._control
+        call.placed(control.offerCall(call) if self.isConcentrator else control.placeCall(call))
         return call
 
     def close(self) -> Deferred[None]:
