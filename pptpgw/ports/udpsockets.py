@@ -1,29 +1,50 @@
 """
-UDP sockets of one local port. Several share it (C{SO_REUSEPORT}): each gets the datagrams of some
-peers, always the same.
+UDP sockets of one local port. Several may share it (C{SO_REUSEPORT}): each gets the datagrams of
+some peers, always the same. Datagrams of one size to one peer leave by one system call
+(C{UDP_SEGMENT}).
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from functools import cache
+from struct import Struct
 
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ports.buffers import enlarge
 from pptpgw.ports.descriptors import putSocket
 
-IP_PKTINFO, UDP_GRO = 8, 104
+IP_PKTINFO, UDP_SEGMENT, UDP_GRO = 8, 103, 104
 """
 Linux's socket options that the module socket doesn't have: for the local address of each datagram,
-and for datagrams of one peer as one message.
+for a message that becomes several datagrams, and for datagrams of one peer as one message.
+"""
+
+PARTS, OCTETS = 64, 65000
+"""
+The most datagrams and octets of one message, as C{datagram.h} of the native data path has them.
+"""
+
+APART = 10.0
+"""
+Seconds for which datagrams are sent one by one after the system refused to make them of one
+message, as it does if they are larger than the MTU or meet IPsec.
+"""
+
+Ancillary = Sequence[tuple[int, int, bytes]]
+"""
+Ancillary data of a message.
 """
 
 _ATTACH_REUSEPORT = 51
 # Where a program finds the IP header, behind whose end it begins.
 _IP = 0xFFF00000
 _SOURCE = 12
+_SIZE = Struct("=H")
+_REFUSED = (errno.EIO, errno.EINVAL, errno.EMSGSIZE)
 
 
 @cache
@@ -146,3 +167,80 @@ def renewUDP(
             raise
     for new, one in zip(opened, sockets, strict=True):
         putSocket(new, one.fileno())
+
+
+class DatagramWriter:
+    """
+    Sends datagrams to one peer.
+    """
+
+    def __init__(
+        self,
+        opened: socket.socket,
+        ancillary: Ancillary,
+        peer: tuple[str, int],
+        seconds: Callable[[], float],
+    ) -> None:
+        """
+        @param ancillary: ancillary data of each datagram.
+        @param seconds: returns the monotonic time, in seconds.
+        """
+        self._sendmsg = opened.sendmsg
+        self._ancillary = list(ancillary)
+        self._peer = peer
+        self._seconds = seconds
+        # Until when datagrams are sent one by one.
+        self._apart = 0.0
+
+    def write(self, octets: bytes) -> None:
+        """
+        Send a datagram.
+
+        @raise OSError: the system refuses.
+        """
+        self._sendmsg((octets,), self._ancillary, 0, self._peer)
+
+    def writeAll(self, datagrams: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        """
+        Send datagrams, those of one size that follow each other at once. The last one of these may
+        be smaller.
+
+        @return: the places and errors of those that the system refused.
+        """
+        failed: list[tuple[int, OSError]] = []
+        begin = 0
+        while begin < len(datagrams):
+            end = begin + 1
+            if self._seconds() >= self._apart:
+                end = _ending(datagrams, begin)
+            try:
+                self._send(datagrams[begin:end])
+            except OSError as error:
+                if end - begin > 1 and error.errno in _REFUSED:
+                    self._apart = self._seconds() + APART
+                    continue
+                failed += [(place, error) for place in range(begin, end)]
+            begin = end
+        return failed
+
+    def _send(self, parts: Sequence[bytes]) -> None:
+        ancillary = self._ancillary
+        if len(parts) > 1:
+            size = _SIZE.pack(len(parts[0]))
+            ancillary = [*ancillary, (socket.IPPROTO_UDP, UDP_SEGMENT, size)]
+        self._sendmsg(parts, ancillary, 0, self._peer)
+
+
+def _ending(datagrams: Sequence[bytes], begin: int) -> int:
+    """
+    Return the place after the last datagram that fits into one message with the one at C{begin}.
+    """
+    size = len(datagrams[begin])
+    if not size:
+        return begin + 1
+    most = min(len(datagrams), begin + PARTS, begin + max(1, OCTETS // size))
+    for place in range(begin + 1, most):
+        following = len(datagrams[place])
+        if following != size:
+            return place + (0 < following < size)
+    return most

@@ -5,20 +5,19 @@ What carries the frames of one call: its channel, whether data messages have seq
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from typing import Protocol as TypingProtocol
 
 from zope.interface import Attribute
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.framed import FramedChannel
 from pptpgw.error import CallError
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner, IKernelTransport
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.tunnels.l2tp.channel import L2TPChannel
 from pptpgw.tunnels.l2tp.ids import Ends
 from pptpgw.tunnels.l2tp.native import NativeL2TPChannel, SharedSender, sessionFor
-from pptpgw.tunnels.l2tp.sender import DataSender
+from pptpgw.tunnels.l2tp.sender import DataSender, Writer
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CallKind
 from pptpgw.tunnels.l2tp.wire.avp import SendReceiveACCM
@@ -81,9 +80,9 @@ class DataPort(TypingProtocol):
         Undo L{register}. Calling this again does nothing.
         """
 
-    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
+    def writer(self, localAddress: str, peer: Address) -> Writer:
         """
-        Return a function that sends a datagram from C{localAddress} to C{peer}; it raises OSError.
+        Return what sends datagrams from C{localAddress} to C{peer}.
         """
 
     def openTransport(
@@ -185,9 +184,9 @@ class Carriage:
             follows=self.isLAC,
         )
         if session is not None and isinstance(sender, SharedSender):
-            channel: FramedChannel = NativeL2TPChannel(dataPath, owner, sender, session)
+            channel: L2TPChannel = NativeL2TPChannel(dataPath, owner, sender, session)
         else:
-            channel = FramedChannel(dataPath, owner, sender)
+            channel = L2TPChannel(dataPath, owner, sender)
         port.register(ids, connection.peer, sender)
         sender.receive = channel.received
         if self.isNumbered:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from pptpgw.datapath.engine import LiveCounters
-from pptpgw.datapath.framed import FramedChannel
 from pptpgw.datapath.interface import Reader
 from pptpgw.datapath.sharing import Held, SharedChannel
 from pptpgw.datapath.threaded import NativeDataPath
 from pptpgw.interfaces import IChannelHost, IChannelOwner
 from pptpgw.log import Logger
+from pptpgw.tunnels.l2tp.channel import L2TPChannel
 from pptpgw.tunnels.l2tp.sender import DataSender
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class SharedSender(DataSender):
         )
 
 
-class NativeL2TPChannel(SharedChannel, FramedChannel):
+class NativeL2TPChannel(SharedChannel, L2TPChannel):
     """
     The channel of one L2TP call on the native data path.
     """

@@ -8,7 +8,8 @@ been passed on; what is missing isn't waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from zope.interface import implementer
 
@@ -18,6 +19,22 @@ from pptpgw.tunnels.l2tp.wire.header import dataPrefix, numberedPrefix
 LATE = "L2TP data message late"
 
 _NUMBERS = 0x10000
+
+
+class Writer(Protocol):
+    """
+    What sends datagrams to the peer: see L{pptpgw.ports.udpsockets.DatagramWriter}.
+    """
+
+    def write(self, octets: bytes) -> object:
+        """
+        Send a datagram; raise OSError if the system refuses.
+        """
+
+    def writeAll(self, datagrams: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        """
+        Send datagrams, and return the places and errors of those that the system refused.
+        """
 
 
 @implementer(IFrameSender)
@@ -38,6 +55,7 @@ class DataSender:
         "_prefix",
         "_unregister",
         "_write",
+        "_writeAll",
         "receive",
     )
 
@@ -46,7 +64,7 @@ class DataSender:
     def __init__(
         self,
         peer: tuple[int, int],
-        write: Callable[[bytes], object],
+        writer: Writer,
         unregister: Callable[[], None],
         discard: Callable[[str], None],
         linkInfo: Callable[[int, int], None],
@@ -54,7 +72,7 @@ class DataSender:
     ) -> None:
         """
         @param peer: the ids that the peer assigned to connection and call.
-        @param write: sends a datagram; it raises OSError.
+        @param writer: sends the messages.
         @param unregister: called when no frames are taken any more.
         @param discard: called with the reason for each frame that is discarded.
         @param linkInfo: called with the ACCMs, of what is sent and received.
@@ -63,7 +81,7 @@ class DataSender:
         self.receive: Callable[[bytes], None] | None = None
         self._peer = peer
         self._prefix = dataPrefix(*peer)
-        self._write = write
+        self._write, self._writeAll = writer.write, writer.writeAll
         self._unregister = unregister
         self._discard = discard
         self._linkInfo = linkInfo
@@ -103,11 +121,28 @@ class DataSender:
         """
         See L{IFrameSender.send}.
         """
+        self._write(self._next() + frame)
+
+    def sendAll(self, frames: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        """
+        Send frames as L{send} does it.
+
+        @return: the places and errors of those that the system refused.
+        """
         if self._number < 0:
-            self._write(self._prefix + frame)
-        else:
-            self._write(numberedPrefix(*self._peer, self._number) + frame)
-            self._number = (self._number + 1) % _NUMBERS
+            prefix = self._prefix
+            return self._writeAll([prefix + frame for frame in frames])
+        return self._writeAll([self._next() + frame for frame in frames])
+
+    def _next(self) -> bytes:
+        """
+        Return the header of the next message.
+        """
+        number = self._number
+        if number < 0:
+            return self._prefix
+        self._number = (number + 1) % _NUMBERS
+        return numberedPrefix(*self._peer, number)
 
     def setACCM(self, send: int, receive: int) -> None:
         """

@@ -4,7 +4,7 @@ Two ends of L2TP without sockets, and a wire between them that loses, repeats an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -35,6 +35,20 @@ Datagram = tuple[Address, Address, bytes]
 """
 The source, the destination and the octets.
 """
+
+
+class Writing:
+    """
+    What sends datagrams, by a function.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+    def writeAll(self, datagrams: Sequence[bytes]) -> list[tuple[int, OSError]]:
+        for one in datagrams:
+            self.write(one)
+        return []
 
 
 @implementer(ICallOwner)
@@ -111,8 +125,8 @@ class End:
     def send(self, localAddress: str, peer: Address, octets: bytes) -> None:
         self.wire.datagrams.append((self.address, peer, octets))
 
-    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
-        return lambda octets: self.wire.datagrams.append((self.address, peer, octets))
+    def writer(self, localAddress: str, peer: Address) -> Writing:
+        return Writing(lambda octets: self.wire.datagrams.append((self.address, peer, octets)))
 
     def register(self, ids: tuple[int, int], peer: Address, taker: FrameTaker) -> None:
         if ids in self.senders:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath import engine as engineModule
-from pptpgw.datapath.framed import FramedChannel
 from pptpgw.ports.buffers import enlarge
-from pptpgw.ports.udpsockets import UDP_GRO
+from pptpgw.ports.udpsockets import UDP_GRO, UDP_SEGMENT
 from pptpgw.tunnels.l2tp.carriage import Carriage
+from pptpgw.tunnels.l2tp.channel import L2TPChannel
 from pptpgw.tunnels.l2tp.native import NativeL2TPChannel
 from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.settings import ControlSettings
@@ -49,7 +49,7 @@ HERE = "127.0.0.1"
 TUNNEL, SESSION = 0x1234, 0x5678
 THEIRS = 0x9ABC, 0xDEF0
 NUMBERS = 0x10000
-UDP_SEGMENT, SO_NO_CHECK = 103, 11
+SO_NO_CHECK = 11
 
 
 class Connection:
@@ -132,7 +132,7 @@ class End:
         connection: Any = Connection(self.port, peer, self.portCounters)
         self.carriage = Carriage(connection, kind, SESSION, THEIRS[1])
         self.channel: Any = self.carriage.open(self.owner, self.host)
-        assert type(self.channel) is (NativeL2TPChannel if native else FramedChannel)
+        assert type(self.channel) is (NativeL2TPChannel if native else L2TPChannel)
         self.owner.channel = self.channel
         self.native = native
         self.sent: list[bytes] = []

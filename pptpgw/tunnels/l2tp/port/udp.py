@@ -30,7 +30,14 @@ from pptpgw.error import CallError, Malformed, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.poll import serveFirst
-from pptpgw.ports.udpsockets import IP_PKTINFO, openUDP, renewUDP, shareUDP, unshareUDP
+from pptpgw.ports.udpsockets import (
+    IP_PKTINFO,
+    DatagramWriter,
+    openUDP,
+    renewUDP,
+    shareUDP,
+    unshareUDP,
+)
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
@@ -283,17 +290,14 @@ class L2TPPort:
         self._add(ids, peer, session)
         return session
 
-    def writer(self, localAddress: str, peer: Address) -> Callable[[bytes], object]:
+    def writer(self, localAddress: str, peer: Address) -> DatagramWriter:
         """
         See L{pptpgw.tunnels.l2tp.carriage.DataPort.writer}.
         """
         if self._socket is None:
             raise OSError(errno.EBADF, "the UDP port isn't open")
-        if self.address:
-            sendto = self._socket.sendto
-            return lambda octets: sendto(octets, peer)
-        sendmsg, ancillary = self._socket.sendmsg, _pktinfo(localAddress)
-        return lambda octets: sendmsg((octets,), ancillary, 0, peer)
+        ancillary = _pktinfo("" if self.address else localAddress)
+        return DatagramWriter(self._socket, ancillary, peer, self._reactor.seconds)
 
     def send(self, localAddress: str, peer: Address, octets: bytes) -> None:
         """

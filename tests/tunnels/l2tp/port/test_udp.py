@@ -32,6 +32,7 @@ from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.tunnel import L2TPSettings, L2TPTunnel, factory
 from pptpgw.tunnels.l2tp.wire.header import DataMessage, decodeData, encodeData
+from tests.tunnels.l2tp.joined import Writing
 
 LCP = 0xC021
 
@@ -130,7 +131,7 @@ def test_theirInterfaces() -> None:
     verifyObject(ITunnelFactory, factory)
     verifyObject(ITunnel, Answering().tunnel)
     ignore: Any = len
-    sender = DataSender((1, 2), ignore, ignore, ignore, ignore, False)
+    sender = DataSender((1, 2), Writing(ignore), ignore, ignore, ignore, False)
     verifyObject(IFrameSender, sender)
 
 
@@ -256,7 +257,7 @@ async def test_whatComesFromOthers() -> None:
             await until(lambda: discards.get("not L2TP") == 2)
         write = connection.control.port
         assert write is not None
-        send = write.writer("", connection.control.peer)
+        send = write.writer("", connection.control.peer).write
         send(b"\x02" + encodeData(DataMessage(*ids, -1, b"\xff\xff"))[1:])
         await until(lambda: discards.get("not L2TP") == 3)
         length = (8 + len(frame)).to_bytes(2, "big")
@@ -321,7 +322,9 @@ def test_lateFrames() -> None:
     discards: list[str] = []
     sent: list[bytes] = []
     sender = DataSender(
-        (1, 2), sent.append, lambda: None, discards.append, lambda send, receive: None, True
+        *((1, 2), Writing(sent.append), lambda: None, discards.append),
+        lambda send, receive: None,
+        follows=True,
     )
     sender.receive = got.append
     for number in (0xFFFE, 0, 0xFFFF, 1, 1, 5, 4, 6):
@@ -330,7 +333,8 @@ def test_lateFrames() -> None:
     assert discards == ["L2TP data message late"] * 3
     sender.send(b"x")
     sender.send(b"y")
-    assert [decodeData(one).sequence for one in sent] == [0, 1]
+    assert sender.sendAll([b"z", b"z"]) == []
+    assert [decodeData(one).sequence for one in sent] == [0, 1, 2, 3]
     sender.disconnected()
     sender.received(b"late", 7)
     assert len(got) == 5

@@ -1,0 +1,47 @@
+"""
+The channel of an L2TP call, which sends packets that come at once by few system calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
+from pptpgw.datapath.checks import OpenProtocol
+from pptpgw.datapath.framed import FramedChannel
+from pptpgw.datapath.passage import Passage
+from pptpgw.tunnels.l2tp.sender import DataSender
+
+
+class L2TPChannel(FramedChannel):
+    """
+    The channel of one L2TP call.
+    """
+
+    __slots__ = ()
+
+    _sender: DataSender
+
+    def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
+        """
+        See L{pptpgw.datapath.channel.Channel.transmit}.
+        """
+        counters, encryptor = self.counters, self._encryptor
+        if encryptor is not None:
+            prefix, field, encrypt = self._mppePrefix, network.field, encryptor.encrypt
+            frames = [encrypt(prefix, field, packet) for packet in packets]
+        elif self._required:
+            counters.discard(NOT_ENCRYPTED, len(packets))
+            return
+        else:
+            prefix = network.prefix
+            frames = [prefix + packet for packet in packets]
+        failed = self._sender.sendAll(frames)
+        if failed:
+            counters.discard(NOT_SENT, len(failed))
+        sent = len(frames) - len(failed)
+        counters.framesSent += sent
+        counters.packetsSent += sent
+        counters.octetsSent += sum(map(len, packets))
+        for place, _ in failed:
+            counters.octetsSent -= len(packets[place])
