@@ -8,6 +8,7 @@
 
 #define _GNU_SOURCE
 #include <linux/sockios.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "datagram.h"
 #include "engine.h"
 #include "ends.h"
-#include "gre.h"
+#include "message.h"
 
+/* The calls, of which so many are of PPTP, and the others of L2TP. */
 #define CALLS 6
+#define PPTP 3
 #define ROUNDS 2500
 #define LARGE 200
 #define MOST 4
@@ -33,13 +37,16 @@ static unsigned threads;
  * left by. */
 static int gre[MOST], device[MOST], engine_gre[MOST], engine_device[MOST], gre_left, device_left;
 static int engine_gre_left, engine_device_left;
-static unsigned port;
+/* The peer of L2TP, and the socket and the port of each thread. */
+static int peer, engine_udp[MOST];
+static struct sockaddr_in ours, theirs[MOST];
+static unsigned port, udp_port;
 static Session *sessions[CALLS];
 static uint32_t sequences[CALLS];
 /* What the peer encrypts with; a session is stateful if its number is odd. */
 static MPPE mppes[CALLS];
 static RC4 streams[CALLS];
-static unsigned long long carried, held, lost;
+static unsigned long long carried, held, lost, messages;
 
 static void
 drain(int descriptor)
@@ -64,13 +71,28 @@ packet(uint8_t *octets, unsigned call, int to)
     return size;
 }
 
-/* Send to the thread that receives for a call, or sometimes to another one. */
+/* Send GRE to the thread that receives for a call, or sometimes to another one. */
 static void
 send_share(unsigned call, const uint8_t *octets, size_t size)
 {
     unsigned share = any(50) ? sessions[call]->receiver : any(threads);
 
     send(gre[share], octets, size, 0);
+}
+
+/* Return a UDP socket, and set its address. */
+static int
+udp_socket(struct sockaddr_in *address)
+{
+    int made = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), size = 1 << 20;
+    socklen_t length = sizeof *address;
+
+    CHECK(made >= 0);
+    setsockopt(made, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK(bind(made, (struct sockaddr *)address, sizeof *address) == 0);
+    CHECK(getsockname(made, (struct sockaddr *)address, &length) == 0);
+    return made;
 }
 
 /* A packet that comes late. */
@@ -117,6 +139,61 @@ send_gre(unsigned call)
     send_share(call, all, size);
 }
 
+/* Have the peer send data messages of a call, several at once, with numbers or without. */
+static void
+send_l2tp(unsigned call)
+{
+    static uint8_t all[DATAGRAM_OCTETS];
+    uint8_t inner[IPV4_HEADER + LARGE], header[L2TP_LONGEST];
+    const Session *session = sessions[call];
+    struct iovec vector = {all, 0};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    Control control;
+    static const uint8_t FIELD[2] = {0, 0x21};
+    unsigned share = any(50) ? session->receiver : any(threads), parts = any(3) ? 1 : any(40) + 1;
+    size_t inner_size = packet(inner, call, 0), part = 0;
+
+    for (unsigned i = 0; i < parts; i++) {
+        uint32_t number = any(2) ? L2TP_NO_NUMBER : (sequences[call]++ - (any(20) == 0) * 3) & 0xFFFF;
+        /* All of one message have the same size. */
+        if (parts > 1)
+            number = L2TP_NO_NUMBER;
+        uint8_t *begin = l2tp_begin(header + sizeof header, (uint32_t)call << 16 | 7, number);
+        size_t before = (size_t)(header + sizeof header - begin);
+        uint8_t *at = all + vector.iov_len;
+        memcpy(at, begin, before);
+        at[before] = 0;
+        at[before + 1] = 0xFD;
+        mppe_encrypt(&mppes[call], FIELD, 2, inner, inner_size, at + before + 2);
+        part = before + 2 + MPPE_HEADER + 2 + inner_size;
+        if (any(40) == 0)
+            at[any(8)] ^= (uint8_t)any(256);
+        vector.iov_len += part;
+    }
+    if (any(50) == 0)
+        vector.iov_len = any((unsigned)vector.iov_len);
+    if (parts > 1) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = &control;
+        message_split(&message, &control, (uint16_t)part);
+        control.header.cmsg_level = IPPROTO_IP;
+        control.header.cmsg_type = IP_PKTINFO;
+        control.header.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+    }
+    message.msg_name = &theirs[share];
+    message.msg_namelen = sizeof theirs[share];
+    sendmsg(peer, &message, 0);
+}
+
+static void
+send_tunnel(unsigned call)
+{
+    if (call < PPTP)
+        send_gre(call);
+    else
+        send_l2tp(call);
+}
+
 /* Have the kernel send a packet or, with its VNet header, one to be split. */
 static void
 send_device(unsigned call)
@@ -151,6 +228,10 @@ own(unsigned call)
         CHECK(session_send_mppe(session, saved, size) == 0);
         session->prefix_size = 2;
         session->expected = session->acknowledged = session->due = sequences[call];
+        if (call >= PPTP) {
+            session->expected = any(2) ? L2TP_NO_NUMBER : sequences[call] & 0xFFFF;
+            session->sending = any(2) ? L2TP_NO_NUMBER : any(0x10000);
+        }
     }
     network->open = any(10) != 0;
     network->clamp = 1;
@@ -164,6 +245,8 @@ static void
 count(unsigned call)
 {
     lost += atomic_load(&sessions[call]->figures[LOST]);
+    if (call >= PPTP)
+        messages += atomic_load(&sessions[call]->figures[PACKETS_RECEIVED]);
     for (unsigned i = 0; i < FIGURES; i++)
         carried += atomic_exchange(&sessions[call]->figures[i], 0);
 }
@@ -175,7 +258,13 @@ begin(unsigned call)
     uint8_t address[4] = {10, 0, 0, (uint8_t)call};
 
     Ends ends = ends_of(call, 9);
-    sessions[call] = session_new(port, &ends, threads, threads);
+    if (call >= PPTP) {
+        ends = (Ends){.tunnel = TUNNEL_L2TP, .local_ids = call << 16 | 7, .peer_ids = 9};
+        memcpy(ends.peer, &ours.sin_addr, 4);
+        memcpy(ends.peer + 4, &ours.sin_port, 2);
+        memcpy(ends.local, &ours.sin_addr, 4);
+    }
+    sessions[call] = session_new(call < PPTP ? port : udp_port, &ends, threads, threads);
     CHECK(sessions[call] != NULL);
     for (unsigned i = 0; i < threads; i++) {
         CHECK(engine_add(engines[i], sessions[call]) == 0);
@@ -203,6 +292,7 @@ connect_to(unsigned i)
 {
     CHECK(engine_tun(engines[i], engine_device[i], 1, 1, engine_device_left) == 0);
     CHECK(engine_watch(engines[i], TUNNEL_GRE, engine_gre[i], 1, engine_gre_left) == (int)port);
+    CHECK(engine_watch(engines[i], TUNNEL_L2TP, engine_udp[i], 1, engine_gre_left) == (int)udp_port);
 }
 
 /* Let a thread run until it has read what was sent to it, unless that takes long. */
@@ -224,7 +314,7 @@ round_of(unsigned call)
     unsigned most = any(10) ? 40 : 500;
 
     for (unsigned i = any(most); i > 0; i--)
-        send_gre(any(10) ? call : any(CALLS));
+        send_tunnel(any(10) ? call : any(CALLS));
     for (unsigned i = any(most); i > 0; i--)
         send_device(any(3) ? call : any(CALLS));
     for (unsigned i = 0; i < threads && any(4); i++) {
@@ -239,6 +329,7 @@ round_of(unsigned call)
     case 1:
         for (unsigned i = 0; i < threads; i++) {
             CHECK(engine_forget(engines[i], port) == 0);
+            CHECK(engine_forget(engines[i], udp_port) == 0);
             connect_to(i);
         }
         break;
@@ -250,6 +341,7 @@ round_of(unsigned call)
         drain(gre[i]);
         drain(device[i]);
     }
+    drain(peer);
     drain(gre_left);
     drain(device_left);
 }
@@ -277,7 +369,12 @@ main(int arguments, char **words)
     CHECK(threads > 0 && threads <= MOST);
     pair(&gre_left, &engine_gre_left);
     pair(&device_left, &engine_device_left);
+    udp_port = 1;
+    peer = udp_socket(&ours);
     for (unsigned i = 0; i < threads; i++) {
+        int on = 1;
+        engine_udp[i] = udp_socket(&theirs[i]);
+        CHECK(setsockopt(engine_udp[i], IPPROTO_UDP, UDP_GRO, &on, sizeof on) == 0);
         pair(&gre[i], &engine_gre[i]);
         pair(&device[i], &engine_device[i]);
         CHECK((engines[i] = engine_new(i)) != NULL);
@@ -305,7 +402,8 @@ main(int arguments, char **words)
         CHECK(engines[i]->sessions.used == 0 && engines[i]->routes.table.used == 0);
         engine_free(engines[i]);
     }
-    CHECK(carried > ROUNDS && held > ROUNDS / 10 && lost > ROUNDS / 10);
+    CHECK(carried > ROUNDS && messages > ROUNDS / 10);
+    CHECK(held > ROUNDS / 10 && lost > ROUNDS / 10);
     printf("carried\n");
     return 0;
 }

@@ -11,9 +11,10 @@
 int
 datagrams_read(Datagrams *datagrams, int descriptor)
 {
-    for (unsigned i = 0; i < DATAGRAM_MESSAGES; i++) {
-        datagrams->vectors[i]
-            = (struct iovec){datagrams->octets[i] + DATAGRAM_HEADER, DATAGRAM_LARGEST};
+    unsigned most = datagrams->several ? DATAGRAM_FEW : DATAGRAM_MESSAGES;
+
+    for (unsigned i = 0; i < most; i++) {
+        datagrams->vectors[i] = (struct iovec){datagrams->octets[i], DATAGRAM_LARGEST};
         datagrams->messages[i].msg_hdr = (struct msghdr){
             .msg_name = &datagrams->peers[i],
             .msg_namelen = sizeof datagrams->peers[i],
@@ -23,10 +24,11 @@ datagrams_read(Datagrams *datagrams, int descriptor)
             .msg_controllen = sizeof datagrams->controls[i],
         };
     }
-    int count = recvmmsg(descriptor, datagrams->messages, DATAGRAM_MESSAGES, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(descriptor, datagrams->messages, most, MSG_DONTWAIT, NULL);
     datagrams->count = count > 0 ? (unsigned)count : 0;
     datagrams->number = 0;
     datagrams->at = 0;
+    datagrams->several = 0;
     return count;
 }
 
@@ -36,7 +38,7 @@ begin(Datagrams *datagrams)
 {
     struct msghdr *message = &datagrams->messages[datagrams->number].msg_hdr;
     const struct sockaddr_in *peer = &datagrams->peers[datagrams->number];
-    uint8_t *header = datagrams->header;
+    uint8_t *header = datagrams->headers[datagrams->number];
     int part = 0;
 
     memset(header, 0, DATAGRAM_HEADER);
@@ -53,25 +55,26 @@ begin(Datagrams *datagrams)
             memcpy(header + IPV4_DESTINATION, &information.ipi_spec_dst, 4);
         }
     datagrams->part = part > 0 ? (size_t)part : DATAGRAM_LARGEST;
+    datagrams->several |= part > 0;
 }
 
-uint8_t *
-datagrams_next(Datagrams *datagrams, size_t *size)
+const uint8_t *
+datagrams_next(Datagrams *datagrams, const uint8_t **header, size_t *size)
 {
-    if (datagrams->number == datagrams->count)
+    unsigned number = datagrams->number;
+
+    if (number == datagrams->count)
         return NULL;
     if (datagrams->at == 0)
         begin(datagrams);
-    size_t left = datagrams->messages[datagrams->number].msg_len - datagrams->at;
-    size_t part = left < datagrams->part ? left : datagrams->part;
-    /* The end of the datagram before isn't needed any more. */
-    uint8_t *packet = datagrams->octets[datagrams->number] + datagrams->at;
-    memcpy(packet, datagrams->header, DATAGRAM_HEADER);
-    datagrams->at += part;
-    if (part == left) {
+    size_t left = datagrams->messages[number].msg_len - datagrams->at;
+    const uint8_t *octets = datagrams->octets[number] + datagrams->at;
+    *header = datagrams->headers[number];
+    *size = left < datagrams->part ? left : datagrams->part;
+    datagrams->at += *size;
+    if (*size == left) {
         datagrams->number++;
         datagrams->at = 0;
     }
-    *size = DATAGRAM_HEADER + part;
-    return packet;
+    return octets;
 }

@@ -14,7 +14,8 @@
 
 #include "packet.h"
 
-/* The octets before each datagram: headers of IP and UDP with addresses and ports, and zeros. */
+/* The octets of the header that goes with each datagram: those of IP and UDP, with addresses and ports,
+ * and zeros. */
 #define DATAGRAM_HEADER (IPV4_HEADER + UDP_HEADER)
 #define DATAGRAM_SOURCE_PORT IPV4_HEADER
 
@@ -23,18 +24,25 @@
 #define DATAGRAM_PARTS 64
 #define DATAGRAM_OCTETS 65000
 
-/* How many messages are read at once, and the most octets of one. */
-#define DATAGRAM_MESSAGES 8
+/* How many messages are read at once; so few if those before had several datagrams, which stay in the
+ * processor's cache then. */
+#define DATAGRAM_MESSAGES 64
+#define DATAGRAM_FEW 4
+
+/* The most octets of a message, and its memory: messages that begin at multiples of a power of two would
+ * displace each other in the cache. */
 #define DATAGRAM_LARGEST 65535
+#define DATAGRAM_ROOM (DATAGRAM_LARGEST + 1 + 1664)
 
 /* Messages that were read. */
 typedef struct {
     unsigned count;
-    /* Which one is split, where its next datagram begins, the octets of all its datagrams but the last,
-     * and what stands before each. */
+    /* Which one is split, where its next datagram begins, and the octets of all its datagrams but the
+     * last. */
     unsigned number;
     size_t at, part;
-    uint8_t header[DATAGRAM_HEADER];
+    /* Whether a message had several. */
+    int several;
     struct mmsghdr messages[DATAGRAM_MESSAGES];
     struct iovec vectors[DATAGRAM_MESSAGES];
     struct sockaddr_in peers[DATAGRAM_MESSAGES];
@@ -42,23 +50,15 @@ typedef struct {
         struct cmsghdr header;
         char octets[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int))];
     } controls[DATAGRAM_MESSAGES];
-    uint8_t octets[DATAGRAM_MESSAGES][DATAGRAM_HEADER + DATAGRAM_LARGEST];
+    uint8_t headers[DATAGRAM_MESSAGES][DATAGRAM_HEADER];
+    uint8_t octets[DATAGRAM_MESSAGES][DATAGRAM_ROOM];
 } Datagrams;
 
-/* Read messages, when all datagrams of those before were returned. Return how many, or -1 with errno
- * set. */
+/* Read messages, in place of those before. Return how many, or -1 with errno set. */
 int datagrams_read(Datagrams *datagrams, int descriptor);
 
-/* Return the next datagram, which begins with DATAGRAM_HEADER octets, and set its size; NULL if there is
- * none. It stays until the next one is asked for. */
-uint8_t *datagrams_next(Datagrams *datagrams, size_t *size);
-
-/* Return whether all messages were read that there were. */
-static inline int
-datagrams_end(const Datagrams *datagrams)
-{
-    return datagrams->number == datagrams->count && datagrams->count < DATAGRAM_MESSAGES;
-}
+/* Return the next datagram of the messages, and set its header and its size; NULL if there is none. */
+const uint8_t *datagrams_next(Datagrams *datagrams, const uint8_t **header, size_t *size);
 
 /* Return whether datagrams remain of the messages. */
 static inline int
@@ -67,20 +67,20 @@ datagrams_more(const Datagrams *datagrams)
     return datagrams->number < datagrams->count;
 }
 
-/* Return the peer that sent a datagram, as address and port in 48 bits. */
+/* Return the peer that a datagram with a header is from, as address and port in 48 bits. */
 static inline uint64_t
-datagram_peer(const uint8_t *packet)
+datagram_peer(const uint8_t *header)
 {
-    return (uint64_t)packet_number(packet + IPV4_SOURCE) << 16
-           | packet_word(packet + DATAGRAM_SOURCE_PORT);
+    return (uint64_t)packet_number(header + IPV4_SOURCE) << 16
+           | packet_word(header + DATAGRAM_SOURCE_PORT);
 }
 
-/* Return whether a peer sent a datagram. */
+/* Return whether a datagram with a header is from a peer. */
 static inline int
-datagram_is_from(const uint8_t *packet, const struct sockaddr_in *peer)
+datagram_is_from(const uint8_t *header, const struct sockaddr_in *peer)
 {
-    return memcmp(packet + IPV4_SOURCE, &peer->sin_addr, 4) == 0
-           && memcmp(packet + DATAGRAM_SOURCE_PORT, &peer->sin_port, 2) == 0;
+    return memcmp(header + IPV4_SOURCE, &peer->sin_addr, 4) == 0
+           && memcmp(header + DATAGRAM_SOURCE_PORT, &peer->sin_port, 2) == 0;
 }
 
 #endif

@@ -125,7 +125,7 @@ leave(Engine *engine, Session *session, int to_python)
 {
     if (session->window.count) {
         if (to_python)
-            left_add(engine, &engine->receiving->left, &engine->ports[session->port], session,
+            left_add(engine, &engine->receiving->left, &engine->ports[session->port], session, NULL,
                      session->empty, EMPTY);
         else
             timer_start(&engine->looking, &session->looking, engine->now + LOOK);

@@ -1,7 +1,5 @@
-#define _GNU_SOURCE
 #include "l2tp.h"
 
-#include "datagram.h"
 #include "packet.h"
 
 /* The bits of the first two octets: a control message; a length, sequence numbers and an offset are
@@ -14,21 +12,18 @@
 #define VERSION 2u
 
 int
-l2tp_parse(const uint8_t *packet, size_t size, Frame *frame)
+l2tp_parse(const uint8_t *message, size_t size, Frame *frame)
 {
-    const uint8_t *message = packet + DATAGRAM_HEADER, *ids = message + 2;
-    size_t start = L2TP_SHORTEST, end = size - DATAGRAM_HEADER;
+    const uint8_t *ids = message + 2;
+    size_t start = L2TP_SHORTEST, end = size;
 
     frame->key = FRAME_NO_KEY;
     frame->protocol = 0;
-    size = end;
     if (size < L2TP_SHORTEST)
         return FRAME_OTHER;
     unsigned flags = packet_word(message);
-    if (flags & T) {
-        frame->key = datagram_peer(packet);
+    if (flags & T)
         return FRAME_CONTROL;
-    }
     if ((flags & VERSION_BITS) != VERSION)
         return FRAME_OTHER;
     if (flags & L) {

@@ -17,10 +17,10 @@
 /* What stands for no sequence number. */
 #define L2TP_NO_NUMBER 0x10000u
 
-/* Parse a message behind the header of a datagram (datagram.h). Return FRAME_FOUND if it is a data
- * message with a frame that has a valid protocol number; FRAME_CONTROL if it is a control message, whose
- * key is its peer; and otherwise FRAME_OTHER. A message that isn't of the right form has no key. */
-int l2tp_parse(const uint8_t *packet, size_t size, Frame *frame);
+/* Parse a message, a datagram. Return FRAME_FOUND if it is a data message with a frame that has a valid
+ * protocol number; FRAME_CONTROL if it is a control message; and otherwise FRAME_OTHER. Only a data
+ * message of the right form has a key. */
+int l2tp_parse(const uint8_t *message, size_t size, Frame *frame);
 
 /* Write the header of a data message before the octet end, and return where it begins. */
 uint8_t *l2tp_begin(uint8_t *end, uint32_t ids, uint32_t number);

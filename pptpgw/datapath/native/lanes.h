@@ -26,8 +26,8 @@
  * from displacing each other in the cache. */
 typedef struct {
     Waiting waiting;
-    /* The place of the socket that the packet is from. */
-    uint64_t port;
+    /* The place of the socket that the packet is from, and the octets of a header before it (datagram.h). */
+    uint32_t port, header;
     uint8_t octets[PACKET_SIZE];
     uint8_t rest[64 - sizeof(Waiting) - sizeof(uint64_t)];
 } Slot;

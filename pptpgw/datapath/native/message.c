@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "datagram.h"
+
 /* A socket option of Linux that C libraries before glibc 2.31 don't have. */
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -87,7 +89,8 @@ left_flush(Engine *engine, Left *left)
 }
 
 void
-left_add(Engine *engine, Left *left, Port *port, Session *session, const uint8_t *packet, size_t size)
+left_add(Engine *engine, Left *left, Port *port, Session *session, const uint8_t *header,
+         const uint8_t *packet, size_t size)
 {
     if (left->count == BATCH || left->port != port)
         left_flush(engine, left);
@@ -100,10 +103,11 @@ left_add(Engine *engine, Left *left, Port *port, Session *session, const uint8_t
         engine_dropped(engine, session);
         return;
     }
-    struct iovec *vector = &left->vectors[left->count];
+    struct iovec *vectors = left->vectors[left->count];
     struct msghdr *message = &left->messages[left->count++].msg_hdr;
-    *vector = (struct iovec){(void *)packet, size};
+    vectors[0] = (struct iovec){(void *)header, DATAGRAM_HEADER};
+    vectors[1] = (struct iovec){(void *)packet, size};
     memset(message, 0, sizeof *message);
-    message->msg_iov = vector;
-    message->msg_iovlen = 1;
+    message->msg_iov = header == NULL ? vectors + 1 : vectors;
+    message->msg_iovlen = header == NULL ? 1 : 2;
 }

@@ -32,14 +32,15 @@ typedef struct {
     int count;
     /* Whether it was looked whether Python has read all. */
     int looked;
-    struct iovec vectors[BATCH];
+    struct iovec vectors[BATCH][2];
     struct mmsghdr messages[BATCH];
 } Left;
 
 /* Leave a packet of a session, or of none if that is NULL; the packet must stay where it is until
- * left_flush(). If as many of that session wait for Python as may, the packet is dropped and counted. */
-void left_add(Engine *engine, Left *left, Port *port, Session *session, const uint8_t *packet,
-              size_t size);
+ * left_flush(). A datagram has a header, which must stay too, and others have none. If as many of that
+ * session wait for Python as may, the packet is dropped and counted. */
+void left_add(Engine *engine, Left *left, Port *port, Session *session, const uint8_t *header,
+              const uint8_t *packet, size_t size);
 
 /* Pass on all that was left. */
 void left_flush(Engine *engine, Left *left);

@@ -15,6 +15,12 @@
 #define STRAYS 64
 #define STRAYS_TIME 50000000u
 
+/* With more control messages than so many a session doesn't have the socket for itself. */
+#define CONTROLS 4
+
+/* The largest packet that is handled here. A datagram shares a slot with its header. */
+#define LARGEST (PACKET_SIZE - DATAGRAM_HEADER)
+
 /* What packets touch of so few sessions stays in the processor's cache. */
 #define FEW 64
 
@@ -44,41 +50,45 @@ receive_free(Receiving *all)
 /* Return the session of a packet that this thread receives for, given its lane; NULL if there is none.
  * Packets of another one's session are those that came before the sockets were shared. */
 static Session *
-session_of(const Engine *engine, uint64_t lane, const Slot *packet)
+session_of(const Engine *engine, uint64_t lane, const Arrival *packet)
 {
     Session *session = engine_session(engine, lane);
 
     if (session == NULL || session->receiver != engine->number)
         return NULL;
     /* GRE's key has the peer's address. */
-    if (session->tunnel == TUNNEL_L2TP && !datagram_is_from(packet->octets, &session->peer))
+    if (packet->header != NULL && !datagram_is_from(packet->header, &session->peer))
         return NULL;
     return session;
 }
 
-/* Parse a packet of a port, and set its lane. */
+/* Parse a packet, and set its lane. */
 static int
-parse(const Engine *engine, const Slot *packet, Frame *frame, uint64_t *lane)
+parse(const Arrival *packet, Frame *frame, uint64_t *lane)
 {
-    Tunnel tunnel = engine->ports[packet->port].tunnel;
-    int kind = tunnel_parse(tunnel, packet->octets, packet->waiting.size, frame);
+    Tunnel tunnel = packet->header == NULL ? TUNNEL_GRE : TUNNEL_L2TP;
+    int kind = tunnel_parse(tunnel, packet->octets, packet->size, frame);
 
-    *lane = kind == FRAME_CONTROL ? LANES_CONTROL | frame->key : engine_lane(packet->port, frame->key);
+    /* One that slots have no room for is left to Python. */
+    if (packet->header != NULL && packet->size > LARGEST)
+        frame->key = FRAME_NO_KEY;
+    *lane = kind == FRAME_CONTROL ? LANES_CONTROL | datagram_peer(packet->header)
+                                  : engine_lane(packet->port, frame->key);
     return kind;
 }
 
 /* ---- a batch ---- */
 
 static void
-leave(Engine *engine, Session *session, const Slot *packet)
+leave(Engine *engine, Session *session, const Arrival *packet)
 {
-    left_add(engine, &engine->receiving->left, &engine->ports[packet->port], session, packet->octets,
-             packet->waiting.size);
+    left_add(engine, &engine->receiving->left, &engine->ports[packet->port], session, packet->header,
+             packet->octets, packet->size);
 }
 
 /* Leave a packet of no session to Python, unless there were many. */
 static void
-leave_stray(Engine *engine, const Slot *packet)
+leave_stray(Engine *engine, const Arrival *packet)
 {
     Receiving *all = engine->receiving;
 
@@ -107,33 +117,55 @@ turn(Engine *engine, Session *session)
 
     session->first = -1;
     for (; at >= 0; at = all->next[at])
-        leave(engine, session, all->packets[at]);
+        leave(engine, session, &all->arrivals[at]);
 }
 
-/* Handle packets. */
+/* Have the octets of a VNet header be free before a frame's packet, which they aren't if a datagram with
+ * a short header follows another one of the same message. */
+static void
+make_room(Receiving *all, int at)
+{
+    Arrival *packet = &all->arrivals[at];
+    Frame *frame = &all->frames[at];
+    size_t before = (size_t)(frame->information - packet->octets);
+
+    if (packet->header == NULL || packet->header + DATAGRAM_HEADER == packet->octets
+        || before >= VNET_SIZE)
+        return;
+    uint8_t *room = all->read[at]->octets + VNET_SIZE;
+    memcpy(room, packet->octets, packet->size);
+    packet->octets = room;
+    frame->information = room + before;
+}
+
+/* Handle the packets that have arrived. */
 static void
 handle(Engine *engine, int count)
 {
     Receiving *all = engine->receiving;
     Session *sessions = NULL, **end = &sessions;
-    int strays = 0;
+    int strays = 0, controls = 0;
 
     all->engine = engine;
     for (int i = 0; i < count; i++) {
-        const Slot *packet = all->packets[i];
+        const Arrival *packet = &all->arrivals[i];
         uint64_t lane;
-        int kind = parse(engine, packet, &all->frames[i], &lane);
+        int kind = parse(packet, &all->frames[i], &lane);
         Session *session = session_of(engine, lane, packet);
         if (session == NULL) {
-            strays = 1;
-            if (kind == FRAME_CONTROL)
+            if (kind == FRAME_CONTROL) {
+                controls++;
                 leave(engine, NULL, packet);
-            else
-                leave_stray(engine, packet);
+                continue;
+            }
+            strays = 1;
+            leave_stray(engine, packet);
             continue;
         }
         if (kind == FRAME_ACKNOWLEDGEMENT)
             continue;
+        if (kind == FRAME_FOUND)
+            make_room(all, i);
         all->next[i] = -1;
         if (session->first < 0) {
             session->first = i;
@@ -145,7 +177,7 @@ handle(Engine *engine, int count)
             all->next[session->last] = i;
         session->last = i;
     }
-    if (sessions != NULL && (strays || sessions->following != NULL))
+    if (sessions != NULL && (strays || controls > CONTROLS || sessions->following != NULL))
         receive_share(engine);
     all->preparing = 0;
     for (Session *session = sessions; session != NULL; session = session->following)
@@ -173,7 +205,7 @@ fetch(const Engine *engine, int count)
         return;
     for (int i = 0; i < count; i++) {
         Frame frame;
-        parse(engine, all->read[i], &frame, &lanes[i]);
+        parse(&all->arrivals[i], &frame, &lanes[i]);
         engine_fetch(engine, lanes[i]);
     }
     for (int i = 0; i < count; i++) {
@@ -194,44 +226,24 @@ failed(Engine *engine, Port *port)
     return 0;
 }
 
-/* Leave a datagram that has no room in a slot to Python, which takes larger ones. */
-static void
-leave_large(Engine *engine, unsigned port, const uint8_t *packet, size_t size)
-{
-    Receiving *all = engine->receiving;
-
-    left_add(engine, &all->left, &engine->ports[port], NULL, packet, size);
-    left_flush(engine, &all->left);
-}
-
-/* Read datagrams as read_some() does. Those that remain of messages are for the next call. */
+/* Read datagrams as read_some() does. They stay where they are until the next messages are read. */
 static int
 read_datagrams(Engine *engine, unsigned port, int more)
 {
     Receiving *all = engine->receiving;
+    Datagrams *datagrams = &all->datagrams;
     int count = 0;
 
-    for (int steps = 0; count < BATCH && steps < 2 * BATCH; steps++) {
-        size_t size;
-        const uint8_t *packet = datagrams_next(&all->datagrams, &size);
-        if (packet == NULL) {
-            if (!more || (count > 0 && datagrams_end(&all->datagrams)))
-                break;
-            if (datagrams_read(&all->datagrams, engine->ports[port].descriptor) < 0) {
-                if (count == 0)
-                    return failed(engine, &engine->ports[port]);
-                break;
-            }
-        }
-        else if (size > PACKET_SIZE)
-            leave_large(engine, port, packet, size);
-        else {
-            memcpy(all->read[count]->octets, packet, size);
-            all->read[count]->waiting.size = (uint32_t)size;
-            all->read[count++]->port = port;
-        }
+    if (more && !datagrams_more(datagrams)
+        && datagrams_read(datagrams, engine->ports[port].descriptor) < 0)
+        return failed(engine, &engine->ports[port]);
+    for (; count < BATCH; count++) {
+        Arrival *next = &all->arrivals[count];
+        next->port = port;
+        next->octets = datagrams_next(datagrams, &next->header, &next->size);
+        if (next->octets == NULL)
+            break;
     }
-    fetch(engine, count);
     return count;
 }
 
@@ -246,11 +258,8 @@ read_some(Engine *engine, unsigned port, int more)
     if (read->tunnel == TUNNEL_L2TP)
         return read_datagrams(engine, port, more);
     int count = recvmmsg(read->descriptor, all->messages, BATCH, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < count; i++) {
-        all->read[i]->waiting.size = all->messages[i].msg_len;
-        all->read[i]->port = port;
-    }
-    fetch(engine, count);
+    for (int i = 0; i < count; i++)
+        all->arrivals[i] = (Arrival){all->read[i]->octets, NULL, all->messages[i].msg_len, port};
     return count < 0 ? failed(engine, read) : count;
 }
 
@@ -259,20 +268,35 @@ static void
 wait_for_turn(Engine *engine, int at)
 {
     Receiving *all = engine->receiving;
-    Slot *packet = all->read[at];
+    const Arrival *packet = &all->arrivals[at];
+    Slot *slot = all->read[at];
     uint64_t loser, lane;
     Frame frame;
-    int kind = parse(engine, packet, &frame, &lane);
+    int kind = parse(packet, &frame, &lane);
+    Session *session = session_of(engine, lane, packet);
 
-    if (kind == FRAME_ACKNOWLEDGEMENT && session_of(engine, lane, packet) != NULL)
+    if (kind == FRAME_ACKNOWLEDGEMENT && session != NULL)
         return;
-    if (kind != FRAME_CONTROL && session_of(engine, lane, packet) == NULL)
+    if (packet->header != NULL && packet->size > LARGEST) {
+        leave_stray(engine, packet);
+        left_flush(engine, &all->left);
+        return;
+    }
+    if (kind != FRAME_CONTROL && session == NULL)
         lane = LANES_STRAYS;
+    slot->port = packet->port;
+    slot->waiting.size = (uint32_t)packet->size;
+    slot->header = 0;
+    if (packet->header != NULL) {
+        slot->header = DATAGRAM_HEADER;
+        memcpy(slot->octets, packet->header, DATAGRAM_HEADER);
+        memcpy(slot->octets + DATAGRAM_HEADER, packet->octets, packet->size);
+    }
     all->read[at] = lanes_slot(&all->lanes);
     all->vectors[at].iov_base = all->read[at]->octets;
-    if (!lanes_add(&all->lanes, lane, packet, &loser))
+    if (!lanes_add(&all->lanes, lane, slot, &loser))
         return;
-    Session *session = engine_session(engine, loser);
+    session = engine_session(engine, loser);
     engine_dropped(engine, session);
     if (session != NULL)
         session->dropped++;
@@ -290,13 +314,12 @@ receive_read(Engine *engine, unsigned port)
     if (count < 0)
         return 0;
     for (int total = count;; total += count) {
+        fetch(engine, count);
         if (waits)
             for (int i = 0; i < count; i++)
                 wait_for_turn(engine, i);
-        else {
-            memcpy(all->packets, all->read, (size_t)count * sizeof *all->packets);
+        else
             handle(engine, count);
-        }
         int more = waits && count == BATCH && total < READ;
         if (!more && !datagrams_more(&all->datagrams))
             return 1;
@@ -306,6 +329,15 @@ receive_read(Engine *engine, unsigned port)
     }
 }
 
+/* Return a packet that has waited. */
+static Arrival
+waited(const Slot *slot)
+{
+    const uint8_t *header = slot->header ? slot->octets : NULL;
+
+    return (Arrival){slot->octets + slot->header, header, slot->waiting.size, slot->port};
+}
+
 int
 receive_turn(Engine *engine)
 {
@@ -313,10 +345,10 @@ receive_turn(Engine *engine)
     uint64_t lane;
     int count = 0;
 
-    while (count < BATCH && (all->packets[count] = lanes_take(&all->lanes, &lane)) != NULL)
-        count++;
+    for (; count < BATCH && (all->waited[count] = lanes_take(&all->lanes, &lane)) != NULL; count++)
+        all->arrivals[count] = waited(all->waited[count]);
     handle(engine, count);
     while (count > 0)
-        lanes_free(&all->lanes, all->packets[--count]);
+        lanes_free(&all->lanes, all->waited[--count]);
     return all->lanes.fair.waiting > 0;
 }

@@ -14,8 +14,18 @@
 #include "message.h"
 #include "rc4.h"
 
+/* A packet that was read. */
+typedef struct {
+    const uint8_t *octets;
+    /* What goes with a datagram (datagram.h); NULL of other packets. */
+    const uint8_t *header;
+    size_t size;
+    /* The place of its socket. */
+    unsigned port;
+} Arrival;
+
 struct Receiving {
-    /* Where packets are read. */
+    /* Where packets are read, or copied to if they can't stay where they were read. */
     Slot *read[BATCH];
     struct iovec vectors[BATCH];
     struct mmsghdr messages[BATCH];
@@ -25,8 +35,9 @@ struct Receiving {
     /* How many packets of no session were left to Python lately, and until when that is. */
     unsigned strays;
     uint64_t strays_end;
-    /* The packets that are handled, and where they are decrypted to. */
-    Slot *packets[BATCH];
+    /* The packets that are handled, those of them that waited, and where they are decrypted to. */
+    Arrival arrivals[BATCH];
+    Slot *waited[BATCH];
     uint8_t plains[BATCH][PACKET_SIZE + 64];
     /* Where frames are decrypted to that were held. */
     uint8_t held[BATCH][PACKET_SIZE + 64];

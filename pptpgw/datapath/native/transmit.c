@@ -88,7 +88,7 @@ tell(Engine *engine, Session *session)
 {
     Left *left = &engine->receiving->left;
 
-    left_add(engine, left, &engine->ports[session->port], NULL, session->empty, EMPTY);
+    left_add(engine, left, &engine->ports[session->port], NULL, NULL, session->empty, EMPTY);
     left_flush(engine, left);
 }
 
@@ -229,7 +229,7 @@ leave(Engine *engine, Session *session, Segments *segments, size_t size)
         left_flush(engine, &all->left);
     uint8_t *packet = all->leaving[all->left.count];
     segment_make(segments, packet);
-    left_add(engine, &all->left, &engine->tun, session, packet, size);
+    left_add(engine, &all->left, &engine->tun, session, NULL, packet, size);
 }
 
 /* Handle the next packet for a session, or for none. Once one is left to Python, those that follow are

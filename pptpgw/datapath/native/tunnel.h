@@ -12,7 +12,7 @@
  * L2TP by UDP sockets, which have numbers only if the peer demands it, and aren't ordered. */
 typedef enum { TUNNEL_GRE, TUNNEL_L2TP, TUNNELS } Tunnel;
 
-/* Parse a packet that begins with an IP header. See gre_parse() and l2tp_parse(). */
+/* Parse a packet: of GRE from the IP header on, of L2TP a datagram. */
 static inline int
 tunnel_parse(Tunnel tunnel, const uint8_t *packet, size_t size, Frame *frame)
 {
