@@ -5,6 +5,7 @@ What carries the frames of one call: its channel, whether data messages have seq
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol as TypingProtocol
 

@@ -143,8 +143,8 @@ async def test_aCall(family: Family) -> None:
         assert session.options == {IS_LNS: 1, REORDERING: REORDER}
         assert (tunnel.transport.channel, tunnel.transport.compresses) == (7, False)
         send = port.writer("", ("127.0.0.1", tunnel.port.number))
-        send(encodeData(DataMessage(ids[0], ids[1], -1, FRAME)))
-        send(encodeData(DataMessage(ids[0], ids[1], -1, b"")))
+        send.write(encodeData(DataMessage(ids[0], ids[1], -1, FRAME)))
+        send.write(encodeData(DataMessage(ids[0], ids[1], -1, b"")))
         await until(lambda: len(tunnel.frames) == 2)
         assert tunnel.frames == [(LCP, b"one"), (0, b"")]
         family.received = 5
