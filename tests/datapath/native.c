@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "coalesce.h"
+#include "l2tp.h"
 #include "mppe.h"
 #include "packet.h"
 #include "sha1.h"
@@ -306,6 +307,47 @@ apart(void)
     free(packets);
 }
 
+/* ---- L2TP ---- */
+
+/* Whatever a data message has, its frame lies within its own octets, and one that is sent is read. */
+static void
+messages(void)
+{
+    unsigned found = 0;
+
+    for (int turn = 0; turn < 20000; turn++) {
+        size_t size = any(64);
+        uint8_t *octets = made(size);
+        Frame frame;
+        if (size > 1 && any(4)) {
+            octets[0] &= 0x4B;
+            octets[1] = 2;
+        }
+        if (size > 3 && any(2)) {
+            octets[2] = 0;
+            octets[3] = (uint8_t)(size - any(4));
+        }
+        int kind = l2tp_parse(octets, size, &frame);
+        if (kind == FRAME_FOUND) {
+            CHECK(frame.information > octets && frame.information + frame.length <= octets + size);
+            CHECK(frame.protocol & 1 && frame.sequence <= L2TP_NO_NUMBER);
+            found++;
+        }
+        CHECK(kind == FRAME_CONTROL || size < 6 || octets[0] < 0x80);
+        free(octets);
+    }
+    CHECK(found > 500);
+    for (uint32_t number = 0xFFF0; number <= L2TP_NO_NUMBER; number++) {
+        uint8_t octets[L2TP_LONGEST + 4] = {0};
+        uint8_t *frame = octets + L2TP_LONGEST, *begin = l2tp_begin(frame, 0x12345678, number);
+        Frame read;
+        memcpy(frame, "\xff\x03\x21x", 4);
+        CHECK(l2tp_parse(begin, (size_t)(frame + 4 - begin), &read) == FRAME_FOUND);
+        CHECK(read.key == 0x12345678 && read.sequence == number && read.protocol == 0x21);
+        CHECK(read.length == 1 && *read.information == 'x');
+    }
+}
+
 int
 main(int count, char **arguments)
 {
@@ -325,5 +367,6 @@ main(int count, char **arguments)
     vectors();
     runs();
     apart();
+    messages();
     return 0;
 }

@@ -19,7 +19,7 @@ from pptpgw.ppp.md4 import pythonMD4
 from pptpgw.tunnels.pptp.port import _gre
 from pptpgw.tunnels.pptp.port.raw import CompiledRaw, PythonRaw
 from tests.fuzz.reader import Reader, Target
-from tests.fuzz.thread import thread
+from tests.fuzz.thread import datagrams, thread
 
 _PEER, _CALL_ID = 0xC6336401, 7
 _IP = bytes.fromhex("4500 0000 0000 0000 402f 0000") + _PEER.to_bytes(4, "big") + bytes(4)
@@ -372,6 +372,7 @@ TARGETS: dict[str, Target] = {
     "mppe": _mppePackets,
     "mppe-arguments": _mppeArguments,
     "thread": thread,
+    "thread-l2tp": datagrams,
     "tun-read": _tunRead,
     "tun-write": _tunWrite,
     "tun-write-all": _tunWriteAll,

@@ -22,6 +22,7 @@ from pptpgw.tunnels.l2tp.port import kernel
 from pptpgw.tunnels.l2tp.port.kernel import REORDER
 from pptpgw.tunnels.l2tp.sender import DataSender
 from pptpgw.tunnels.l2tp.wire.header import DataMessage, encodeData
+from tests.tunnels.l2tp.joined import Writing
 from tests.tunnels.l2tp.port.test_udp import Answering, until, waited
 
 LCP = 0xC021
@@ -227,7 +228,7 @@ async def test_otherConnections(family: Family) -> None:
         carriage = tunnel.call._carriage
         port: Any = tunnel.port
         ignore: Any = len
-        sender = DataSender((1, 2), ignore, ignore, ignore, ignore, False)
+        sender = DataSender((1, 2), Writing(ignore), ignore, ignore, ignore, False)
         with pytest.raises(CallError, match="the kernel carries another call"):
             port.register((carriage.ends.tunnel ^ 1, ours), peer, sender)
         port.register((carriage.ends.tunnel ^ 1, ours ^ 1), peer, sender)
