@@ -302,9 +302,9 @@ def test_callsThroughIPsec(
 ) -> None:
     """
     Clients call through ESP in UDP, with the pre-shared key, and through ESP, with certificates; in
-    clear nobody does. TCP passes both ways, and calls go on while keys are renewed. One client
-    calls again 20 times. When the other vanishes meanwhile, its call ends with its IPsec. RADIUS is
-    told what protects each call, and why it has ended.
+    clear nobody does. TCP passes both ways within the kernel, and calls go on while keys are
+    renewed. One client calls again 20 times. When the other vanishes meanwhile, its call ends with
+    its IPsec. RADIUS is told what protects each call, and why it has ended.
     """
     site.section["dead-peer"] = 1
     site.load()
@@ -314,6 +314,7 @@ def test_callsThroughIPsec(
         listen={"tunnels": ["pptp", "l2tp"]},
         link={"echo-interval": 60, "echo-failures": 9},
         l2tp={"hello-interval": 600},
+        datapath={"path": "kernel"},
         ipsec=site.section,
         management={"endpoints": [management]},
         **asking(radius),
@@ -342,12 +343,12 @@ def test_callsThroughIPsec(
         traffic.interrupt()
     renewed = time.monotonic()
     alice, bob = callers
-    shown = site.command("sessions", "--columns", "user,encryption", management=management)
+    shown = site.command("sessions", "--columns", "user,path,encryption", management=management)
     for name, association in (
         ("alice", r"IPsec ESP in UDP AES_CBC-256/HMAC_SHA1_96, pptpgw-psk\[\d+\], from 192.0.2.10"),
         ("bob", r"IPsec ESP AES_CBC-256/HMAC_SHA1_96, pptpgw-cert\[\d+\], from .*CN=client"),
     ):
-        assert re.search(f"{name} +{association}", shown), shown
+        assert re.search(f"{name} +kernel +{association}", shown), shown
     for caller, carrier in ((alice, "ESP in UDP"), (bob, "ESP")):
         caller.reachInside()
         caller.transfer(carrier, seconds=1)
@@ -421,11 +422,13 @@ def test_twoClientsBehindOneNAT(
     network: Network, site: Site, behindNAT: list[Any], startGateway: StartGateway
 ) -> None:
     """
-    With marks both have calls at once, if their ports differ.
+    With marks both have calls at once on the native data path, if their ports differ.
     """
     site.section["marks"] = True
     site.load()
-    gateway = startGateway(listen={"tunnels": ["pptp", "l2tp"]}, ipsec=site.section)
+    gateway = startGateway(
+        listen={"tunnels": ["pptp", "l2tp"]}, ipsec=site.section, datapath={"path": "native"}
+    )
     callers = []
     for host, user, port in zip(behindNAT, (ALICE, BOB), (1701, 1702), strict=True):
         peer = StrongSwan(host, host.runFolder)
@@ -438,3 +441,4 @@ def test_twoClientsBehindOneNAT(
         caller.flood(50)
     for name in ("alice", "bob"):
         gateway.waitFor(f"{name} .*IPsec ESP in UDP .*pptpgw-psk")
+    assert "isn't carried natively" not in gateway.text
