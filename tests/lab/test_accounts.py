@@ -4,12 +4,18 @@ Tests with users of the embedded account store, with pppd as the caller.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
-from tests.lab.peers import Network, run
+import pytest
+
+from tests.lab.kernelstate import devices
+from tests.lab.peers import GATEWAY_ADDRESS, Network, Process, run
 from tests.lab.server import BOTH, StartGateway, toml
 from tests.lab.test_authentication import only
+
+CHANGING = Path(__file__).with_name("changing.py")
 
 
 @BOTH
@@ -55,3 +61,31 @@ def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path:
     assert "authentication failed" in disabled.text
     for secret in ("correct horse", "battery", "a wrong one"):
         assert secret not in gateway.text
+
+
+@pytest.mark.parametrize("path", ["kernel"], indirect=True)
+def test_anExpiredPassword(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+    """
+    A caller whose password has expired changes it while its call is set up, and the kernel encrypts
+    by the new one, as for the calls after that.
+    """
+    sections: dict[str, dict[str, object]] = {
+        "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
+    }
+    configuration = tmp_path / "pptpgw.toml"
+    configuration.write_text(toml(sections))
+    command = [sys.executable, "-m", "pptpgw.command", "user", "add", "alice", "--stdin"]
+    run(*command, "--expires=now", "-c", str(configuration), stdin="correct horse\n")
+    gateway = startGateway(auth="accounts", **sections)
+    host = network.host()
+    words = GATEWAY_ADDRESS, "alice", "correct horse", "battery staple"
+    calling = Process(
+        host.command(sys.executable, str(CHANGING), *words), host.runFolder / "changing.log"
+    )
+    assert calling.wait(60) == 0
+    assert re.search("expired\n.*, MPPE 128 bit stateless\nanswered\n", calling.text)
+    gateway.waitFor("alice from .* ended after .*octets received")
+    assert host.call("alice", "correct horse").wait() != 0
+    host.call("alice", "battery staple", "require-mppe-128").up().ping()
+    assert devices(network) == ["ppp3"]
+    assert "battery" not in gateway.text
