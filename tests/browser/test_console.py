@@ -5,13 +5,12 @@ Tests for the console in a real Chromium: what operators see of a real gateway, 
 from __future__ import annotations
 
 import json
-import ssl
-from hashlib import sha256
 
 import pytest
 
 from tests.browser.conftest import Visit, cookies, heading, logIn, row, tabTo
 from tests.browser.world import ALICE, ARABIC, FAILURES, MARKUP, PASSWORD, Site, until
+from tests.integration.world import fingerprint
 
 DARK = ("overview", "active", "why", "import", "operators")
 """
@@ -213,10 +212,8 @@ class TestTunnels:
         Each session shows its tunnel, and those of one can be looked at alone.
         """
         client = site.client()
-        shown = site.certificate.read_text()
-        der = ssl.PEM_cert_to_DER_cert(shown[shown.index("-----BEGIN CERTIFICATE") :])
         client.dial(ALICE)
-        assert "error" not in client.ask("sstp", MARKUP, PASSWORD, sha256(der).hexdigest())
+        assert "error" not in client.ask("sstp", MARKUP, PASSWORD, fingerprint(site.certificate))
         assert "error" not in client.ask("l2tp", ARABIC, PASSWORD)
         page = visit("olga", "active")
         for user, tunnel in (("alice", "pptp"), (MARKUP, "sstp"), (ARABIC, "l2tp")):

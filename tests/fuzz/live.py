@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz.attacker import ADDRESS
-from tests.integration.world import ALICE, ROOT, Client, Served, World
+from tests.integration.world import ALICE, ROOT, Client, Served, World, fingerprint
 
 SETTLE_SECONDS = 150.0
 """
@@ -72,22 +72,31 @@ def fuzz(seconds: float, seed: str = "") -> list[str]:
 
 
 def _attacked(world: World, folder: Path, seconds: float, seed: str) -> list[str]:
-    served = Served(world, folder, SECTIONS | {"sstp": {"certificate": f"{folder}/sstp.pem"}})
+    certificate = folder / "sstp.pem"
+    served = Served(world, folder, SECTIONS | {"sstp": {"certificate": str(certificate)}})
+    commands = (
+        ("call", *ALICE, 1400),
+        ("sstp", *ALICE, fingerprint(certificate)),
+        ("l2tp", *ALICE),
+    )
     honest = Client(world.caller)
     wrong: list[str] = []
     answered = 0
     try:
-        honest.dial()
+        # Some sockets are opened for the first call.
+        for command in commands:
+            assert "error" not in honest.ask(*command)
         honest.ask("close")
         quiet = served.state()
         quiet["timers"] += OWN_TIMERS
-        command = (sys.executable, "-m", "tests.fuzz.attacker", str(seconds), seed)
-        attacker = subprocess.Popen(world.caller.command(*command), cwd=ROOT)
+        attackers = (sys.executable, "-m", "tests.fuzz.attacker", str(seconds), seed)
+        attacker = subprocess.Popen(world.caller.command(*attackers), cwd=ROOT)
         try:
             while attacker.poll() is None:
-                call = honest.ask("call", *ALICE, 1400)
+                command = commands[answered % len(commands)]
+                call = honest.ask(*command)
                 if "error" in call or honest.ask("ping", call["number"]):
-                    wrong.append(f"an honest caller wasn't served: {call}")
+                    wrong.append(f"an honest caller wasn't served: {command[0]}: {call}")
                 honest.ask("close")
                 answered += 1
         finally:

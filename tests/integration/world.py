@@ -9,8 +9,10 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from multiprocessing import Pipe
 from pathlib import Path
+from ssl import PEM_cert_to_DER_cert
 from typing import Any
 
 from tests.lab.forked import Child, Forked
@@ -103,6 +105,15 @@ def devices(namespace: Namespace) -> list[tuple[object, object]]:
     ]
     routes = namespace.show("route", "show", "table", "all")
     return sorted(links + [(route["dst"], route["dev"]) for route in routes], key=str)
+
+
+def fingerprint(certificate: Path) -> str:
+    """
+    The SHA-256 of a gateway's certificate for SSTP, in hexadecimal digits.
+    """
+    text = certificate.read_text()
+    der = PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") :])
+    return sha256(der).hexdigest()
 
 
 class Served(Forked):

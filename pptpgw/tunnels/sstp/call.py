@@ -19,6 +19,7 @@ from pptpgw.interfaces import (
     IChannelHost,
     IChannelOwner,
     IKeys,
+    IProtectedCall,
     IStagedCall,
     IStationCall,
     Refusal,
@@ -67,10 +68,10 @@ class CallConnection(TypingProtocol):
         """
 
 
-@implementer(IStagedCall, IBoundCall, IStationCall)
+@implementer(IStagedCall, IBoundCall, IStationCall, IProtectedCall)
 class SSTPCall:
     """
-    See L{IStagedCall}, L{IBoundCall} and L{IStationCall}.
+    See L{IStagedCall}, L{IBoundCall}, L{IStationCall} and L{IProtectedCall}.
 
     @ivar proven: whether the caller has been authenticated.
     @ivar channel: the channel of the call, or None before there is one.
@@ -90,15 +91,18 @@ class SSTPCall:
         steps: Sequence[tuple[str, float]] = (),
         owner: ICallOwner | None = None,
         stations: Stations = UNKNOWN_STATIONS,
+        protection: str = "",
     ) -> None:
         """
         @param steps: see L{IStagedCall}.
         @param owner: the owner of a call that we place.
         @param stations: the name of the host that was called, if it is known.
+        @param protection: see L{IProtectedCall}.
         """
         self.caller = caller
         self.called = called
         self.stations = stations
+        self.protection = protection
         self.steps = steps
         self.proven = False
         self.channel: IChannel | None = None

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 from typing import Protocol as TypingProtocol
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -232,9 +233,16 @@ class SSTPProtocol(Protocol):
         connection.machine = ServerMachine(self._clock, connection, self.certificate.der)
         steps = ("TCP", self._accepted), ("HTTP", self._clock.seconds())
         called = addressText(transport.getHost())
-        station = _serverName(transport) or request.host
-        stations = Stations(called=station)
-        connection.call = SSTPCall(connection, self.caller, called, steps, stations=stations)
+        tls = _tlsOf(transport)
+        station = "" if tls is None else hostName(tls.get_servername() or b"")
+        connection.call = SSTPCall(
+            connection,
+            self.caller,
+            called,
+            steps,
+            stations=Stations(called=station or request.host),
+            protection="" if tls is None else _protection(tls),
+        )
         self.connection = connection
         self._owner.requested(self, request)
         if rest:
@@ -277,13 +285,20 @@ class SSTPProtocol(Protocol):
         transport.abortConnection()
 
 
-def _serverName(transport: Any) -> str:
+def _tlsOf(transport: Any) -> SSL.Connection | None:
     """
-    Return the name of the server that the client asked for by TLS; empty if there is none.
+    Return the TLS of a transport; None if it has none, because a proxy terminates it.
     """
     while isinstance(transport, ProtocolWrapper):
-        get = getattr(transport.getHandle(), "get_servername", None)
-        if get is not None:
-            return hostName(get() or b"")
+        handle = transport.getHandle()
+        if isinstance(handle, SSL.Connection):
+            return handle
         transport = transport.transport
-    return ""
+    return None
+
+
+def _protection(tls: SSL.Connection) -> str:
+    """
+    Return the version of TLS and the cipher, such as C{TLSv1.3 TLS_AES_256_GCM_SHA384}.
+    """
+    return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"

@@ -134,7 +134,7 @@ class TestCalls:
             assert call.link.encryption == "encrypted by the tunnel"
             await world.until(lambda: world.recorder.detailsOf("opened"))
             (session,) = world.gateway.sessions
-            assert session.encryption == "encrypted by the tunnel"
+            assert session.encryption == "TLSv1.3 TLS_AES_256_GCM_SHA384"
             assert (session.caller, session.called) == (HOST, HOST)
             sent = [packet(ipcp.localAddress, size) for size in (20, 1400)]
             for one in sent:
