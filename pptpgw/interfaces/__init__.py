@@ -109,11 +109,14 @@ from pptpgw.interfaces.service import (
 from pptpgw.interfaces.session import (
     AgreedOption,
     AgreedProtocol,
+    Attack,
+    IAttackObserver,
     ISession,
     ISessionObserver,
     ISessions,
 )
 from pptpgw.interfaces.tunnel import (
+    IAlertedOwner,
     IBoundCall,
     ICall,
     ICallOwner,
@@ -144,6 +147,7 @@ __all__ = [
     "Agreement",
     "Attachment",
     "Attachments",
+    "Attack",
     "AttemptEvent",
     "Caller",
     "Change",
@@ -160,6 +164,8 @@ __all__ = [
     "IAddressPoolFactory",
     "IAddressPools",
     "IAddressedProtocol",
+    "IAlertedOwner",
+    "IAttackObserver",
     "IAttempt",
     "IAttempts",
     "IAuthenticationProtocol",

@@ -5,6 +5,7 @@ Sessions, as observers, plugins and programs see them, and the observers of sess
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -187,6 +188,37 @@ class ISessionObserver(Interface):
         @param subject: the user's name or the address.
         @param failures: the number of false claims.
         @param until: the end of the lockout, in seconds since 1970.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """
+    Signs of an attack on a call.
+
+    @ivar session: the identifier of the call's session, which it may not have had yet.
+    @ivar user: the name of its user; empty if it has no session.
+    @ivar source: the address that the call comes from.
+    @ivar tunnel: the name of the tunnel.
+    @ivar reason: the signs, in words.
+    """
+
+    session: str
+    user: str
+    source: str
+    tunnel: str
+    reason: str
+
+
+class IAttackObserver(Interface):
+    """
+    A session observer that is also told of attacks. An observer (L{ISessionObserver}) may provide
+    this too.
+    """
+
+    def attacked(attack: Attack) -> None:
+        """
+        A call shows signs of an attack. It is ended.
         """
 
 

@@ -62,6 +62,19 @@ class ICallOwner(Interface):
         """
 
 
+class IAlertedOwner(ICallOwner):
+    """
+    The owner of a call that is told of attacks, too.
+    """
+
+    def callAttacked(call: ICall, reason: str) -> None:
+        """
+        There are signs that somebody attacks the call. L{ICallOwner.callEnded} follows.
+
+        @param reason: the signs, in words.
+        """
+
+
 class ICall(Interface):
     """
     A call that a tunnel offers to the gateway, or that it has placed.

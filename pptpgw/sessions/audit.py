@@ -6,16 +6,16 @@ The rules:
  - An event is one JSON object on one line of ASCII characters: no text of a peer's can break a line
    or begin another. Keys without a meaning for an event are left out.
  - Every event has C{time} (ISO 8601, UTC) and C{event}: C{started}, C{changed}, C{opened},
-   C{closed}, C{ended}, C{refused}, C{lockedOut} or C{operated}. Those of a session have
-   C{session}, C{user} and C{source}, the address that it calls from; C{concentrator} if that is of
-   an access concentrator, and C{callingStation} and C{calledStation} if these are known.
+   C{closed}, C{ended}, C{refused}, C{attacked}, C{lockedOut} or C{operated}. Those of a session
+   have C{session}, C{user} and C{source}, the address that it calls from; C{concentrator} if that
+   is of an access concentrator, and C{callingStation} and C{calledStation} if these are known.
    C{operated} has C{operator}, C{from}, C{action}, C{target} and C{outcome}.
  - Octets and packets are those of the network packets, seen from the gateway: received from the
    user, sent to it.
  - No event contains a password, key or challenge.
- - Anybody can cause refusals, so refusals and lockouts have a rate limit, and what operators do has
-   another one. Those beyond it are counted, and the next event of these says how many were
-   C{omitted}.
+ - Anybody can cause refusals, so refusals, attacks and lockouts have a rate limit, and what
+   operators do has another one. Those beyond it are counted, and the next event of these says how
+   many were C{omitted}.
  - Sessions that an earlier run left open, because it was killed for example, get their C{ended}
    from the next run, with the data of the store or, without a store, of this file. Duration and
    figures are known only to the store.
@@ -38,7 +38,14 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
-from pptpgw.interfaces import INetworkProtocol, IOperatorObserver, ISession, Operated
+from pptpgw.interfaces import (
+    Attack,
+    IAttackObserver,
+    INetworkProtocol,
+    IOperatorObserver,
+    ISession,
+    Operated,
+)
 from pptpgw.sessions.cause import codeOf
 from pptpgw.sessions.leftopen import BROKEN_OFF, LeftOpen
 from pptpgw.sessions.observer import SessionObserver
@@ -159,7 +166,7 @@ class _Limited:
         return omitted
 
 
-@implementer(IOperatorObserver)
+@implementer(IOperatorObserver, IAttackObserver)
 class Audit(SessionObserver):
     """
     A session observer that passes what happens to a log observer, as events of the audit.
@@ -267,6 +274,19 @@ class Audit(SessionObserver):
         """
         self._refusal(
             "refused", source=caller, tunnel=tunnel, user=name, method=method, cause=str(reason)
+        )
+
+    def attacked(self, attack: Attack) -> None:
+        """
+        See L{IAttackObserver.attacked}.
+        """
+        self._refusal(
+            "attacked",
+            session=attack.session,
+            user=attack.user,
+            source=attack.source,
+            tunnel=attack.tunnel,
+            cause=attack.reason,
         )
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:

@@ -18,10 +18,11 @@ from pptpgw.error import Category, Refused, Unavailable, untraced
 from pptpgw.interfaces import (
     AgreedProtocol,
     Attachments,
+    Attack,
     Claim,
     Grant,
+    IAlertedOwner,
     ICall,
-    ICallOwner,
     IChannel,
     IKeys,
     INetwork,
@@ -49,7 +50,7 @@ from pptpgw.timing.timer import cancelled
 SILENCE_SECONDS = 5.0
 
 
-@implementer(ICallOwner)
+@implementer(IAlertedOwner)
 class Line:
     """
     One caller: its call, its link and, once it is authenticated, its session.
@@ -224,6 +225,17 @@ class Line:
         """
         self._displaced |= codeOf(cause) is Termination.PORT_PREEMPTED
         self.link.lowerDown(cause)
+
+    def callAttacked(self, call: ICall, reason: str) -> None:
+        """
+        See L{IAlertedOwner.callAttacked}: count, log and report the attack.
+        """
+        context, caller = self._context, self.caller
+        user = "" if self.session is None else self.session.user
+        attack = Attack(caller.session, user, caller.address, caller.tunnel.name, reason)
+        context.tally.attacks[attack.tunnel] += 1
+        context.reports.attacked(attack)
+        context.sessions.attacked(attack)
 
     # ppp.link.LinkOwner
 

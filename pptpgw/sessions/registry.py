@@ -30,8 +30,10 @@ from zope.interface.verify import verifyObject
 from pptpgw.datapath.route import RouteTable
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    Attack,
     Caller,
     Drain,
+    IAttackObserver,
     ICall,
     ICarriedCall,
     IConcentratedCall,
@@ -234,6 +236,18 @@ class Registry:
             None,
             "a refused caller",
             lambda one: one.callerRefused(caller, name, method, reason, tunnel),
+        )
+
+    def attacked(self, attack: Attack) -> None:
+        """
+        See L{IAttackObserver.attacked}.
+        """
+        self._tell(
+            None,
+            "an attack",
+            lambda one: (
+                IAttackObserver(one).attacked(attack) if IAttackObserver.providedBy(one) else None
+            ),
         )
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:

@@ -111,6 +111,14 @@ class Remedy(Enum):
         "password."
     )
 
+    BINDING = (
+        "Somebody between ends the caller's TLS and begins it anew: an attacker, or a proxy of "
+        "yours, for which [sstp] has tls and certificate. 'pptpgw test call sstp:HOST "
+        "--fingerprint DIGITS' in the caller's network tells which certificate it is shown there. "
+        "Only if the MAC alone is wrong, the client may make its key in another way: look for a "
+        "newer one."
+    )
+
     # What the account allows.
 
     SESSIONS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from pptpgw.interfaces import Caller, INetworkProtocol, ISession
+from pptpgw.interfaces import Attack, Caller, INetworkProtocol, ISession
 from pptpgw.log import Logger, Quota
 
 
@@ -108,6 +108,19 @@ class Reports:
                 session=caller.session,
                 caller=caller.address,
                 cause=cause,
+            )
+
+    def attacked(self, attack: Attack) -> None:
+        """
+        Report that a call shows signs of an attack.
+        """
+        if self._quota.allows("attacks", attack.source):
+            self._log.error(
+                "{caller}: an attack on the call of {user!a}? {reason}",
+                session=attack.session,
+                caller=attack.source,
+                user=attack.user,
+                reason=attack.reason,
             )
 
     def silent(self, caller: Caller, text: str) -> None:

@@ -51,6 +51,7 @@ class Tally:
         category of the reason.
     @ivar connections: the number of connections that weren't let in, by their tunnel and the key of
         C{[listen]} that forbids them.
+    @ivar attacks: the number of calls that showed signs of an attack, by the kind of their tunnel.
     @ivar ends: the number of sessions that have ended, by the code of the cause.
     @ivar setups: the seconds from the request for a call to its first open network protocol, by
         tunnel.
@@ -61,6 +62,7 @@ class Tally:
         self.calls: Counter[tuple[str, CallResult]] = Counter()
         self.refusals: Counter[tuple[str, Category]] = Counter()
         self.connections: Counter[tuple[str, str]] = Counter()
+        self.attacks: Counter[str] = Counter()
         self.ends: Counter[Termination] = Counter()
         self.setups: defaultdict[str, Distribution] = defaultdict(
             partial(Distribution, SETUP_BOUNDS)

@@ -7,12 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
-from pptpgw.interfaces import INetworkProtocol, ISession
+from pptpgw.interfaces import Attack, IAttackObserver, INetworkProtocol, ISession
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.observer import SessionObserver
 
 
+@implementer(IAttackObserver)
 class SessionRecorder(SessionObserver):
     """
     An observer that records the events that it is told of.
@@ -33,7 +35,7 @@ class SessionRecorder(SessionObserver):
         Record an event; a derived class may do something then.
 
         @param event: C{started}, C{opened}, C{closed}, C{networks}, C{changed}, C{ended},
-            C{refused} or C{locked}.
+            C{refused}, C{attacked} or C{locked}.
         """
         self.events.append((event, *details))
 
@@ -48,7 +50,7 @@ class SessionRecorder(SessionObserver):
         """
         The events of sessions, each with the name of the user.
         """
-        others = ("refused", "locked")
+        others = ("refused", "attacked", "locked")
         return [(name, details[0].user) for name, *details in self.events if name not in others]
 
     @property
@@ -66,6 +68,13 @@ class SessionRecorder(SessionObserver):
         tunnels.
         """
         return self.detailsOf("refused")
+
+    @property
+    def attacks(self) -> list[Attack]:
+        """
+        The attacks, as the observer was told of them.
+        """
+        return [attack for (attack,) in self.detailsOf("attacked")]
 
     @property
     def lockouts(self) -> list[tuple[Any, ...]]:
@@ -119,6 +128,12 @@ class SessionRecorder(SessionObserver):
         See L{SessionObserver.callerRefused}.
         """
         self.record("refused", caller, name, method, reason, tunnel)
+
+    def attacked(self, attack: Attack) -> None:
+        """
+        See L{pptpgw.interfaces.IAttackObserver.attacked}.
+        """
+        self.record("attacked", attack)
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """

@@ -31,8 +31,8 @@ from pptpgw.tunnels.sstp.wire import LONGEST, Kind, Message
 from tests.hostile.limits import containers
 from tests.tunnels.l2tp.joined import CallOwner
 from tests.tunnels.l2tp.test_connection import ICRQ, SCCRQ
+from tests.tunnels.sstp.joined import OPENING
 from tests.tunnels.sstp.test_machine import CERTIFICATE, REQUEST
-from tests.tunnels.sstp.test_tunnel import OPENING
 
 CALLS = 4
 """
@@ -195,6 +195,8 @@ class SSTPPeers:
         for _ in range(50):
             protocol.dataReceived(Message(Kind.ECHO_REQUEST).encode())
         protocol.dataReceived(b"\x10\x00" + LONGEST.to_bytes(2, "big") + bytes(LONGEST - 5))
+        # What is to be sent waits for the end of the turn.
+        self.clock.advance(0)
 
     def go(self) -> None:
         """

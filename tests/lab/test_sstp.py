@@ -15,6 +15,7 @@ from tests.lab.forked import Forked
 from tests.lab.peers import GATEWAY_ADDRESS, Caller, Host, Network, Process
 from tests.lab.server import ALICE, Gateway, StartGateway
 from tests.lab.test_authentication import only
+from tests.lab.test_eap import Certificates
 
 LISTEN = {"tunnels": ["pptp", "sstp"]}
 RELAY = Path(__file__).with_name("relay.py")
@@ -45,8 +46,11 @@ class Clients:
         self, host: Host, *options: str, who: tuple[str, str] = ALICE, to: str = GATEWAY_ADDRESS
     ) -> Caller:
         """
-        Dial with pppd, whose connection is sstpc.
+        Dial with pppd, whose connection is sstpc. On its wire everything takes a moment, since
+        sstpc 1.0.18 doesn't wait for the answer to its HTTP request if the handshake of TLS is over
+        at its first write.
         """
+        host.impairSending("delay", "1ms")
         self._calls += 1
         name = f"call{self._calls}"
         words = ["sstpc", "--log-stderr", "--log-level", "4", "--nolaunchpppd", "--ipparam", name]
@@ -110,7 +114,43 @@ def test_somebodyInTheMiddle(
     relay = Forked(hosts[1], RELAY, words, tmp_path / "relay.log")
     relay.waitFor("relaying")
     caller = clients.call(hosts[0], *only("mschapv2"), to=hosts[1].address)
-    gateway.waitFor("The crypto binding doesn't hold: the caller was shown another certificate")
+    gateway.waitFor("an attack on the call of 'alice'. the crypto binding doesn't hold: the caller")
     assert caller.wait() != 0
     assert "local  IP address" not in caller.text
     gateway.waitFor("ended after .*binding doesn't hold")
+
+
+def test_redials(network: Network, startGateway: StartGateway, clients: Clients) -> None:
+    """
+    A caller that hangs up, or vanishes, can call again. No frame of LCP is repeated, since sstpc
+    leaves no packet unread.
+    """
+    gateway = start(startGateway, clients)
+    host = network.host()
+    for vanishes in (False, True, False):
+        caller = clients.call(host, *only("mschapv2")).up()
+        assert len(caller.received("LCP ConfReq")) == len(caller.sent("LCP ConfReq")) == 1
+        caller.ping(count=2)
+        if vanishes:
+            host.kill()
+            caller.wait()
+        else:
+            caller.hangUp()
+    gateway.waitFor("(?s)(alice from .* ended after.*){3}")
+
+
+def test_EAPTLS(
+    network: Network, startGateway: StartGateway, clients: Clients, tmp_path: Path
+) -> None:
+    """
+    A caller by EAP-TLS whose pppd is older than 2.5 binds the tunnel by half keys.
+    """
+    folder = tmp_path / "eap"
+    folder.mkdir()
+    certificates = Certificates(folder)
+    eap: dict[str, object] = {**certificates.section}
+    start(startGateway, clients, link={"authentication": ["eap"]}, eap=eap)
+    options = certificates.options(certificates.authority.issue("alice"))
+    caller = clients.call(network.host(), *options, who=("whoever", "")).up()
+    caller.ping(count=2)
+    caller.hangUp()

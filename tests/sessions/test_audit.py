@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import ISessionObserver, Operated, Stations
+from pptpgw.interfaces import (
+    Attack,
+    IAttackObserver,
+    ISessionObserver,
+    Operated,
+    Stations,
+)
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.linefile import LineFile
 from pptpgw.sessions.audit import REFUSALS, Audit, LineObserver, allowed, timestamp
@@ -68,9 +74,31 @@ def session(
 
 def test_itIsAnObserver() -> None:
     verifyObject(ISessionObserver, Pages().audit)
+    verifyObject(IAttackObserver, Pages().audit)
 
 
 class TestEvents:
+    def test_anAttack(self) -> None:
+        """
+        An attack is an event of its own, and only so many are written.
+        """
+        pages = Pages()
+        attack = Attack("cafe00000001", "alice", "192.0.2.7", "sstp", "the crypto binding")
+        pages.audit.attacked(attack)
+        (event,) = pages.events
+        assert event == {
+            "time": "1970-01-01T00:00:00.000Z",
+            "event": "attacked",
+            "session": "cafe00000001",
+            "user": "alice",
+            "source": "192.0.2.7",
+            "tunnel": "sstp",
+            "cause": "the crypto binding",
+        }
+        for _ in range(3000):
+            pages.audit.attacked(attack)
+        assert len(pages.events) == REFUSALS[1]
+
     def test_timesAreISO8601InUTC(self) -> None:
         assert timestamp(NOON) == "2000-02-29T12:00:00.250Z"
         assert timestamp(0) == "1970-01-01T00:00:00.000Z"

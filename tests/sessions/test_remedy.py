@@ -32,7 +32,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.diagnosis import adviceOn
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.testing import makeTunnelEnvironment
+from pptpgw.testing import PASSWORD, makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
@@ -44,6 +44,7 @@ from tests.sessions.legs import Forwarder
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
 from tests.tunnels.l2tp.joined import Wire
 from tests.tunnels.pptp.test_incoming import incomingCall
+from tests.tunnels.sstp.joined import SSTPGateway
 
 Case = Callable[[], IAttempt]
 CASES: list[tuple[Remedy, Case]] = []
@@ -385,6 +386,13 @@ def _() -> IAttempt:
     connection.close()
     gateway.run(1)
     return over(gateway)
+
+
+@leadsTo(Remedy.BINDING)
+def _() -> IAttempt:
+    gateway = SSTPGateway(Checker())
+    gateway.call(b"the certificate of a proxy", b"carol", PASSWORD)
+    return next(iter(gateway.gateway.attempts))
 
 
 # What the account allows.

@@ -246,6 +246,12 @@ class Figures:
             "tunnel",
             "cause",
         )
+        yield counter(
+            "pptpgw_attacks",
+            "Calls that showed signs of an attack: the audit has them.",
+            {(one,): tally.attacks[one] for one in tunnels},
+            "tunnel",
+        )
         limits = {"clients", *(one.value for one in Limit), *(key for _, key in tally.connections)}
         yield counter(
             "pptpgw_connections_refused",

@@ -13,6 +13,7 @@ from pptpgw.datapath.framed import FramedChannel
 from pptpgw.interfaces import (
     UNKNOWN_STATIONS,
     Grant,
+    IAlertedOwner,
     IBoundCall,
     ICallOwner,
     IChannel,
@@ -177,6 +178,13 @@ class SSTPCall:
         """
         if self._owner is not None:
             self._owner.callEstablished(self)
+
+    def attacked(self, reason: str) -> None:
+        """
+        Tell the owner that there are signs of an attack.
+        """
+        if IAlertedOwner.providedBy(self._owner):
+            IAlertedOwner(self._owner).callAttacked(self, reason)
 
     def ended(self, cause: Cause) -> None:
         """

@@ -230,11 +230,6 @@ class SSTPClientProtocol(Protocol):
         Count nothing: the counters of the call have what matters.
         """
 
-    def bindingFailed(self, reason: str) -> None:
-        """
-        Do nothing: only servers verify bindings.
-        """
-
     # What is private
 
     def _fail(self, error: Exception) -> None:

@@ -49,11 +49,6 @@ class ConnectionOwner(TypingProtocol):
         Count what belongs to no call.
         """
 
-    def bindingFailed(self, reason: str) -> None:
-        """
-        Note that the crypto binding of a caller doesn't hold.
-        """
-
 
 class SSTPConnection:
     """
@@ -180,7 +175,7 @@ class SSTPConnection:
         See L{pptpgw.tunnels.sstp.machine.MachineOwner.bindingFailed}.
         """
         self._discard(BINDING)
-        self._owner.bindingFailed(reason)
+        self.call.attacked(f"the crypto binding doesn't hold: {reason}")
 
     def ending(self, cause: Cause) -> None:
         """

@@ -89,11 +89,6 @@ class ServerOwner(TypingProtocol):
         Count what belongs to no call.
         """
 
-    def bindingFailed(self, protocol: SSTPProtocol, reason: str) -> None:
-        """
-        Note that the crypto binding of a caller doesn't hold.
-        """
-
 
 class SSTPProtocol(Protocol):
     """
@@ -185,12 +180,6 @@ class SSTPProtocol(Protocol):
         Count what belongs to no call.
         """
         self._owner.discard(reason)
-
-    def bindingFailed(self, reason: str) -> None:
-        """
-        Tell the owner that the crypto binding doesn't hold.
-        """
-        self._owner.bindingFailed(self, reason)
 
     # What is private
 

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
 from pptpgw.sessions.cause import Cause, Termination
+from pptpgw.sessions.remedy import Remedy
 from pptpgw.tunnels.sstp.binding import HASHES, NO_KEY, fault
 from pptpgw.tunnels.sstp.machine import Machine, MachineOwner, State
 from pptpgw.tunnels.sstp.wire import (
@@ -132,7 +133,7 @@ class ServerMachine(Machine):
             return
         self._owner.bindingFailed(why)
         text = f"the crypto binding doesn't hold, perhaps somebody stands between: {why}"
-        cause = Cause(text, Termination.USER_ERROR)
+        cause = Cause(text, Termination.USER_ERROR, Remedy.BINDING)
         self._abort(Identifier.CRYPTO_BINDING, Status.VALUE_NOT_SUPPORTED, cause)
 
 

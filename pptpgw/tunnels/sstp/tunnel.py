@@ -172,17 +172,6 @@ class SSTPFactory(ServerFactory):
         """
         self._environment.counters.discard(reason)
 
-    def bindingFailed(self, protocol: SSTPProtocol, reason: str) -> None:
-        """
-        Log an attack. The end of the session, which follows, is in the audit with this reason.
-        """
-        if self._environment.quota.allows("crypto bindings", protocol.caller):
-            self._log.error(
-                "{caller}: an attack? The crypto binding doesn't hold: {reason}",
-                caller=protocol.caller,
-                reason=reason,
-            )
-
 
 @implementer(ITunnel, IReloadable, IPreparable)
 class SSTPTunnel:

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pptpgw.error import Malformed
+from pptpgw.ppp.eaptls import startKeys
+from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.tunnels.sstp import binding, wire
 from pptpgw.tunnels.sstp.wire import Attribute, CryptoBinding, Kind, Message, Splitter, StatusInfo
 
@@ -141,6 +143,35 @@ class TestBinding:
         derived = hmac.new(KEY, seed, hashlib.sha256).digest()
         expected = hmac.new(derived, CONNECTED[:80] + bytes(32), hashlib.sha256).digest()
         assert binding.compoundMAC(binding.Hash.SHA256, KEY, CONNECTED) == expected
+
+    @pytest.mark.parametrize("isServer", [False, True])
+    def test_theKeyOfMSCHAPv2(self, isServer: bool) -> None:
+        """
+        The key that MS-CHAPv2 earns, within EAP or not, with the example of RFC 3079 section 5.2,
+        written out: what the server receives with, and what it sends with.
+        """
+        hashHash = octets("41 C0 0C 58 4B D2 D9 1C 40 17 A2 A1 2F A5 9F 3F")
+        response = octets("82 30 9E CD 8D 70 8B 5E A0 8F AA 39 81 CD 83 54 42 33 11 4A 3D 85 D6 DF")
+        master = hashlib.sha1(hashHash + response + b"This is the MPPE Master Key").digest()[:16]
+        assert master == octets("FD EC E3 71 7A 8C 83 8C B3 88 E5 27 AE 3C DD 31")
+        sides = (
+            b"On the client side, this is the send key; on the server side, it is the receive key.",
+            b"On the client side, this is the receive key; on the server side, it is the send key.",
+        )
+        received, sent = (
+            hashlib.sha1(master + bytes(40) + side + b"\xf2" * 40).digest()[:16] for side in sides
+        )
+        assert sent == octets("8B 7C DC 14 9B 99 3A 1B A1 18 CB 15 3F 56 DC CB")
+        assert mschapV2Keys(hashHash, response, isServer).bindings == (received + sent,)
+
+    @pytest.mark.parametrize("isServer", [False, True])
+    def test_theKeysOfEAPTLS(self, isServer: bool) -> None:
+        """
+        Those of the Master Session Key: its beginning, and the one of pppd 2.4.9.
+        """
+        session = bytes(range(64))
+        halves = session[:16] + session[32:48]
+        assert startKeys(session, isServer).bindings == (session[:32], halves)
 
 
 class TestMessages:
