@@ -3,10 +3,10 @@ C{python -m pptpgw}: try the gateway in the foreground, without a configuration.
 
 The program keeps an account store in a state folder, with one user who has a random password. It
 starts the gateway with the default configuration, except that every authentication protocol with
-passwords is permitted, places one call to itself, and then serves until it is interrupted. The
-console is at L{PLACE}, and the file C{pptpgw.toml} in the folder leads commands to the gateway. If
-the process lacks the privileges for that, it enters a user and network namespace of its own, if the
-machine allows it.
+passwords is permitted, and SSTP beside PPTP, with a certificate that it makes. It places a call to
+itself by each of them, and then serves until it is interrupted. The console is at L{PLACE}, and the
+file C{pptpgw.toml} in the folder leads commands to the gateway. If the process lacks the privileges
+for that, it enters a user and network namespace of its own, if the machine allows it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from twisted.python.filepath import FilePath
 
 from pptpgw.auth.checkers import AccountsChecker
 from pptpgw.auth.protocols import MSCHAPV2
+from pptpgw.client import CallEndpoint
 from pptpgw.config.configuration import Configuration
-from pptpgw.config.section import AccountsSection, LinkSection, ManagementSection
+from pptpgw.config.section import AccountsSection, LinkSection, ListenSection, ManagementSection
 from pptpgw.demo.selfcall import callOurselves
 from pptpgw.error import ConfigurationError, PPTPGWError
 from pptpgw.management.console import LINK_SECONDS
@@ -41,6 +42,10 @@ from pptpgw.ports.terminal import Foreground
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
 from pptpgw.store.store import Store
+from pptpgw.tunnels.sstp.client import SSTPClient
+from pptpgw.tunnels.sstp.trust import Trust
+from pptpgw.tunnels.sstp.tunnel import SSTPSettings
+from pptpgw.tunnels.sstp.tunnel import factory as sstp
 
 USER = "caller"
 CONFIGURATION = "pptpgw.toml"
@@ -56,6 +61,16 @@ The authentication protocols that are permitted: all that a client may want to t
 PLACE = "127.0.0.1:8723"
 """
 The address and the port of the console.
+"""
+
+SSTP_PORT = 8724
+"""
+The port of SSTP. The one of HTTPS would need another privilege, and may be a web server's.
+"""
+
+CERTIFICATE = "sstp.pem"
+"""
+The name of the file with the certificate of SSTP.
 """
 
 
@@ -117,8 +132,15 @@ def configurationIn(state: FilePath[str]) -> Configuration:
         path.chmod(0o600)
     except OSError as error:
         raise ConfigurationError(f"{path.path}: {error.strerror}") from error
+    served = SSTPSettings(
+        endpoints=(f"tcp:{SSTP_PORT}",), certificate=state.child(CERTIFICATE).path
+    )
     return Configuration(
-        link=LinkSection(authentication=METHODS), management=management, accounts=accounts
+        listen=ListenSection(tunnels=("pptp", sstp.name)),
+        link=LinkSection(authentication=METHODS),
+        management=management,
+        accounts=accounts,
+        sections={sstp.name: served},
     )
 
 
@@ -151,17 +173,25 @@ def say(text: str) -> None:
     output.do(partial(standardOutput().write, f"{text}\n"))
 
 
-async def selfCall(reactor: Any, service: GatewayService, password: str) -> None:
+async def selfCall(reactor: Any, service: GatewayService, password: str, fingerprint: str) -> None:
     """
-    Call ourselves, and print what was negotiated, or why the call failed.
+    Call ourselves by each tunnel, and print what was negotiated, or why a call failed.
+
+    @param fingerprint: that of our certificate.
     """
     settings = LinkSettings(identity=Identity(USER.encode(), password.encode(), (MSCHAPV2,)))
-    try:
-        report = await callOurselves(reactor, service.clientEndpoint("127.0.0.1", settings))
-    except Exception as error:
-        say(f"The call to ourselves failed: {str(error) or type(error).__name__}")
-    else:
-        say(f"The call to ourselves: {report}")
+    trust = Trust(fingerprint=fingerprint)
+    endpoints = {
+        "": service.clientEndpoint("127.0.0.1", settings),
+        " by SSTP": CallEndpoint(SSTPClient(reactor, "127.0.0.1", SSTP_PORT, trust), settings),
+    }
+    for how, endpoint in endpoints.items():
+        try:
+            report = await callOurselves(reactor, endpoint)
+        except Exception as error:
+            say(f"The call to ourselves{how} failed: {str(error) or type(error).__name__}")
+        else:
+            say(f"The call to ourselves{how}: {report}")
 
 
 def main(argv: list[str]) -> int:
@@ -218,8 +248,10 @@ def serve(state: FilePath[str]) -> None:
             return
         signals.start()
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-        await selfCall(reactor, service, password)
-        announce(password, addresses)
+        tunnel: Any = service.tunnels[sstp.name]
+        fingerprint = tunnel.factory.certificate.fingerprint
+        await selfCall(reactor, service, password, fingerprint)
+        announce(password, addresses, fingerprint)
         operator = Operator("make run", OperatorRole.ADMIN)
         link = service.management.operating.consoles.link(operator)
         announceManagement(link, state.child(CONFIGURATION).path)
@@ -233,11 +265,12 @@ def serve(state: FilePath[str]) -> None:
         raise fault
 
 
-def announce(password: str, addresses: Sequence[str]) -> None:
+def announce(password: str, addresses: Sequence[str], fingerprint: str) -> None:
     """
     Print how to dial the gateway.
 
     @param addresses: the addresses of this machine, from before there was a tunnel.
+    @param fingerprint: that of our certificate.
     """
     say(f"Dial it with user {USER} and password {password}:")
     if privileges.inNamespace():
@@ -245,6 +278,10 @@ def announce(password: str, addresses: Sequence[str]) -> None:
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
         say(f"  at {', '.join(addresses) or '127.0.0.1 (this machine has no other address)'}")
+    say(
+        f"By SSTP it is at port {SSTP_PORT}, with a certificate that signs itself, whose SHA-256 is"
+    )
+    say(f"  {fingerprint}")
 
 
 def announceManagement(link: str, path: str) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from pptpgw.client import PacketProtocol, PPTPClientEndpoint
+from pptpgw.client import CallEndpoint, PacketProtocol
 from pptpgw.clock import steady
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.networks.wire.ip import ICMP
@@ -31,7 +31,7 @@ class Report:
     """
     The result of the call; times in seconds.
 
-    @ivar setUp: the time from the TCP connection to IPCP's Opened.
+    @ivar setUp: the time from the beginning of the connection to IPCP's Opened.
     @ivar roundTrip: the time of an ICMP echo through the tunnel to the gateway's own address.
     """
 
@@ -76,7 +76,7 @@ class Ping(PacketProtocol):
         self.lost.callback(None)
 
 
-async def callOurselves(clock: IReactorTime, endpoint: PPTPClientEndpoint) -> Report:
+async def callOurselves(clock: IReactorTime, endpoint: CallEndpoint) -> Report:
     """
     Place a call through C{endpoint}, ping the gateway through it, and hang up.
 

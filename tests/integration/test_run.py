@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from pptpgw.tunnels.sstp.certificate import loaded
 from tests.integration.world import ROOT, Client, Program, World, devices
 from tests.lab.peers import Namespace
 
@@ -119,6 +120,14 @@ class TestRunning:
             text,
             re.MULTILINE,
         ), text
+        assert re.search(
+            r"^The call to ourselves by SSTP: authentication mschapv2, encrypted by the tunnel, ",
+            text,
+            re.MULTILINE,
+        ), text
+        own = re.search(r"^By SSTP .* port 8724\. .*\n  ([0-9a-f]{64})$", text, re.MULTILINE)
+        assert own is not None, text
+        assert loaded(str(state / "sstp.pem"), "", False).fingerprint == own[1]
         assert devices(world.gateway) != before
         assert re.search(r"^  http://127\.0\.0\.1:8723/#login=\S{40,}$", text, re.MULTILINE), text
         seen = re.search(r"^  or by (\S+ sessions --config \S+)$", text, re.MULTILINE)
