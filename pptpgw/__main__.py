@@ -278,9 +278,7 @@ def announce(password: str, addresses: Sequence[str], fingerprint: str) -> None:
         say(f"  more (sudo make run has them): {privileges.namespaceCommand()} COMMAND")
     else:
         say(f"  at {', '.join(addresses) or '127.0.0.1 (this machine has no other address)'}")
-    say(
-        f"By SSTP it is at port {SSTP_PORT}, with a certificate that signs itself, whose SHA-256 is"
-    )
+    say(f"By SSTP it is at port {SSTP_PORT}. Its certificate signs itself and has the SHA-256")
     say(f"  {fingerprint}")
 
 
