@@ -147,7 +147,7 @@ class Leg:
         self._over(self)
 
 
-class Server(Generic[ConnectionType]):
+class CalledServer(Generic[ConnectionType]):
     """
     A network server. It owns the control connection to it.
 
@@ -280,7 +280,7 @@ class Concentrator(ABC, Generic[ConnectionType]):
 
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
-        self._servers: dict[Forward, Server[ConnectionType]] = {}
+        self._servers: dict[Forward, CalledServer[ConnectionType]] = {}
 
     @property
     @abstractmethod
@@ -291,7 +291,7 @@ class Concentrator(ABC, Generic[ConnectionType]):
 
     @abstractmethod
     def connect(
-        self, forward: Forward, owner: Server[ConnectionType], address: str
+        self, forward: Forward, owner: CalledServer[ConnectionType], address: str
     ) -> Deferred[ConnectionType] | ConnectionType:
         """
         Open a control connection.
@@ -323,14 +323,14 @@ class Concentrator(ABC, Generic[ConnectionType]):
         server = self._servers.get(key)
         isNew = server is None or (server.connection is not None and server.connection.isStopping)
         if server is None or isNew:
-            server = self._servers[key] = Server(self, key)
+            server = self._servers[key] = CalledServer(self, key)
         leg = Leg(negotiated, caller, owner, server.over)
         server.place(leg)
         if isNew:
             server.open()
         return leg.placed
 
-    def forget(self, forward: Forward, server: Server[ConnectionType]) -> None:
+    def forget(self, forward: Forward, server: CalledServer[ConnectionType]) -> None:
         """
         Forget a server, whose control connection is closed.
         """

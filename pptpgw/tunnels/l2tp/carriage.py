@@ -16,7 +16,7 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import IChannel, IChannelHost, IChannelOwner, IKernelTransport
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.tunnels.l2tp.channel import L2TPChannel
-from pptpgw.tunnels.l2tp.ids import Ends
+from pptpgw.tunnels.l2tp.ids import SessionIDs
 from pptpgw.tunnels.l2tp.native import NativeL2TPChannel, SharedSender, sessionFor
 from pptpgw.tunnels.l2tp.sender import DataSender, Writer
 from pptpgw.tunnels.l2tp.settings import ControlSettings
@@ -144,11 +144,13 @@ class Carriage:
         self._transport: IL2TPTransport | None = None
 
     @property
-    def ends(self) -> Ends:
+    def ends(self) -> SessionIDs:
         """
         The ids of the call, once the peer's is known.
         """
-        return Ends(self.connection.localID, self._localID, self.connection.peerID, self.peerID)
+        return SessionIDs(
+            self.connection.localID, self._localID, self.connection.peerID, self.peerID
+        )
 
     @property
     def isLAC(self) -> bool:

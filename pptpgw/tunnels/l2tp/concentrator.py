@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pptpgw.interfaces import Forward, ICall
-from pptpgw.tunnels.concentrator import Concentrator, Leg, Server
+from pptpgw.tunnels.concentrator import CalledServer, Concentrator, Leg
 from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.details import detailsOf
@@ -24,7 +24,7 @@ any) to a peer.
 """
 
 
-class AccessConcentrator(Concentrator[L2TPConnection]):
+class L2TPConcentrator(Concentrator[L2TPConnection]):
     """
     The LNSs to which calls are passed on.
 
@@ -44,7 +44,7 @@ class AccessConcentrator(Concentrator[L2TPConnection]):
         return self.settings.idleTimeout
 
     def connect(
-        self, forward: Forward, owner: Server[L2TPConnection], address: str
+        self, forward: Forward, owner: CalledServer[L2TPConnection], address: str
     ) -> L2TPConnection:
         """
         See L{Concentrator.connect}.

@@ -12,7 +12,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 
-class Ends(NamedTuple):
+class SessionIDs(NamedTuple):
     """
     The ids of one call at both of its ends.
 

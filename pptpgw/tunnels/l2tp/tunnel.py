@@ -36,7 +36,7 @@ from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.tunnels.l2tp.call import L2TP
 from pptpgw.tunnels.l2tp.carriage import Address
-from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
+from pptpgw.tunnels.l2tp.concentrator import L2TPConcentrator
 from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.networkserver import NetworkServer
@@ -142,7 +142,7 @@ class L2TPTunnel:
             )
             self.ports.append(port)
             self._connections.append(connections)
-        self._concentrator = AccessConcentrator(environment.reactor, own, self._open)
+        self._concentrator = L2TPConcentrator(environment.reactor, own, self._open)
 
     @property
     def places(self) -> tuple[str, ...]:

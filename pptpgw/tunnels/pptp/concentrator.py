@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from pptpgw.interfaces import Forward, ICall
-from pptpgw.tunnels.concentrator import Concentrator, Leg, Server, numbersOf
+from pptpgw.tunnels.concentrator import CalledServer, Concentrator, Leg, numbersOf
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ConnectionOwner
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
@@ -24,7 +24,7 @@ any) to that of a peer.
 """
 
 
-class AccessConcentrator(Concentrator[ControlConnection]):
+class PPTPConcentrator(Concentrator[ControlConnection]):
     """
     The PNSs to which calls are passed on.
 
@@ -44,7 +44,7 @@ class AccessConcentrator(Concentrator[ControlConnection]):
         return self.settings.callTimeout
 
     def connect(
-        self, forward: Forward, owner: Server[ControlConnection], address: str
+        self, forward: Forward, owner: CalledServer[ControlConnection], address: str
     ) -> Deferred[ControlConnection]:
         """
         See L{Concentrator.connect}.

@@ -46,7 +46,7 @@ from pptpgw.tunnels.pptp.asked import AskedCall
 from pptpgw.tunnels.pptp.call import CONTROL, PPTP
 from pptpgw.tunnels.pptp.callid import CallIDs
 from pptpgw.tunnels.pptp.channels import GREChannels
-from pptpgw.tunnels.pptp.concentrator import AccessConcentrator
+from pptpgw.tunnels.pptp.concentrator import PPTPConcentrator
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ConnectionOwner
 from pptpgw.tunnels.pptp.port.control import ControlClientFactory, ControlFactory
@@ -285,7 +285,7 @@ class PPTPTunnel:
         )
         self._entrance = self._control.entrance
         self._counters = counters
-        self._concentrator = AccessConcentrator(self._reactor, settings.ofConnections(), self._open)
+        self._concentrator = PPTPConcentrator(self._reactor, settings.ofConnections(), self._open)
         self._endpoints = list(self._makeEndpoints())
 
     @property

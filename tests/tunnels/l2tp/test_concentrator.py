@@ -14,7 +14,7 @@ from pptpgw.auth.protocols import CHAP
 from pptpgw.error import CallError
 from pptpgw.interfaces import Forward, ICall, Negotiated, ProxyClaim, Refusal
 from pptpgw.testing import makeClaim, resultOf
-from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
+from pptpgw.tunnels.l2tp.concentrator import L2TPConcentrator
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType
@@ -38,7 +38,7 @@ class World(Wire):
         super().__init__(lns)
         self.known: dict[str, Deferred[str]] = {}
         self.clock.resolve = self._resolve  # type: ignore[attr-defined]
-        self.concentrator = AccessConcentrator(
+        self.concentrator = L2TPConcentrator(
             self.clock,
             ControlSettings(name=b"pop", idleTimeout=5.0),
             lambda settings, owner, source, peer: self.lac.connections.open(

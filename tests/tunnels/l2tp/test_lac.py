@@ -13,7 +13,7 @@ from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import DELAY, MemoryTUN, World, resultOf
 from pptpgw.tunnels.l2tp.call import L2TPCall
-from pptpgw.tunnels.l2tp.concentrator import AccessConcentrator
+from pptpgw.tunnels.l2tp.concentrator import L2TPConcentrator
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from tests.reload.world import Users
@@ -57,7 +57,7 @@ def test_failover() -> None:
     wire = Wire(trust)
     gateway = L2TPWorld("", [Users([Profile("alice", forwards=ENDS)])], clock=wire.clock)
     lns = L2TPWorld("[link]\necho-interval = 5", [Users()], clock=wire.clock)
-    concentrator: Any = AccessConcentrator(
+    concentrator: Any = L2TPConcentrator(
         wire.clock,
         ControlSettings(),
         lambda settings, owner, source, peer: wire.lac.connections.open(

@@ -17,7 +17,7 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import Forward, IForwarder, Stations
 from pptpgw.testing import CALLER, PASSWORD, answering, joined, resultOf
 from pptpgw.tunnels.pptp.call import PPTP
-from pptpgw.tunnels.pptp.concentrator import AccessConcentrator
+from pptpgw.tunnels.pptp.concentrator import PPTPConcentrator
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ConnectionOwner
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
@@ -36,7 +36,7 @@ authenticated = false
 
 
 @implementer(IForwarder)
-class Forwarder(AccessConcentrator):
+class Forwarder(PPTPConcentrator):
     """
     The part of a PPTP tunnel that passes calls on.
     """

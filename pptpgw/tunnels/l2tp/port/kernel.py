@@ -32,7 +32,7 @@ from pptpgw.error import CallError, Malformed, NotPermitted
 from pptpgw.ports.pppox import FAMILY, L2TP, channelOf, connect, openPPPoX
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.tunnels.l2tp.carriage import Address, Carriage, IL2TPTransport
-from pptpgw.tunnels.l2tp.ids import Ends
+from pptpgw.tunnels.l2tp.ids import SessionIDs
 
 REORDER = 20
 """
@@ -57,7 +57,7 @@ _FIGURES = Struct("=HHI8Q")
 _RECEIVED = 6
 
 
-def _address(ends: Ends, descriptor: int, peer: Address) -> bytes:
+def _address(ends: SessionIDs, descriptor: int, peer: Address) -> bytes:
     host, port = socket.inet_aton(peer[0]), peer[1].to_bytes(2, "big")
     ids = ends.tunnel, ends.call, ends.peerTunnel, ends.peerCall
     return _ADDRESS.pack(FAMILY, L2TP, 0, descriptor, socket.AF_INET, port, host, *ids)
