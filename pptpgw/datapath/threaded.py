@@ -1,16 +1,16 @@
 """
 The data path plugin C{native}: threads in C, outside of the interpreter, carry the IPv4 and IPv6
-packets of PPTP calls between GRE and the TUN device.
+packets of calls between tunnels and the TUN device, if they know the tunnel: PPTP's GRE and L2TP.
 
-Each thread has a raw socket of its own for each port, which gets the packets of some calls, and a
-queue of the TUN device, by which the kernel sends the packets of a connection whose packets that
-thread has written there.
+Each thread has a socket of its own for each port, which gets the packets of some calls, and a queue
+of the TUN device, by which the kernel sends the packets of a connection whose packets that thread
+has written there.
 
-A thread handles what is ordinary: GRE packets from addresses that the peer may send from, in order
-or after a while, and packets of the TUN device for its sessions. It leaves everything else to the
-channels in Python, by sockets from which the ports read as if they read their own: control frames,
-packets after long gaps, those of other tunnels, networks and filters, and everything of calls that
-it doesn't know. Python makes all decisions, and owns a session's state while it makes one.
+A thread handles what is ordinary: packets of tunnels from addresses that the peer may send from, in
+order or after a while, and packets of the TUN device for its sessions. It leaves everything else to
+the channels in Python, by sockets from which the ports read as if they read their own: control
+frames, packets after long gaps, those of other networks and of filters, and everything of calls
+that it doesn't know. Python makes all decisions, and owns a session's state while it makes one.
 """
 
 from __future__ import annotations
@@ -290,8 +290,8 @@ def threads(number: int) -> int:
 
 def ownPath(configuration: Configuration) -> str:
     """
-    Return what carries the packets of PPTP calls on the native data path. See
-    L{pptpgw.interfaces.IChannel.path}.
+    Return what carries the packets of calls on the native data path, if the threads know their
+    tunnel. See L{pptpgw.interfaces.IChannel.path}.
     """
     if why := lacking():
         return f"python: {why}"

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,16 @@ class Gateway(Forked):
             sorted(name for link in links if not (name := str(link["ifname"])).startswith("port")),
             sorted(f"{route['dst']} {route['dev']}" for route in routes),
         )
+
+    def shown(self, user: str) -> dict[str, Any]:
+        """
+        Return what C{pptpgw session show} says of a user's session. The gateway must have a
+        management interface.
+        """
+        configuration = str(self.log.parent / "pptpgw.toml")
+        command = [sys.executable, "-m", "pptpgw.command", "session", "show", user, "--json"]
+        found: dict[str, Any] = json.loads(self.namespace.run(*command, "-c", configuration))
+        return found
 
 
 class Shared:

@@ -377,6 +377,30 @@ def test_callsThroughIPsec(
         assert [one["Acct-Terminate-Cause"] for one in stops] == [cause] * calls
 
 
+def test_theThreadsCarryCallsThroughIPsec(
+    network: Network, site: Site, iperf: Process, startGateway: StartGateway
+) -> None:
+    """
+    Threads carry calls through ESP, of whose packets the kernel makes no datagrams of one message.
+    """
+    site.load()
+    gateway = startGateway(
+        listen={"tunnels": ["pptp", "l2tp"]},
+        datapath={"path": "native"},
+        ipsec=site.section,
+        management={"endpoints": [f"unix:{site.folder}/management:mode=600"]},
+    )
+    gateway.waitFor("charon answers")
+    peer = site.client()
+    peer.load(client(GATEWAY_ADDRESS, *site.secret()))
+    peer.initiate()
+    caller = XL2TPD(network.host(), *ALICE).up()
+    caller.reachInside()
+    caller.transfer("ESP, native", seconds=1)
+    found = gateway.shown("alice")
+    assert (found["path"], found["discards"]) == ("native", {})
+
+
 class Natted(Namespace):
     """
     A host behind the NAT that a caller's host is.

@@ -4,7 +4,6 @@ Tests for the data path within the kernel with Linux' own L2TP. Debian's xl2tpd 
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import struct
@@ -19,7 +18,7 @@ from tests.lab.capture import COMPRESSED, IPV4, Capture, Packet
 from tests.lab.kernelstate import assertGone, connected, devices, loadL2TP, tunnels
 from tests.lab.l2tp import XL2TPD
 from tests.lab.peers import GATEWAY_ADDRESS, INSIDE_ADDRESS, LOCAL_ADDRESS, Network, Process
-from tests.lab.server import ALICE, BOB, Gateway, StartGateway
+from tests.lab.server import ALICE, BOB, StartGateway
 from tests.lab.test_kernel import ECHO, FORGE, checked, ipv4
 
 SECTIONS: dict[str, Any] = {
@@ -47,16 +46,6 @@ def module() -> None:
     loadL2TP()
 
 
-def shown(network: Network, gateway: Gateway, user: str) -> dict[str, Any]:
-    """
-    Return what C{pptpgw session show} says of a user's session.
-    """
-    configuration = str(gateway.log.parent / "pptpgw.toml")
-    command = [sys.executable, "-m", "pptpgw.command", "session", "show", user, "--json"]
-    found: dict[str, Any] = json.loads(network.gateway.run(*command, "-c", configuration))
-    return found
-
-
 def test_aCall(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
     A call in clear has a device of its own and is counted exactly; when it is hung up, and when its
@@ -73,7 +62,7 @@ def test_aCall(network: Network, startGateway: StartGateway, tmp_path: Path) -> 
     assert tunnels(network).count("SESSION") == 2 and len(connected(network)) == 1
     caller.ping(LOCAL_ADDRESS, "-s", "1000", count=10)
     time.sleep(1.2)
-    found = shown(network, gateway, "alice")
+    found = gateway.shown("alice")
     assert (found["interface"], found["path"], found["number"]) == ("ppp1", "kernel", 1)
     for direction in ("received", "sent"):
         assert found[f"octets_{direction}"] == 10 * 1028

@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lab.l2tp import CAROL, LNS, XL2TPD
 from tests.lab.peers import GATEWAY_ADDRESS, INSIDE_ADDRESS, Host, Network, Process
 from tests.lab.server import ALICE, BOB, StartGateway
@@ -43,6 +45,36 @@ def test_xl2tpdCalls(network: Network, startGateway: StartGateway) -> None:
     wrong.waitFor("CHAP authentication failed")
     caller.stop()
     gateway.waitFor("alice from .* ended after.*Echo-Requests")
+
+
+@pytest.mark.parametrize("path", ["native"], indirect=True)
+def test_theThreads(
+    network: Network, iperf: Process, startGateway: StartGateway, tmp_path: Path
+) -> None:
+    """
+    Threads carry what xl2tpd's calls send and get, with and without a length field: TCP in clear,
+    and a flood with MPPE.
+    """
+    gateway = startGateway(
+        listen=LISTEN,
+        link={"encryption": "prefer"},
+        l2tp={"clear": "accept"},
+        management={"endpoints": [f"unix:{tmp_path / 'gateway.socket'}"]},
+    )
+    hosts = network.hosts(2)
+    caller = XL2TPD(hosts[0], *ALICE, lac=["length bit = yes"]).up()
+    other = XL2TPD(hosts[1], *BOB, "require-mppe-128").up()
+    caller.ping()
+    caller.reachInside()
+    caller.transfer("L2TP, native", seconds=1)
+    other.flood(500)
+    for user, encryption in (("alice", "not encrypted"), ("bob", "MPPE 128 bit stateless")):
+        found = gateway.shown(user)
+        assert (found["path"], found["encryption"]) == ("native", encryption)
+        assert found["discards"] == {}
+    other.disconnect()
+    gateway.waitFor("bob from .* ended after")
+    caller.ping(count=2)
 
 
 def test_aSecret(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
