@@ -1,6 +1,7 @@
 """
-A program that calls an LNS with our own LAC: C{lac.py SERVER USER PASSWORD SECRET}. It prints what
-was agreed on and whether its pings to the other end are answered, and hangs up.
+A program that calls an LNS with our own LAC: C{lac.py SERVER USER PASSWORD SECRET [numbered]}, with
+sequence numbers in the last case. It prints what was agreed on and whether its pings to the other
+end are answered, and hangs up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from pptpgw.tunnels.l2tp.settings import ControlSettings
 PINGS = 20
 
 
-async def _call(reactor: Any, server: str, user: str, password: str, secret: str) -> None:
+async def _call(
+    reactor: Any, server: str, user: str, password: str, secret: str, numbered: str = ""
+) -> None:
     answered = 0
 
     def receive(packet: bytes) -> None:
@@ -31,7 +34,8 @@ async def _call(reactor: Any, server: str, user: str, password: str, secret: str
 
     identity = Identity(user.encode(), password.encode(), (MSCHAPV2,))
     settings = LinkSettings(encryption="prefer", identity=identity)
-    control = ControlSettings(name=b"lac", trust=trusting(secret.encode()))
+    trust = trusting(secret.encode())
+    control = ControlSettings(name=b"lac", trust=trust, numbered=bool(numbered))
     connection = await LACClient(reactor, server, settings=control).connect()
     for number in range(2):
         ipcp = IPCP(IPv4Settings.client(receive))
@@ -57,4 +61,4 @@ def _main(reactor: Any, *words: str) -> Deferred[None]:
 
 
 if __name__ == "__main__":
-    react(_main, sys.argv[1:5])
+    react(_main, sys.argv[1:6])

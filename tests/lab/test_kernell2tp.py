@@ -27,6 +27,7 @@ SECTIONS: dict[str, Any] = {
 }
 
 
+LAC = Path(__file__).with_name("lac.py")
 UNGUARDED = Path(__file__).with_name("unguarded.py")
 
 
@@ -129,4 +130,27 @@ def test_mppe(network: Network, startGateway: StartGateway) -> None:
     sent = sentProtocols(wire.stop())
     assert COMPRESSED in sent and IPV4 not in sent
     caller.stop()
+    assertGone(network)
+
+
+def test_numbers(network: Network, startGateway: StartGateway) -> None:
+    """
+    The kernel sends sequence numbers to a LAC that asks for them, and takes the LAC's own.
+    """
+    startGateway(**SECTIONS, link={"encryption": "off"})
+    host = network.host()
+    words = GATEWAY_ADDRESS, *ALICE, "", "numbered"
+    wire = Capture(network.gateway, "wire", network.folder, "udp", "port", "1701")
+    calling = Process(host.command(sys.executable, str(LAC), *words), host.runFolder / "lac.log")
+    assert calling.wait(60) == 0
+    assert re.findall("(?m)^answered", calling.text) == ["answered"] * 2
+    # By source and ids, whether they are the gateway's or the LAC's.
+    numbers: dict[tuple[str, bytes], list[int]] = {}
+    for one in wire.stop():
+        if one.payload[8:10] == b"\x08\x02":
+            message = one.payload[8:]
+            numbers.setdefault((one.source, message[2:6]), []).append(int.from_bytes(message[6:8]))
+    assert sorted(source for source, _ in numbers) == [GATEWAY_ADDRESS] * 2 + [host.address] * 2
+    for each in numbers.values():
+        assert len(each) > 20 and each == list(range(len(each)))
     assertGone(network)
