@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.lab.peers import (
     GATEWAY_ADDRESS,
     INSIDE_ADDRESS,
     LOCAL_ADDRESS,
+    Host,
     Namespace,
     Network,
     Process,
@@ -228,11 +231,26 @@ def test_whatIsPrinted(network: Network, site: Site, startGateway: StartGateway)
 
 def blocked(network: Network) -> int:
     """
-    Return how many packets to the gateway IPsec's policies have blocked.
+    Return how many packets to the gateway IPsec's policies have blocked: those for which there is
+    no association, and those that should have come through one.
     """
-    found = re.search(r"XfrmInPolBlock\s+(\d+)", network.gateway.run("cat", "/proc/net/xfrm_stat"))
-    assert found
-    return int(found[1])
+    counted = network.gateway.run("cat", "/proc/net/xfrm_stat")
+    found = re.findall(r"(?:XfrmInPolBlock|XfrmInTmplMismatch)\s+(\d+)", counted)
+    assert len(found) == 2
+    return sum(map(int, found))
+
+
+def forge(host: Host, source: str) -> None:
+    """
+    Send a data message in clear to the gateway that seems to come from another host.
+    """
+    ends = socket.inet_aton(source) + socket.inet_aton(GATEWAY_ADDRESS)
+    message = struct.pack("!HHH", 2, 1, 1) + b"\xff\x03\xc0\x21"
+    header = struct.pack("!BxHxxxxBBxx", 0x45, 28 + len(message), 64, socket.IPPROTO_UDP) + ends
+    datagram = struct.pack("!HHHxx", 1701, 1701, 8 + len(message)) + message
+    raw = socket.SOCK_RAW, socket.IPPROTO_RAW
+    with host.entered(), socket.socket(socket.AF_INET, *raw) as sending:
+        sending.sendto(header + datagram, (GATEWAY_ADDRESS, 0))
 
 
 USERS = "".join(
@@ -302,9 +320,10 @@ def test_callsThroughIPsec(
 ) -> None:
     """
     Clients call through ESP in UDP, with the pre-shared key, and through ESP, with certificates; in
-    clear nobody does. TCP passes both ways within the kernel, and calls go on while keys are
-    renewed. One client calls again 20 times. When the other vanishes meanwhile, its call ends with
-    its IPsec. RADIUS is told what protects each call, and why it has ended.
+    clear nobody does, and no data message gets in. TCP passes both ways within the kernel, and
+    calls go on while keys are renewed. One client calls again 20 times. When the other vanishes
+    meanwhile, its call ends with its IPsec. RADIUS is told what protects each call, and why it has
+    ended.
     """
     site.section["dead-peer"] = 1
     site.load()
@@ -354,6 +373,11 @@ def test_callsThroughIPsec(
         caller.transfer(carrier, seconds=1)
     assert blocked(network) > before
     assert "Connection established" not in stranger.text
+    stranger.stop(SIGKILL)
+    before = blocked(network)
+    for host in hosts:
+        forge(hosts[2], host.address)
+    assert blocked(network) == before + 3
     # What was renewed counts as ended for good only after a while.
     time.sleep(max(0.0, renewed + GRACE + 1 - time.monotonic()))
     bob.ping()
