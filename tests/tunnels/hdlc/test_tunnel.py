@@ -15,14 +15,17 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.config.section import ListenSection
+from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     ICall,
     ICallOwner,
     ICallTaker,
     IFrameSender,
+    ILineCall,
     ITunnel,
     ITunnelFactory,
+    LineErrors,
     Refusal,
 )
 from pptpgw.testing import makeTunnelEnvironment
@@ -204,6 +207,20 @@ class TestCalls:
         protocol, _ = connected(world)
         protocol.dataReceived(b"\x7espam\x7e")
         assert world.counters.discards == {wire.BAD_FCS: 1}
+
+    def test_theErrorsOfALine(self) -> None:
+        """
+        A call tells which errors its line has had; before it has a channel, none.
+        """
+        world = World()
+        protocol, _ = connected(world)
+        (call,) = world.calls
+        verifyObject(ILineCall, call)
+        assert call.errors == LineErrors()
+        owner: Any = None
+        call.openChannel(owner, PythonDataPath(world.clock))
+        protocol.dataReceived(b"\x7espam spam\x7esp\x7espam spam\x7d\x7espam spam\x7e")
+        assert call.errors == LineErrors(crc=2, framing=2)
 
     def test_aFullTransportTakesNoPackets(self) -> None:
         world = World()

@@ -4,6 +4,7 @@ Tests for what an LNS believes of a LAC, and what the two tell each other of a l
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Forward, ILineCall, LineErrors, Negotiated, ProxyClaim, Stations
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.testing import makeClaim, resultOf
+from pptpgw.tunnels.hdlc.call import HDLCCall
+from pptpgw.tunnels.hdlc.framer import Framer
 from pptpgw.tunnels.l2tp.details import CallDetails
 from pptpgw.tunnels.l2tp.secrets import PeerTrust, trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
@@ -118,6 +121,39 @@ def test_anAsynchronousLine() -> None:
     call.hangUp("over")
     assert call.setACCM is None
     channel.close()
+
+
+def test_aSerialLine() -> None:
+    """
+    A line's call that is passed on: the LNS is told that the line is asynchronous, the line escapes
+    what it says, and it is told of the line's errors.
+    """
+    world, sent = World(), bytearray()
+    owner: Any = None
+    framer = Framer(world.clock, sent.extend, lambda reason: line.channel.counters.discard(reason))
+    line: Any = HDLCCall("ttyS0", "ttyS0", framer, 0, lambda: None)
+    world.caller = line
+    channel = line.openChannel(owner, PythonDataPath(world.clock))
+    placed = world.place()
+    world.run()
+    call: Any = resultOf(placed)
+    call.setACCM = partial(channel.setFraming, False, False)
+    channel.setFraming(False, False, DEFAULT_ACCM, 0)
+    answered: Any = world.lns.calls[0]
+    beyond = answered.openChannel(owner, PythonDataPath(world.clock))
+    channel.sendFrame(0x8021, b"\x01\x11")
+    beyond.setFraming(True, True, 0x20000, 0)
+    world.run()
+    channel.sendFrame(0x8021, b"\x01\x11")
+    before, after = bytes(sent).strip(b"\x7e").split(b"\x7e")
+    assert b"\x7d\x21\x7d\x31" in before and b"\x01\x7d\x31" in after
+    framer.dataReceived(b"\x7espam spam\x7e")
+    world.run(61)
+    (told,) = world.messages(MessageType.WEN)
+    assert told.get(AVP.CALL_ERRORS) == CallErrors(1, 0)
+    call.hangUp("over")
+    for one in (channel, beyond):
+        one.close()
 
 
 def test_aSynchronousLine() -> None:
