@@ -139,11 +139,6 @@ main(int arguments, char **words)
     engine->now = 1;
     for (unsigned i = 0; i < CALLS; i++)
         begin(i);
-    /* Of more sessions than FEW of receive.c, what packets touch is fetched. */
-    for (unsigned i = CALLS; i < CALLS + 64; i++) {
-        Ends ends = ends_of(i, 9);
-        CHECK(engine_add(engine, session_new(port, &ends, 1, 1)) == 0);
-    }
     for (unsigned i = 0; i < ROUNDS; i++) {
         unsigned most = any(CALLS) + 1;
         for (unsigned packets = any(BATCH); packets > 0; packets--)

@@ -49,25 +49,14 @@ engine_event(Engine *engine, unsigned event, int error, unsigned long number)
     atomic_fetch_add_explicit(&engine->events[event][place], number, memory_order_relaxed);
 }
 
-/* Return the key of a lane's session in the table. */
-static Key
-key_of(uint64_t lane)
-{
-    return (Key){0, lane & ((1ull << FRAME_KEY_BITS) - 1), (uint32_t)(lane >> FRAME_KEY_BITS)};
-}
-
 Session *
 engine_session(const Engine *engine, uint64_t lane)
 {
-    const Place *place = table_find(&engine->sessions, key_of(lane));
+    uint64_t key = lane & ((1ull << FRAME_KEY_BITS) - 1);
+    const Place *place
+        = table_find(&engine->sessions, (Key){0, key, (uint32_t)(lane >> FRAME_KEY_BITS)});
 
     return place == NULL ? NULL : place->value;
-}
-
-void
-engine_fetch(const Engine *engine, uint64_t lane)
-{
-    table_fetch(&engine->sessions, key_of(lane));
 }
 
 void
@@ -126,9 +115,6 @@ run_timers(Engine *engine)
     Session *session;
 
     while ((session = timer_ended(&engine->acknowledging, engine->now)) != NULL) {
-        /* The next one is fetched while this one's acknowledgement is sent. */
-        if (engine->acknowledging.first != NULL)
-            session_fetch(engine->acknowledging.first->owner);
         if (!session_enter(session))
             continue;
         if (session->expected != session->acknowledged)

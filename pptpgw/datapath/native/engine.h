@@ -148,9 +148,6 @@ engine_lane(uint64_t port, uint64_t key)
 }
 Session *engine_session(const Engine *engine, uint64_t lane);
 
-/* Have the processor fetch what engine_session() looks up. */
-void engine_fetch(const Engine *engine, uint64_t lane);
-
 /* Count a packet of a session, or of none if that is NULL, that is dropped since too many wait. */
 void engine_dropped(Engine *engine, Session *session);
 

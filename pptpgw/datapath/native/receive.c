@@ -21,9 +21,6 @@
 /* The largest packet that is handled here. A datagram shares a slot with its header. */
 #define LARGEST (PACKET_SIZE - DATAGRAM_HEADER)
 
-/* What packets touch of so few sessions stays in the processor's cache. */
-#define FEW 64
-
 Receiving *
 receive_new(void)
 {
@@ -193,28 +190,6 @@ handle(Engine *engine, int count)
 
 /* ---- reading ---- */
 
-/* Have the processor fetch what packets that were read touch of their sessions, for all of them at once
- * rather than for each when it is handled: of many sessions nothing is in its cache. */
-static void
-fetch(const Engine *engine, int count)
-{
-    const Receiving *all = engine->receiving;
-    uint64_t lanes[BATCH];
-
-    if (engine->sessions.used <= FEW)
-        return;
-    for (int i = 0; i < count; i++) {
-        Frame frame;
-        parse(&all->arrivals[i], &frame, &lanes[i]);
-        engine_fetch(engine, lanes[i]);
-    }
-    for (int i = 0; i < count; i++) {
-        const Session *session = engine_session(engine, lanes[i]);
-        if (session != NULL)
-            session_fetch(session);
-    }
-}
-
 /* Return what read_some() does if nothing could be read. */
 static int
 failed(Engine *engine, Port *port)
@@ -314,7 +289,6 @@ receive_read(Engine *engine, unsigned port)
     if (count < 0)
         return 0;
     for (int total = count;; total += count) {
-        fetch(engine, count);
         if (waits)
             for (int i = 0; i < count; i++)
                 wait_for_turn(engine, i);

@@ -126,7 +126,7 @@ struct Session {
     _Alignas(LINE) atomic_uint counted;
     atomic_ullong figures[FIGURES];
     _Alignas(LINE) Network networks[NETWORKS];
-    /* What packets that only acknowledge touch besides, in a line: when they are due, the peer, our
+    /* What acknowledgements touch besides, in a line: when they are due, the peer, our
      * address, and what the peer finds the call by: its id, or the ids of control connection and call. */
     _Alignas(LINE) Timer acknowledging;
     struct sockaddr_in peer;
@@ -158,17 +158,6 @@ struct Session {
     /* Each thread's own, by its number. */
     Outward outward[];
 };
-
-/* Have the processor fetch what a packet from the peer touches, for which it doesn't wait. */
-static inline void
-session_fetch(const Session *session)
-{
-    __builtin_prefetch(session, 1);
-    __builtin_prefetch(&session->receiving_mppe, 1);
-    __builtin_prefetch(&session->window, 1);
-    __builtin_prefetch(&session->counted, 1);
-    __builtin_prefetch(session->networks);
-}
 
 /* The ends of a call: the peer's address and UDP port (0 in GRE), our address, and the ids by which each
  * end finds the call. */

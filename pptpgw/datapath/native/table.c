@@ -7,6 +7,9 @@
 
 #define SMALLEST 64
 
+/* The octets of a processor's cache line. */
+#define LINE 64
+
 /* Mix all bits (the finalizer of splitmix64). */
 static uint64_t
 mixed(uint64_t number)
@@ -22,10 +25,16 @@ first_place(const Table *table, Key key)
     return (size_t)mixed(key.low ^ mixed(key.high ^ mixed(key.kind))) & (table->size - 1);
 }
 
-static int
-equal(Key one, Key other)
+static Key
+key_at(const Place *place)
 {
-    return one.low == other.low && one.high == other.high && one.kind == other.kind;
+    return (Key){place->high, place->low, place->kind};
+}
+
+static int
+has(const Place *place, Key key)
+{
+    return place->low == key.low && place->high == key.high && place->kind == key.kind;
 }
 
 /* Return the place of a key, or the free one where it belongs. */
@@ -34,7 +43,7 @@ place_of(const Table *table, Key key)
 {
     size_t at = first_place(table, key);
 
-    while (table->places[at].used && !equal(table->places[at].key, key))
+    while (table->places[at].used && !has(&table->places[at], key))
         at = (at + 1) & (table->size - 1);
     return &table->places[at];
 }
@@ -44,12 +53,13 @@ grow(Table *table)
 {
     Table larger = {NULL, table->size ? table->size * 2 : SMALLEST, table->used};
 
-    larger.places = calloc(larger.size, sizeof *larger.places);
+    larger.places = aligned_alloc(LINE, larger.size * sizeof *larger.places);
     if (larger.places == NULL)
         return -1;
+    memset(larger.places, 0, larger.size * sizeof *larger.places);
     for (size_t i = 0; i < table->size; i++)
         if (table->places[i].used)
-            *place_of(&larger, table->places[i].key) = table->places[i];
+            *place_of(&larger, key_at(&table->places[i])) = table->places[i];
     free(table->places);
     *table = larger;
     return 0;
@@ -62,7 +72,7 @@ table_set(Table *table, Key key, void *value)
         return -1;
     Place *place = place_of(table, key);
     table->used += !place->used;
-    *place = (Place){key, 1, value};
+    *place = (Place){key.high, key.low, value, key.kind, 1};
     return 0;
 }
 
@@ -84,15 +94,8 @@ table_remove(Table *table, Key key)
         if (!moved.used)
             return 1;
         table->places[at].used = 0;
-        *place_of(table, moved.key) = moved;
+        *place_of(table, key_at(&moved)) = moved;
     }
-}
-
-void
-table_fetch(const Table *table, Key key)
-{
-    if (table->size != 0)
-        __builtin_prefetch(&table->places[first_place(table, key)]);
 }
 
 const Place *

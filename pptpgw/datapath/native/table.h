@@ -14,10 +14,11 @@ typedef struct {
     uint32_t kind;
 } Key;
 
+/* A key with its value. Two have a cache line. */
 typedef struct {
-    Key key;
-    uint8_t used;
+    uint64_t high, low;
     void *value;
+    uint32_t kind, used;
 } Place;
 
 /* A hash table with open addressing; all zero is an empty one. */
@@ -31,9 +32,6 @@ int table_set(Table *table, Key key, void *value);
 
 /* Remove a key if it is there. Return whether it was. */
 int table_remove(Table *table, Key key);
-
-/* Have the processor fetch the place where a key probably is, for which it doesn't wait. */
-void table_fetch(const Table *table, Key key);
 
 /* Return the place of a key; NULL if it isn't there. */
 const Place *table_find(const Table *table, Key key);
