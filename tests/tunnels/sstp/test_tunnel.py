@@ -43,10 +43,10 @@ from pptpgw.tunnels.sstp.framer import EXCESS, UNBOUND
 from pptpgw.tunnels.sstp.protocol import Opening
 from pptpgw.tunnels.sstp.trust import Trust
 from pptpgw.tunnels.sstp.tunnel import SSTPSettings, SSTPTunnel, factory
-from pptpgw.tunnels.sstp.wire import Kind, Message, encodeFrame
+from pptpgw.tunnels.sstp.wire import Kind, Message, Splitter, encodeFrame
 from tests.certificates import SERVER, Authority
 from tests.chapsecrets import secretsIn
-from tests.tunnels.sstp.joined import OPENING, REQUEST
+from tests.tunnels.sstp.joined import OPENING, REQUEST, SSTPGateway
 from tests.tunnels.sstp.world import HOST, SSTPWorld
 
 EAP = '[link]\nauthentication = ["eap"]\n[eap]\n'
@@ -595,6 +595,43 @@ class TestStrangers:
             assert not first.closed.called and not second.closed.called
             for one in (first, second):
                 one.abort()
+
+
+class TestEnd:
+    def test_theGatewayDisconnectsInOrder(self, tmp_path: Path) -> None:
+        """
+        LCP is terminated first, then the call is disconnected, and the connection is closed when
+        the peer has agreed, without its timers.
+        """
+        gateway = SSTPGateway(ChapSecretsChecker(secretsIn(tmp_path)))
+        peer, call = gateway.call()
+        before = len(peer.heard)
+        (session,) = gateway.gateway.sessions
+        session.hangUp("maintenance")
+        gateway.run(0.1, 0.01)
+        packets: list[bytes] = []
+        splitter = Splitter(packets.append, packets.append)
+        splitter.feed(peer.heard[before:])
+        terminated, disconnected = packets
+        assert terminated.startswith(b"\xff\x03\xc0\x21\x05") and b"maintenance" in terminated
+        assert disconnected[4:6] == Kind.CALL_DISCONNECT.to_bytes(2, "big")
+        assert peer.isOver and call.ended.called
+        assert not gateway.gateway.lines and not gateway.factory.entrance.connections
+
+    def test_thePeerDisconnects(self, tmp_path: Path) -> None:
+        """
+        A peer that disconnects without terminating LCP is answered, and the connection is closed a
+        second later.
+        """
+        gateway = SSTPGateway(ChapSecretsChecker(secretsIn(tmp_path)))
+        peer, _ = gateway.call()
+        before = len(peer.heard)
+        peer.write(Message(Kind.CALL_DISCONNECT).encode())
+        gateway.run(0.1, 0.01)
+        assert not gateway.gateway.sessions and not peer.isOver
+        assert peer.heard[before:] == Message(Kind.CALL_DISCONNECT_ACK).encode()
+        gateway.run(1, 0.01)
+        assert peer.isOver
 
 
 class TestOtherwise:
