@@ -12,6 +12,11 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from pptpgw.timing.timer import cancelled
 
+RECORD = 16384
+"""
+The octets of the largest TLS record (RFC 8446 section 5.1).
+"""
+
 
 class Records:
     """
@@ -22,7 +27,7 @@ class Records:
     last record had several packets, it would leave all but the first until more comes.
     """
 
-    __slots__ = ("_clock", "_packets", "_send", "_turn")
+    __slots__ = ("_clock", "_packets", "_send", "_size", "_turn")
 
     def __init__(self, clock: IReactorTime, transport: Any) -> None:
         """
@@ -30,6 +35,7 @@ class Records:
         """
         self._clock = clock
         self._packets: list[bytes] = []
+        self._size = 0
         self._turn: IDelayedCall | None = None
         self._send = transport.write
         if isinstance(transport, TLSMemoryBIOProtocol):
@@ -38,8 +44,13 @@ class Records:
 
     def write(self, packet: bytes) -> None:
         """
-        Send a packet at the end of this turn of the reactor, or before.
+        Send a packet at the end of this turn of the reactor, or before if a record is full.
         """
+        self._size += len(packet)
+        if self._size > RECORD:
+            self._send(b"".join(self._packets))
+            self._packets.clear()
+            self._size = len(packet)
         self._packets.append(packet)
         if self._turn is None:
             self._turn = self._clock.callLater(0, self.flush)
@@ -49,7 +60,7 @@ class Records:
         Send what waits.
         """
         self._turn = cancelled(self._turn)
-        packets, self._packets = self._packets, []
+        packets, self._packets, self._size = self._packets, [], 0
         if packets:
             last = packets.pop()
             if packets:
@@ -62,3 +73,4 @@ class Records:
         """
         self._turn = cancelled(self._turn)
         self._packets.clear()
+        self._size = 0

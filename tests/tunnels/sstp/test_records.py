@@ -36,6 +36,19 @@ def test_theLastOneOfATurnGoesAlone() -> None:
     assert sent.written[2:] == [b"four"]
 
 
+def test_aFullRecord() -> None:
+    """
+    What fills a record is sent at once, so that the transport can tell that it is full.
+    """
+    clock, sent = Clock(), Sent()
+    records = Records(clock, sent)
+    for _ in range(7):
+        records.write(bytes(4000))
+    assert list(map(len, sent.written)) == [16000]
+    clock.advance(0)
+    assert list(map(len, sent.written)) == [16000, 8000, 4000]
+
+
 def test_theEnd() -> None:
     """
     What waits can be sent before its turn, or dropped. No timer is left.
