@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tests.browser.conftest import launched, logIn
 from tests.browser.world import ARABIC, PASSWORD, URL, Site
-from tests.integration.world import Client, World
+from tests.integration.world import Client, World, fingerprint
 
 if TYPE_CHECKING:
     from playwright.sync_api import FloatRect
@@ -30,7 +30,7 @@ USERS = ("alice", "bob", "carol", "meter7", "meter8", "office-lyon", ARABIC)
 @contextmanager
 def gateway() -> Iterator[Site]:
     """
-    A gateway with callers, who send datagrams at different rates.
+    A gateway with callers by several tunnels, who send datagrams at different rates.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as clients:
         world = World(Path(name))
@@ -42,7 +42,9 @@ def gateway() -> Iterator[Site]:
             for number, user in enumerate(USERS):
                 client = Client(world.caller)
                 clients.callback(client.kill)
-                client.dial((user, PASSWORD))
+                way = ("call", 1400), ("sstp", fingerprint(site.certificate)), ("l2tp",)
+                name, *more = way[number % len(way)]
+                assert "error" not in client.ask(name, user, PASSWORD, *more)
                 rate = 20 * (number + 1)
                 client.order("datagrams", 1, rate * SECONDS, rate)
             site.client().ask("call", "dave", "wrong", 1400)

@@ -42,7 +42,7 @@ export function show(main, route, signal) {
     title,
     path: "/sessions",
     key: (one) => one.session_id,
-    columns: ["user", "caller", "tunnel", "addresses", "encryption", "uptime_seconds", "rate_received", "rate_sent", "rates", "octets_received", "octets_sent"],
+    columns: ["user", "caller", "tunnel", "addresses", "uptime_seconds", "rate_received", "rate_sent", "rates", "octets_received", "octets_sent"],
     minor: ["caller", "tunnel", "encryption", "octets_received", "octets_sent", "rates"],
     sorts: { addresses: "address", networks: "network", started: null, encryption: null, path: null, discards: null, limits: null, rates: null },
     extra: { rates: { description: "The rates of the last two minutes, from and to the user." } },
