@@ -80,10 +80,12 @@ class Framer:
 
     def paused(self, full: bool) -> None:
         """
-        Note whether the transport is full, so that no packets may be added.
+        Note whether the transport is full, so that no packets may be added. The transport says so
+        at each write while it is.
         """
-        self.full = full
-        self._excess = 0
+        if full != self.full:
+            self.full = full
+            self._excess = 0
 
     # IFrameSender
 

@@ -95,11 +95,12 @@ class Framer:
 
     def paused(self, isStalled: bool) -> None:
         """
-        Note whether the transport holds so much that it takes no more for now; then packets are
-        dropped.
+        Note whether the transport is full. A transport without TLS says so at each write while it
+        is.
         """
-        self._isStalled = isStalled
-        self._excess = 0
+        if isStalled != self._isStalled:
+            self._isStalled = isStalled
+            self._excess = 0
         self.full = isStalled or not self._isBound
 
     def sendControl(self, packet: bytes) -> None:
