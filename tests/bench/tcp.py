@@ -156,6 +156,8 @@ def trials(quick: bool) -> Iterator[Trial]:
             figures += _speeds(title(path, direction, word, tunnel))
         figures += [Figure(udp.title(tunnel, path, way, word), "us") for way in udp.WAYS]
         yield Trial(tuple(figures), partial(rates, tunnel, path, word, seconds))
+    if quick:
+        return
     for path in dict.fromkeys(path for _, path, _ in tunnels.carried()):
         name = f"{title(path, 'up', tunnels.MPPE)}, {LOST} % lost"
         yield Trial(_speeds(name), partial(lossy, path, seconds), 2)
