@@ -74,7 +74,9 @@ def _share(count: int) -> Assembled:
     )
 
 
-def openUDP(address: str, number: int, buffer: int, joins: bool = False) -> socket.socket:
+def openUDP(
+    address: str, number: int, buffer: int, shares: bool = False, joined: bool = False
+) -> socket.socket:
     """
     Open a socket that doesn't block.
 
@@ -82,7 +84,9 @@ def openUDP(address: str, number: int, buffer: int, joins: bool = False) -> sock
         comes with (C{IP_PKTINFO}).
     @param number: the local port; 0 for one that the system chooses.
     @param buffer: the octets that the kernel may queue in each direction.
-    @param joins: whether other sockets share the port, so that this one may too.
+    @param shares: whether other sockets share the port, so that this one may too.
+    @param joined: whether datagrams of one peer that follow each other are read as one message,
+        which a kernel before Linux 5.0 doesn't have.
     @raise OSError: the address isn't one of this machine, or another program has the port.
     """
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -91,8 +95,10 @@ def openUDP(address: str, number: int, buffer: int, joins: bool = False) -> sock
         enlarge(opened, buffer)
         if not address:
             opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        if joins:
+        if shares:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if joined:
+            _join(opened)
         opened.bind((address, number))
     except OSError:
         opened.close()
@@ -100,11 +106,19 @@ def openUDP(address: str, number: int, buffer: int, joins: bool = False) -> sock
     return opened
 
 
+def _join(opened: socket.socket) -> None:
+    try:
+        opened.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+
+
 def shareUDP(first: socket.socket, address: str, count: int, buffer: int) -> list[socket.socket]:
     """
-    Open more sockets that share the port of C{first}, and have the kernel join datagrams of one
-    peer where they are read. No program of another user can share the port, and none that demands
-    it for itself can open it.
+    Open more sockets that share the port of C{first}. From these, and it should be so with
+    C{first}, datagrams are read joined. No program of another user can share the port, and none
+    that demands it for itself can open it.
 
     @param count: how many sockets there are then.
     @return: those after the first one.
@@ -116,11 +130,9 @@ def shareUDP(first: socket.socket, address: str, count: int, buffer: int) -> lis
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             number = first.getsockname()[1]
             while len(others) < count - 1:
-                others.append(openUDP(address, number, buffer, joins=True))
+                others.append(openUDP(address, number, buffer, shares=True, joined=True))
             argument = _share(count).argument
             first.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT, argument)
-        for one in (first, *others):
-            one.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
     except OSError:
         unshareUDP((first, *others))
         raise
@@ -135,7 +147,6 @@ def unshareUDP(sockets: Sequence[socket.socket]) -> None:
     for one in others:
         one.close()
     first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-    first.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 0)
 
 
 def renewUDP(
@@ -146,7 +157,7 @@ def renewUDP(
     released: Callable[[], object] | None,
 ) -> None:
     """
-    Replace sockets by new ones with the same descriptors.
+    Replace sockets by new ones with the same descriptors, from which datagrams are read joined.
 
     @param released: called when the descriptors are of sockets without a port, to wait until nobody
         waits for the former sockets any more; None if these don't share a port by L{shareUDP}.
@@ -157,7 +168,7 @@ def renewUDP(
         putSocket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), one.fileno())
     if released is not None:
         released()
-    first = openUDP(address, number, buffer)
+    first = openUDP(address, number, buffer, joined=True)
     opened = [first]
     if released is not None:
         try:

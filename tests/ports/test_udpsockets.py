@@ -120,7 +120,7 @@ class TestSharing:
             unshareUDP((first, *others))
             assert all(one.fileno() == -1 for one in others)
             with pytest.raises(OSError, match="in use"):
-                openUDP(HERE, number, 1 << 16, joins=True)
+                openUDP(HERE, number, 1 << 16, shares=True)
 
     def test_noMoreSockets(
         self, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch

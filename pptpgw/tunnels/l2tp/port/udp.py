@@ -16,7 +16,6 @@ import socket
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
-from struct import Struct
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -44,6 +43,18 @@ from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.carriage import Address, Carriage, FrameTaker
 from pptpgw.tunnels.l2tp.connections import MALFORMED, STRAY
 from pptpgw.tunnels.l2tp.port.kernel import UNSAFE, KernelSession, KernelTunnels
+from pptpgw.tunnels.l2tp.port.reading import (
+    CONTROL,
+    PLAIN,
+    PLAIN_OCTETS,
+    Ancillary,
+    Read,
+    fromSocket,
+    fromThreads,
+    keyOf,
+    localOf,
+    pktinfo,
+)
 from pptpgw.tunnels.l2tp.port.withheld import restored
 from pptpgw.tunnels.l2tp.wire.header import decodeData
 
@@ -58,38 +69,14 @@ SMALL_BUFFER = 1 << 17
 The same for the socket of one peer, from which little is read.
 """
 
-RECEIVE_SIZE = 8192
-"""
-The largest datagram in octets that can be read. A larger one is cut off, and malformed.
-"""
-
 STRANGERS, STRANGERS_AT_ONCE = 512, 16
 """
 The most control messages of no connection that wait, and that are handled in one turn.
 """
 
-# The flags of data messages without optional fields, and the length of their header.
-_PLAIN, _PLAIN_OCTETS = 0x02, 6
 # The most datagrams of one lane between two looks at the clock.
 _FEW = 8
-# The ids of a call, in a data message without and with a length field.
-_FIRST, _LATER = Struct("!2xI"), Struct("!4xI")
-_CONTROL, _SHORT = 1 << 32, -1
-# The headers of IP and UDP that threads leave datagrams with, and what is in them: the peer's
-# address, the local one, and the peer's port.
-_HEADERS, _ENDS = 28, Struct("!12x4s4sH")
 _ANY_ADDRESS = ("", "0.0.0.0")
-
-
-def _pktinfo(localAddress: str) -> list[tuple[int, int, bytes]]:
-    """
-    Return the ancillary data that give a datagram its source address. On a socket for all addresses
-    the kernel would choose it by its routes, which change.
-    """
-    if localAddress in _ANY_ADDRESS:
-        return []
-    source = socket.inet_aton(localAddress)
-    return [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + source + bytes(4))]
 
 
 class PortConnections(Protocol):
@@ -183,7 +170,7 @@ class L2TPPort:
 
         @raise OSError: the address isn't one of this machine, or another program has the port.
         """
-        self._socket = openUDP(self.address, self._number, BUFFER)
+        self._socket = openUDP(self.address, self._number, BUFFER, joined=True)
         self._number = self._socket.getsockname()[1]
         self._reactor.addReader(self)
         serveFirst(self._reactor, self)
@@ -296,7 +283,7 @@ class L2TPPort:
         """
         if self._socket is None:
             raise OSError(errno.EBADF, "the UDP port isn't open")
-        ancillary = _pktinfo("" if self.address else localAddress)
+        ancillary = pktinfo("" if self.address else localAddress)
         return DatagramWriter(self._socket, ancillary, peer, self._reactor.seconds)
 
     def send(self, localAddress: str, peer: Address, octets: bytes) -> None:
@@ -306,7 +293,7 @@ class L2TPPort:
         if self._socket is None:
             return
         try:
-            self._socket.sendmsg((octets,), _pktinfo("" if self.address else localAddress), 0, peer)
+            self._socket.sendmsg((octets,), pktinfo("" if self.address else localAddress), 0, peer)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self._counters.discard(f"L2TP not sent: {name}")
@@ -355,7 +342,10 @@ class L2TPPort:
     def _turn(self) -> None:
         self._next = None
         if self._socket is not None:
-            self._read(self._left or self._socket, self._left is not None)
+            if self._left is None:
+                self._read(self._socket, fromSocket)
+            else:
+                self._read(self._left, fromThreads)
             self._handle()
 
     def _readAlso(self, opened: socket.socket) -> None:
@@ -364,7 +354,7 @@ class L2TPPort:
         L{doRead} does.
         """
         if self._socket is not None:
-            self._read(opened, False)
+            self._read(opened, fromSocket)
             if self._next is None:
                 self._handle()
 
@@ -373,18 +363,18 @@ class L2TPPort:
         if self._socket is not None and (self._lanes.waiting or self._strangers):
             self._next = self._reactor.callLater(0, self._turn)
 
-    def _read(self, opened: socket.socket, isLeft: bool) -> None:
+    def _read(self, opened: socket.socket, read: Callable[[socket.socket], Read]) -> None:
         """
         Read datagrams into their lanes, so that those of one call don't keep others out of the
         socket.
 
-        @param isLeft: whether threads leave them, with headers.
+        @param read: reads some from C{opened}.
         """
-        lanes, calls = self._lanes, self._calls
+        lanes, left = self._lanes, READ
         lanes.dropped = {}
-        for _ in range(READ):
+        while left > 0:
             try:
-                octets, ancillary, _, peer = opened.recvmsg(RECEIVE_SIZE + _HEADERS, 64)
+                datagrams, peer, ancillary = read(opened)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -394,25 +384,30 @@ class L2TPPort:
                     # Other code has closed the descriptor.
                     self._upkeep.lost("it was closed by somebody else")
                 break
-            if isLeft:
-                octets, ancillary, peer = _split(octets)
-            key = _key(octets)
-            if key < 0:
-                self._counters.discard(MALFORMED)
-            elif key >= _CONTROL:
-                if self.connections.knows(key & 0xFFFF, peer):
-                    lanes.add(key, (octets,))
-                elif len(self._strangers) < STRANGERS:
-                    local = self.address or _localOf(ancillary)
-                    self._strangers.append((octets, peer, local))
-                else:
-                    self._counters.discard(FULL)
-            elif key in calls and calls[key][0] == peer:
-                lanes.add(key, (octets,))
-            else:
-                self._counters.discard(STRAY)
+            left -= len(datagrams)
+            for octets in datagrams:
+                self._sort(octets, peer, ancillary)
         for count in lanes.dropped.values():
             self._counters.discard(FULL, count)
+
+    def _sort(self, octets: bytes, peer: Address, ancillary: Ancillary) -> None:
+        """
+        Have a datagram wait in its lane.
+        """
+        calls, key = self._calls, keyOf(octets)
+        if key < 0:
+            self._counters.discard(MALFORMED)
+        elif key >= CONTROL:
+            if self.connections.knows(key & 0xFFFF, peer):
+                self._lanes.add(key, (octets,))
+            elif len(self._strangers) < STRANGERS:
+                self._strangers.append((octets, peer, self.address or localOf(ancillary)))
+            else:
+                self._counters.discard(FULL)
+        elif key in calls and calls[key][0] == peer:
+            self._lanes.add(key, (octets,))
+        else:
+            self._counters.discard(STRAY)
 
     def _give(self) -> None:
         """
@@ -425,7 +420,7 @@ class L2TPPort:
             key, datagrams = lanes.take(min(left, _FEW))
             left -= len(datagrams)
             try:
-                if key >= _CONTROL:
+                if key >= CONTROL:
                     for datagram in datagrams:
                         self.connections.continued(key & 0xFFFF, datagram)
                 else:
@@ -443,8 +438,8 @@ class L2TPPort:
             found = self._calls.get(key)
             if found is None:
                 self._counters.discard(STRAY)
-            elif datagram[1] == _PLAIN and not datagram[0]:
-                found[1].received(datagram[_PLAIN_OCTETS:])
+            elif datagram[1] == PLAIN and not datagram[0]:
+                found[1].received(datagram[PLAIN_OCTETS:])
             else:
                 try:
                     message = decodeData(restored(datagram))
@@ -462,7 +457,7 @@ class L2TPPort:
         for one in (self._socket, *self._others):
             if one is not None:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        opened = openUDP(self.address or localAddress, self._number, SMALL_BUFFER, joins=True)
+        opened = openUDP(self.address or localAddress, self._number, SMALL_BUFFER, shares=True)
         try:
             if not self.address:
                 opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
@@ -484,39 +479,3 @@ class L2TPPort:
             released = None if self._reader is None else self._reader.sync
             renewUDP(sockets, self.address, self._number, BUFFER, released)
             self._reactor.addReader(self)
-
-
-_Ancillary = list[tuple[int, int, bytes]]
-
-
-def _split(octets: bytes) -> tuple[bytes, _Ancillary, Address]:
-    """
-    Return the datagram behind headers of IP and UDP, with its local address and its peer.
-    """
-    source, local, port = _ENDS.unpack_from(octets)
-    ancillary = [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + local + bytes(4))]
-    return octets[_HEADERS:], ancillary, (socket.inet_ntoa(source), port)
-
-
-def _localOf(ancillary: _Ancillary) -> str:
-    """
-    Return the local address that a datagram was sent to, dotted.
-    """
-    for _, kind, value in ancillary:
-        if kind == IP_PKTINFO:
-            return socket.inet_ntoa(value[4:8])
-    return ""
-
-
-def _key(octets: bytes) -> int:
-    """
-    Return the number by which the call, or the connection, of a datagram is found; L{_SHORT} if it
-    is too short for one.
-    """
-    if len(octets) < _PLAIN_OCTETS + 2 * (octets[:1] >= b"\x40"):
-        return _SHORT
-    first = octets[0]
-    if first >= 0x80:
-        return _CONTROL | octets[4] << 8 | octets[5]
-    found: int = (_LATER if first & 0x40 else _FIRST).unpack_from(octets)[0]
-    return found
