@@ -56,6 +56,7 @@ _NO_HASH = token_bytes(16)
 class ChapSecretsChecker:
     """
     Checks users against a file in the format of pppd's chap-secrets (L{pptpgw.auth.chapsecrets}).
+    Its users may call by every tunnel, since the format has no place for that.
 
     The time, size and inode of the file are compared at each login, and the file is read again when
     one of them has changed. A file that can't be used then is reported once in the log, and the

@@ -199,6 +199,20 @@ async def monitor(
     raise Unreachable(f"{GONE}: {gateway.place.text}")
 
 
+async def _assertServed(gateway: RunningGateway, tunnel: str | None) -> None:
+    """
+    Check that callers may come by C{tunnel}, if one is named.
+
+    @raise ConfigurationError: the gateway doesn't have it, so that nothing would ever come.
+    """
+    if tunnel is not None:
+        served = (await gateway.ask("GET", "/status"))["tunnels"]
+        if tunnel not in served:
+            raise ConfigurationError(
+                f"--tunnel {shown(tunnel)}: the gateway has {', '.join(map(shown, served))}"
+            )
+
+
 async def _target(gateway: RunningGateway, name: str) -> tuple[str, str]:
     """
     Return what C{name} is (C{address}, C{session} or C{user}), and the value of that.
@@ -243,6 +257,7 @@ async def trace(
     @raise Unreachable: the gateway stopped before, or couldn't be reached.
     """
     limit = seconds(lasting)
+    await _assertServed(gateway, tunnel)
     kind, value = await _target(gateway, caller)
     began = gateway.reactor.seconds()
     events = EventDecoder(_printEvent(output, _traceLine))
@@ -293,6 +308,7 @@ async def capture(
     limit, most = seconds(lasting), octets(size)
     if output.asJSON and file == "-":
         refuse("the packets and --json can't both be on standard output: name a FILE")
+    await _assertServed(gateway, tunnel)
     kind, value = await _target(gateway, caller)
     if tunnel and kind == "session":
         refuse(f"{shown(value)} is one session: --tunnel is for the calls of a user or an address")

@@ -5,6 +5,8 @@ A line that ends with a backslash goes on at the first character of the next one
 In quotes a backslash and two hexadecimal digits stand for an octet, a backslash and one of
 C{nrtabfv} for a control character, C{\\_} for a space, and other signs behind a backslash for
 themselves.
+
+The service of a line, unless it is C{any}, is the tunnel that the user may call by.
 """
 
 from __future__ import annotations
@@ -22,11 +24,9 @@ SECTION = b"/ppp secret"
 _PAIR = re.compile(rb'\s*([a-z0-9-]+)=(?:"((?:\\.|[^"\\])*)"|([^\s"]*))(?=\s|$)', re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-9A-F]{2}|.)", re.DOTALL)
 _CONTROL = dict(zip(b"nrtabfv_", b"\n\r\t\a\b\f\v ", strict=True))
-_SERVICES = ("any", "pptp")
+_TUNNELS = ("l2tp", "pptp", "sstp")
 _DEFAULTS = ("default", "default-encryption")
-_IGNORED = frozenset(
-    ("name", "password", "service", "profile", "disabled", "comment", "local-address")
-)
+_IGNORED = frozenset(("name", "password", "profile", "disabled", "comment", "local-address"))
 
 
 def _escaped(match: re.Match[bytes]) -> bytes:
@@ -104,8 +104,6 @@ def _entry(number: int, name: str, values: Mapping[str, bytes]) -> Entry:
     texts = {key: nameOf(value) for key, value in values.items()}
     if not name:
         raise ConfigurationError("it has no name")
-    if texts.get("service", "any") not in _SERVICES:
-        raise ConfigurationError(f"it is for {texts['service']}")
     if not values.get("password"):
         raise ConfigurationError(
             "it has no password: RouterOS 7 exports them with show-sensitive only"
@@ -126,6 +124,14 @@ def _entry(number: int, name: str, values: Mapping[str, bytes]) -> Entry:
         disabled=texts.get("disabled") == "yes",
         notes=tuple(notes),
     )
+
+
+def _service(text: str) -> dict[str, str]:
+    if text == "any":
+        return {}
+    if text not in _TUNNELS:
+        raise ConfigurationError(f"it is for {text}")
+    return {"tunnels": checked("tunnels", text)}
 
 
 def _remote(text: str) -> dict[str, str]:
@@ -161,5 +167,6 @@ _READERS = {
     "remote-address": _remote,
     "caller-id": _caller,
     "routes": _routes,
+    "service": _service,
     "remote-ipv6-prefix": _prefix,
 }

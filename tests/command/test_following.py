@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -224,6 +225,24 @@ class TestTrace:
             status, _, error = await child.end()
         assert line["user"] == "carol" and len(line["time"]) == len("1970-01-12T13:46:40.123Z")
         assert status == 3 and "the gateway has gone away meanwhile" in error
+
+    async def test_byTunnel(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        A tunnel that the gateway has chooses among calls; another one is an error, and so is one
+        where a session is captured, which has a tunnel already.
+        """
+        async with live(configuration) as gateway:
+            gateway.world.tunnels = {"pptp": SimpleNamespace(places=())}
+            (identifier,) = gateway.identifiers("alice")
+            done = await pptpgw("trace", "alice", "--tunnel", "pptp", "--for", "1s")
+            unknown = await pptpgw("trace", "alice", "--tunnel", "sttp")
+            one = await pptpgw("capture", identifier, "-", "--tunnel", "pptp")
+        lines = done.out.splitlines()
+        assert done.status == 0 and len(lines) > 5
+        assert "  alice@192.0.2." in lines[-1] and " pptp  " in lines[-1]
+        assert (unknown.status, one.status) == (1, 2)
+        assert "--tunnel sttp: the gateway has pptp\n" in unknown.error
+        assert "is one session" in one.error
 
 
 class TestCapture:

@@ -1,6 +1,6 @@
 """
-Tests for the tables that peers of SSTP and L2TP can fill: which ones there are, that each has a
-limit, and that nothing is left in them.
+Tests for the tables that peers of SSTP, L2TP and lines can fill: which ones there are, that each
+has a limit, and that nothing is left in them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pptpgw.config.section import LimitsSection
 from pptpgw.interfaces import ICallTaker
 from pptpgw.log import SOURCES
 from pptpgw.testing import makeTunnelEnvironment
+from pptpgw.tunnels.hdlc.protocol import HDLCProtocol
+from pptpgw.tunnels.hdlc.wire import FLAG
 from pptpgw.tunnels.l2tp.connections import REMEMBERED
 from pptpgw.tunnels.l2tp.delivery import WINDOW
 from pptpgw.tunnels.l2tp.secrets import PeerTrust
@@ -29,6 +31,7 @@ from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, decode, encode
 from pptpgw.tunnels.sstp.tunnel import SSTPFactory, SSTPSettings
 from pptpgw.tunnels.sstp.wire import LONGEST, Kind, Message
 from tests.hostile.limits import containers
+from tests.tunnels.hdlc.test_tunnel import World as LineWorld
 from tests.tunnels.l2tp.joined import CallOwner
 from tests.tunnels.l2tp.test_connection import ICRQ, SCCRQ
 from tests.tunnels.sstp.joined import OPENING
@@ -46,7 +49,6 @@ ADMITTED = {
     "Entrance.connections": 1,
     "Places._items": 2,
     "Places._items[]": 4,
-    "Quota._sources": 1,
     "_Crowd._byCount[]": 2,
     "_Crowd._sources": 2,
     "_Crowd._sources[]": 2,
@@ -79,6 +81,7 @@ class L2TPPeers:
         "L2TPConnection.calls": CALLS,
         "L2TPConnection.peer": 2,
         "NetworkServer._incoming": 1,
+        "Quota._sources": 1,
     }
     """
     How many entries a table may have for each peer.
@@ -150,7 +153,11 @@ class SSTPPeers:
     An SSTP tunnel without TLS, and peers that each do all that they can.
     """
 
-    limits: Mapping[str, float] = ADMITTED | {"SSTPCall.steps": 2, "SSTPCall.steps[]": 4}
+    limits: Mapping[str, float] = ADMITTED | {
+        "Quota._sources": 1,
+        "SSTPCall.steps": 2,
+        "SSTPCall.steps[]": 4,
+    }
     """
     How many entries a table may have for each peer.
     """
@@ -209,6 +216,50 @@ class SSTPPeers:
         self.protocols.clear()
 
 
+class LinePeers:
+    """
+    Lines over TCP, and peers that each send text, frames that are none, and one that never ends.
+    """
+
+    limits: Mapping[str, float] = ADMITTED
+    """
+    How many entries a table may have for each peer.
+    """
+
+    left: Mapping[str, int] = REMAINING
+    """
+    The tables that keep entries of peers that are gone, with their limits.
+    """
+
+    def __init__(self) -> None:
+        self.world = LineWorld()
+        self.clock = self.world.clock
+        self.roots = (self.world.factory, self.world.environment.attempts)
+        self.protocols: list[HDLCProtocol] = []
+
+    def come(self, number: int) -> None:
+        """
+        One more peer comes.
+        """
+        made = self.world.connect(f"10.0.{number >> 8}.{number & 255}")
+        assert made is not None
+        protocol, _ = made
+        self.protocols.append(protocol)
+        self.world.calls[-1].accept(CallOwner())
+        protocol.dataReceived(b"login: " + FLAG + b"~".join(b"%d" % one for one in range(50)))
+        for _ in range(20):
+            protocol.dataReceived(bytes(1000))
+
+    def go(self) -> None:
+        """
+        All peers hang up.
+        """
+        for protocol in self.protocols:
+            protocol.connectionLost()
+        self.protocols.clear()
+        self.world.calls.clear()
+
+
 def growing(few: dict[str, int], many: dict[str, int]) -> dict[str, int]:
     """
     The tables that have more entries with many peers than with few, and how many more.
@@ -216,8 +267,8 @@ def growing(few: dict[str, int], many: dict[str, int]) -> dict[str, int]:
     return {name: many[name] - few.get(name, 0) for name in many if many[name] > few.get(name, 0)}
 
 
-@pytest.mark.parametrize("make", [L2TPPeers, SSTPPeers])
-def test_tables(make: Callable[[], L2TPPeers | SSTPPeers]) -> None:
+@pytest.mark.parametrize("make", [L2TPPeers, SSTPPeers, LinePeers])
+def test_tables(make: Callable[[], L2TPPeers | SSTPPeers | LinePeers]) -> None:
     """
     Every table that grows with the peers is known and has a limit for each peer; tables with a
     limit are tables that grow. When the peers have gone nothing is left but what has a limit.

@@ -27,6 +27,8 @@ add name=gina password="open
 set [ find name=hans ] password=x
 add password=x
 add name=ines password=x routes=10.8.0.1/16
+add name=jo password=x service=any
+add name=kim password=x service=pppoe
 /ip pool
 add name=guests ranges=10.78.0.0/24
 """
@@ -34,17 +36,19 @@ add name=guests ranges=10.78.0.0/24
 
 def test_aFile() -> None:
     found = list(read(EntrySource(FILE)))
-    ann, bob, carol = [one for one in found if isinstance(one, Entry)]
+    ann, bob, carol, dave, jo = [one for one in found if isinstance(one, Entry)]
     assert (ann.line, ann.name, ann.password) == (7, "ann", b"swordfish")
-    assert (ann.attributes, ann.shared, ann.disabled) == ({"address": "10.77.1.7"}, None, False)
+    assert ann.attributes == {"address": "10.77.1.7", "tunnels": "pptp"}
+    assert (ann.shared, ann.disabled) == (None, False)
     assert (bob.name, bob.password) == ("b o b", b"a$b\\c d\xe4e")
     assert (bob.line, bob.shared, bob.disabled) == (9, "gold", True)
     assert bob.attributes == {"sources": "192.0.2.7", "routes": "10.8.0.0/16"}
     assert bob.notes == ("limit-bytes-in isn't kept",)
     assert carol.attributes == {"pool": "guests"}
+    assert dave.attributes == {"tunnels": "l2tp"}
+    assert jo.attributes == {}
     faults = [(one.line, one.name, one.why) for one in found if isinstance(one, EntryFault)]
     assert faults == [
-        (13, "dave", "it is for l2tp"),
         (
             14,
             "erin",
@@ -56,6 +60,7 @@ def test_aFile() -> None:
         (18, "", "only lines with add can be taken"),
         (19, "", "it has no name"),
         (20, "ines", "10.8.0.1/16 has host bits set"),
+        (22, "kim", "it is for pppoe"),
     ]
 
 
