@@ -37,7 +37,7 @@ from pptpgw.interfaces.caller import (
     TunnelEnds,
     TunnelKind,
 )
-from pptpgw.interfaces.channel import IChannel, IChannelOwner, IFrameSender
+from pptpgw.interfaces.channel import IBridgedChannel, IChannel, IChannelOwner, IFrameSender
 from pptpgw.interfaces.checker import (
     ICertifiedName,
     IChangedPassword,
@@ -135,6 +135,7 @@ from pptpgw.interfaces.tunnel import (
     ITunnel,
     ITunnelEnvironment,
     ITunnelFactory,
+    KernelFigures,
     LineErrors,
     Refusal,
 )
@@ -171,6 +172,7 @@ __all__ = [
     "IAuthenticationProtocol",
     "IAuthenticatorExchange",
     "IBoundCall",
+    "IBridgedChannel",
     "ICall",
     "ICallOwner",
     "ICallTaker",
@@ -245,6 +247,7 @@ __all__ = [
     "ITunnelEnvironment",
     "ITunnelFactory",
     "IVerdicts",
+    "KernelFigures",
     "LineErrors",
     "MPPEParameters",
     "Negotiated",

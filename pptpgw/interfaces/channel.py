@@ -156,6 +156,24 @@ class IChannel(Interface):
         """
 
 
+class IBridgedChannel(IChannel):
+    """
+    A channel whose frames may pass to and from another one outside of this process.
+    """
+
+    def bridge(other: IChannel) -> None:
+        """
+        Have frames pass so from now on, if that is possible, in place of L{IChannel.passFrames},
+        which was called for both channels before. Figures are brought up to date now and then, and
+        those of packets have frames of every protocol.
+        """
+
+    def unbridge() -> None:
+        """
+        Undo L{bridge}: frames pass through this process again. Do nothing if they do.
+        """
+
+
 class IFrameSender(Interface):
     """
     A transport of PPP frames without sequence numbers, such as a serial line or a tunnel over TCP.

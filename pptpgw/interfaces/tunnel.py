@@ -131,6 +131,18 @@ class ICall(Interface):
         """
 
 
+class KernelFigures(NamedTuple):
+    """
+    What the kernel has carried by a transport: frames of every protocol, and the octets of their
+    information fields.
+    """
+
+    framesReceived: int
+    octetsReceived: int
+    framesSent: int
+    octetsSent: int
+
+
 class IKernelTransport(Interface):
     """
     What carries the frames of one call within the kernel: a channel of Linux' own PPP.
@@ -140,6 +152,10 @@ class IKernelTransport(Interface):
     compresses = Attribute(
         "Whether the channel can leave out the first octet of protocol fields where LCP has agreed "
         "on that."
+    )
+
+    figures: KernelFigures | None = Attribute(
+        "What the kernel has carried; None if it doesn't count that, or the transport is closed."
     )
 
     def requireEncryption() -> None:

@@ -84,6 +84,8 @@ _SET_MRU = 0x40047452
 _SET_COMPRESSION = 0x4010744D
 _ATTACH_CHANNEL = 0x40047438
 _CONNECT = 0x4004743A
+_BRIDGE = 0x40047435
+_UNBRIDGE = 0x7434
 _NEW_UNIT = 0xC004743E
 _SET_MODE = 0x4008744B
 _SET_FILTER = 0x40107447
@@ -240,6 +242,23 @@ class PPPChannel(PPPFile):
         @raise OSError: the kernel refuses.
         """
         self._control(_CONNECT, pack("=i", unit.number))
+
+    def bridge(self, index: int) -> None:
+        """
+        Have the kernel pass frames to and from another channel, which like this one has no unit.
+
+        @param index: the kernel's number of that channel.
+        @raise OSError: the kernel refuses, or is older than Linux 5.11.
+        """
+        self._control(_BRIDGE, pack("=i", index))
+
+    def unbridge(self) -> None:
+        """
+        Undo L{bridge}, for both channels.
+
+        @raise OSError: the kernel refuses.
+        """
+        self._control(_UNBRIDGE, bytes(4))
 
 
 class PPPUnit(PPPFile):

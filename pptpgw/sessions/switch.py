@@ -23,6 +23,7 @@ from pptpgw.interfaces import (
     Forward,
     Grant,
     IAuthenticationProtocol,
+    IBridgedChannel,
     ICall,
     ICallOwner,
     ICarriedCall,
@@ -159,6 +160,8 @@ class Switch:
         """
         Tell the observers that the session has another profile, and end it if that can't be obeyed.
         """
+        if self._mayBeIdle(session.profile) and IBridgedChannel.providedBy(self._channel):
+            IBridgedChannel(self._channel).unbridge()
         self._context.sessions.sessionChanged(session)
         why = unapplied(session.profile)
         if why:
@@ -180,6 +183,14 @@ class Switch:
         passed, self._passed = self._passed, None
         if passed is not None:
             passed.call.hangUp(cause)
+
+    def _mayBeIdle(self, profile: Profile) -> bool:
+        """
+        Return whether a session ends without packets from its user. Where frames pass outside of
+        this process, control frames count as packets, too, and it would go on.
+        """
+        own, otherwise = profile.idleTimeout, self._context.lines.limits.idleTimeout
+        return bool(otherwise if own is None else own)
 
     # Placing
 
@@ -233,6 +244,8 @@ class Switch:
         context.attempts.opened(line.attempt, FORWARDING)
         line.begin(grant, isProven=method is not None)
         if line.session is not None:
+            if IBridgedChannel.providedBy(channel) and not self._mayBeIdle(line.session.profile):
+                IBridgedChannel(channel).bridge(other)
             context.reports.passedOn(line.session, seconds)
         return grant
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.kernelstate import assertGone, loadL2TP
 from tests.lab.l2tp import CAROL, LNS
 from tests.lab.lines import NullModem, answering
 from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Network
@@ -171,3 +172,62 @@ def test_anOutgoingCall(network: Network, startGateway: StartGateway, nullModem:
     gateway.waitFor("passed on by hdlc to serial:")
     link.hangUp()
     gateway.waitFor("ended after")
+
+
+def processorTime(gateway: Gateway) -> int:
+    """
+    Return the processor's time that the gateway has used, in ticks.
+    """
+    words = Path(f"/proc/{gateway.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+@pytest.mark.parametrize("path", ["kernel"], indirect=True)
+def test_inTheKernel(
+    network: Network, startGateway: StartGateway, tmp_path: Path, path: str
+) -> None:
+    """
+    Where the kernel carries both calls it passes frames from one to the other, and counts them.
+    Either end hangs up. With a limit of idle time, for which the kernel's figures are too coarse,
+    frames pass through the process.
+    """
+    loadL2TP()
+    hosts = network.hosts(2)
+    (tmp_path / "users").touch(0o600)
+    (tmp_path / "users").write_text('carol * "battery staple" *\n')
+    destination = {
+        "name": "isp",
+        "tunnel": "l2tp",
+        "endpoints": [hosts[1].address],
+        "called": [GATEWAY_ADDRESS],
+    }
+    used: list[int] = []
+    for idle in (600, 0):
+        lns = LNS(hosts[1], "noccp")
+        gateway = startGateway(
+            auth=f"chap-secrets:{tmp_path / 'users'}",
+            listen={"tunnels": ["pptp", "l2tp"]},
+            l2tp={"clear": "accept"},
+            limits={"idle-timeout": idle},
+            link={"encryption": "off", "authentication": ["chap"]},
+            **{"[forwarding.destination]": destination},
+        )
+        for end in ("caller", "LNS"):
+            caller = hosts[0].call(*CAROL, "noccp").up(60)
+            before = processorTime(gateway)
+            caller.ping("10.9.0.1", "-s", "1000", "-f", "-i", "0", "-l", "8", count=1000)
+            used.append(processorTime(gateway) - before)
+            if end == "caller":
+                caller.hangUp()
+            else:
+                lns.stop()
+                caller.wait(30)
+            ended = (
+                rf"0000{len(used) % 2 or 2}\] carol .* ended .* (\d+) octets received, (\d+) sent"
+            )
+            found = gateway.waitFor(ended)
+            # The kernel counts some control frames besides.
+            assert all(1_028_000 <= int(one) < 1_029_000 for one in found.groups())
+        gateway.shutDown()
+        assertGone(network)
+    assert 4 * sum(used[2:]) < sum(used[:2]), used

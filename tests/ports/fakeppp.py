@@ -9,6 +9,8 @@ import struct
 from errno import EEXIST, EIO
 
 NAMES = {
+    0x7434: "unbridge",
+    0x40047435: "bridge",
     0x4004743A: "connect",
     0x40047438: "attach",
     0x40047452: "mru",

@@ -9,10 +9,11 @@ import weakref
 from typing import Any
 
 import pytest
+from zope.interface import classImplements, classImplementsOnly
 
 from pptpgw.auth.protocols import CHAP, PAP
 from pptpgw.error import CallError
-from pptpgw.interfaces import Forward, Outcome
+from pptpgw.interfaces import Forward, IBridgedChannel, IChannel, Outcome
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM, IPV4, LCP
 from pptpgw.sessions.cause import Termination, codeOf
@@ -20,7 +21,7 @@ from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.switch import NOT_PASSED
 from pptpgw.sessions.tally import CallResult
-from pptpgw.testing import resultOf
+from pptpgw.testing import MemoryChannel, resultOf
 from tests.reload.world import Users
 from tests.sessions.legs import PassingWorld
 
@@ -81,6 +82,40 @@ def test_afterAuthentication() -> None:
     world.run(1)
     assert not world.gateway.lines and not world.beyond.gateway.lines
     assert world.gateway.tally.calls["pptp", CallResult.OPENED] == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "otherwise", "bridged"), [(None, 0, True), (0, 600, True), (None, 600, False)]
+)
+def test_outsideOfThisProcess(
+    own: float | None, otherwise: float, bridged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Frames pass outside of this process where that is possible and idle time isn't limited, until it
+    is.
+    """
+    asked: list[tuple[str, object]] = []
+    implements: Any = classImplements
+    monkeypatch.setattr(
+        MemoryChannel, "bridge", lambda self, other: asked.append(("bridge", other)), raising=False
+    )
+    monkeypatch.setattr(
+        MemoryChannel, "unbridge", lambda self: asked.append(("unbridge", self)), raising=False
+    )
+    implements(MemoryChannel, IBridgedChannel)
+    try:
+        text = f"[limits]\nidle-timeout = {otherwise}\n"
+        world = makeWorld(Profile("alice", forwards=PASSED.forwards, idleTimeout=own), text=text)
+        call(world)
+        (session,) = world.gateway.sessions
+        (line,) = world.gateway.lines
+        assert line._switch is not None
+        other = line._switch._channel
+        assert asked == ([("bridge", other)] if bridged else [])
+        session.change(Profile("alice", idleTimeout=30))
+        assert asked[-1] == ("unbridge", other)
+    finally:
+        classImplementsOnly(MemoryChannel, IChannel)
 
 
 def test_accounts() -> None:

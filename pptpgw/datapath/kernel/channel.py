@@ -20,7 +20,7 @@ What restricts never waits for the kernel to be told of it:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from zope.interface import implementer
@@ -28,16 +28,16 @@ from zope.interface import implementer
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.channel import MALFORMED, NOT_SENT
 from pptpgw.datapath.checks import NOT_DELIVERED
+from pptpgw.datapath.kernel.bridge import PassingChannel
 from pptpgw.datapath.kernel.figures import Counted
 from pptpgw.datapath.kernel.host import Host
 from pptpgw.datapath.kernel.judging import judging
 from pptpgw.datapath.kernel.passing import passing
-from pptpgw.datapath.passage import Passages, PassOn
 from pptpgw.datapath.resync import Resync
 from pptpgw.error import NotCarried, PPTPGWError
 from pptpgw.interfaces import (
     Attachment,
-    IChannel,
+    IBridgedChannel,
     IChannelOwner,
     IGate,
     IKernelCall,
@@ -83,10 +83,10 @@ _OTHERWISE = '[datapath] path = "python" carries it'
 _OF_CHANNEL = 0xC000
 
 
-@implementer(IChannel)
-class KernelChannel:
+@implementer(IBridgedChannel)
+class KernelChannel(PassingChannel):
     """
-    See L{IChannel}.
+    See L{IBridgedChannel}.
 
     @ivar counted: the counters, and what the device has counted.
     @ivar number: the number that the session has or will have.
@@ -98,20 +98,14 @@ class KernelChannel:
 
     __slots__ = (
         "_attachments",
-        "_closed",
         "_failed",
         "_gate",
-        "_host",
         "_isSending",
         "_owner",
-        "_passages",
-        "_ppp",
         "_required",
         "_resync",
         "counted",
-        "counters",
         "number",
-        "transport",
         "unit",
     )
 
@@ -133,7 +127,7 @@ class KernelChannel:
         self.unit: PPPUnit | None = None
         self._attachments: dict[int, Attachment] = {}
         self._gate: IGate | None = None
-        self._passages: Passages | None = None
+        self._passages = self._bridged = None
         self._required = self._isSending = self._failed = self._closed = False
         self._resync = Resync(host.clock, owner)
         try:
@@ -381,38 +375,13 @@ class KernelChannel:
             if self.unit is not None:
                 self._host.networkClosed(self.unit, attachment)
 
-    def passFrames(self, receive: PassOn) -> None:
-        """
-        See L{IChannel.passFrames}. Without a device the kernel hands every frame over.
-        """
-        if not self._closed:
-            self._passages = Passages(self.counters, receive)
-
-    def sendFrames(self, protocol: int, frames: Sequence[bytes]) -> None:
-        """
-        See L{IChannel.sendFrames}.
-        """
-        passage = None if self._passages is None else self._passages.get(protocol)
-        if passage is None:
-            return
-        counters = self.counters
-        for frame in frames:
-            try:
-                self._ppp.send(protocol, frame)
-            except OSError:
-                counters.discard(NOT_SENT)
-                continue
-            counters.framesSent += 1
-            if passage.isOfNetwork:
-                counters.packetsSent += 1
-                counters.octetsSent += len(frame)
-
     def close(self) -> None:
         """
         See L{IChannel.close}.
         """
         if self._closed:
             return
+        self.unbridge()
         self._passages = None
         for protocol in tuple(self._attachments):
             self.closeNetwork(protocol)

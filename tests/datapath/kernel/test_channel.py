@@ -17,7 +17,13 @@ from zope.interface import alsoProvides
 from pptpgw.datapath.kernel.figures import Figures
 from pptpgw.datapath.kernel.path import GROUP, KernelDataPath
 from pptpgw.error import ConfigurationError, NotCarried, NotPermitted
-from pptpgw.interfaces import Attachment, IChannel, IKernelCall, MPPEParameters
+from pptpgw.interfaces import (
+    Attachment,
+    IBridgedChannel,
+    IKernelCall,
+    KernelFigures,
+    MPPEParameters,
+)
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.ppp import CCP_OPEN, CCP_UP, DROP, MUST_COMPRESS, PASS
 from pptpgw.ppp.wire.ppp import CCP, IPCP, IPV4, IPV6, LCP, MPPE
@@ -58,6 +64,7 @@ class Transport:
 
     channel = 7
     compresses = True
+    figures: KernelFigures | None = None
 
     def __init__(self) -> None:
         self.receive: Callable[[int, bytes], None] = lambda *_: None
@@ -171,7 +178,7 @@ def test_interface(world: World) -> None:
     """
     A call has no device until its network phase, and then one that is named after its session.
     """
-    assert IChannel.providedBy(world.channel)
+    assert IBridgedChannel.providedBy(world.channel)
     assert (world.channel.interface, world.channel.path) == ("", "kernel")
     world.channel.sendFrame(LCP, b"\x01")
     assert world.channel.interface == "" and world.system.asked() == []
@@ -426,6 +433,97 @@ def test_noChannel(world: World) -> None:
     with pytest.raises(NotPermitted, match="/dev/ppp"):
         world.path.openChannel(call, owner)
     assert call.transport.closed
+
+
+class Bridge:
+    """
+    A second channel on the data path of C{world}, to which frames pass.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        call: Any = Call()
+        owner: Any = Owner()
+        self.transport: Transport = call.transport
+        self.transport.channel = 8
+        self.channel: Any = world.path.openChannel(call, owner)
+        world.channel.passFrames(self.channel.sendFrames)
+        self.channel.passFrames(world.channel.sendFrames)
+        world.system.calls.clear()
+
+    def figures(self) -> list[tuple[int, ...]]:
+        """
+        Return packets and octets, received and sent, of both channels.
+        """
+        found: list[tuple[int, ...]] = []
+        for one in (self.world.channel.counters, self.channel.counters):
+            assert (one.framesReceived, one.framesSent) == (one.packetsReceived, one.packetsSent)
+            packets = one.packetsReceived, one.packetsSent
+            found.append((*packets, one.octetsReceived, one.octetsSent))
+        return found
+
+
+def test_bridge(world: World) -> None:
+    """
+    The kernel passes frames between two channels, and what it counts for one of them is counted for
+    both, until one of them is closed.
+    """
+    bridge = Bridge(world)
+    bridge.transport.figures = KernelFigures(7, 700, 5, 500)
+    world.channel.bridge(bridge.channel)
+    assert world.system.asked() == [("bridge", 8)]
+    bridge.transport.figures = KernelFigures(17, 1800, 7, 550)
+    world.reactor.advance(1)
+    assert bridge.figures() == [(2, 10, 50, 1100), (10, 2, 1100, 50)]
+    bridge.transport.figures = KernelFigures(18, 1900, 7, 550)
+    world.channel.close()
+    assert world.system.asked("unbridge") == [("unbridge", 0)]
+    assert bridge.figures() == [(2, 11, 50, 1200), (11, 2, 1200, 50)]
+    bridge.channel.close()
+    assert world.system.asked("unbridge") == [] and world.reactor.getDelayedCalls() == []
+
+
+def test_bridgeOfTheOtherTransport(world: World) -> None:
+    """
+    Either transport may be the one that is counted, and passing by the kernel may end before the
+    calls. A transport that is gone has no figures any more.
+    """
+    bridge = Bridge(world)
+    world.transport.figures = KernelFigures(0, 0, 0, 0)
+    world.channel.bridge(bridge.channel)
+    world.transport.figures = KernelFigures(1, 10, 2, 20)
+    world.reactor.advance(1)
+    assert bridge.figures() == [(1, 2, 10, 20), (2, 1, 20, 10)]
+    world.transport.figures = None
+    bridge.channel.unbridge()
+    assert [name for name, _ in world.system.asked()] == ["bridge", "unbridge"]
+    world.channel.unbridge()
+    world.channel.frameReceived(IPV4, b"packet")
+    assert bridge.figures()[0] == (2, 2, 16, 20)
+    assert world.system.asked() == []
+    bridge.channel.close()
+
+
+def test_noBridge(world: World) -> None:
+    """
+    Frames pass through this process if the kernel counts none of them or can't pass them, and if
+    the other channel isn't its own.
+    """
+    bridge = Bridge(world)
+    world.channel.bridge(bridge.channel)
+    assert world.system.asked() == []
+    world.transport.figures = KernelFigures(0, 0, 0, 0)
+    world.channel.bridge(object())
+    assert world.system.asked() == []
+    world.system.refused = {"bridge": REFUSED}
+    world.channel.bridge(bridge.channel)
+    assert world.channel._bridged is None and world.reactor.getDelayedCalls() == []
+    world.channel.frameReceived(IPV4, b"packet")
+    assert bridge.figures()[0][0] == 1
+    bridge.channel.close()
+    world.system.refused = {}
+    world.channel.bridge(bridge.channel)
+    assert world.system.asked() == []
 
 
 def test_otherCalls(world: World) -> None:

@@ -77,6 +77,7 @@ class Transport:
 
     channel = 7
     compresses = False
+    figures = None
 
     def __init__(self, carriage: Carriage, encrypted: bool) -> None:
         self.ends = carriage.ends

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.error import CallError, Malformed, NotPermitted
+from pptpgw.interfaces import KernelFigures
 from pptpgw.ports.pppox import FAMILY, L2TP, channelOf, connect, openPPPoX
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.tunnels.l2tp.carriage import Address, Carriage, IL2TPTransport
@@ -54,7 +55,8 @@ _LEVEL = 273
 _SEND_NUMBERS, _IS_LNS, _REORDER = 3, 4, 5
 _GET_FIGURES = 0x80487436
 _FIGURES = Struct("=HHI8Q")
-_RECEIVED = 6
+# The octets of L2TP's and PPP's headers without optional fields.
+_HEADERS = 10
 
 
 def _address(ends: SessionIDs, descriptor: int, peer: Address) -> bytes:
@@ -107,12 +109,26 @@ class KernelSession:
         """
         See L{IL2TPTransport.framesReceived}.
         """
+        figures = self.figures
+        return 0 if figures is None else figures.framesReceived
+
+    @property
+    def figures(self) -> KernelFigures | None:
+        """
+        See L{pptpgw.interfaces.IKernelTransport.figures}. The kernel counts the octets of whole
+        messages; their headers are taken to be as long as ours.
+        """
         try:
             answer = fcntl.ioctl(self._socket, _GET_FIGURES, bytes(_FIGURES.size))
         except (OSError, ValueError):
-            return 0
-        found: int = _FIGURES.unpack(answer)[_RECEIVED]
-        return found
+            return None
+        _, _, _, sent, octetsSent, _, received, octets, *_ = _FIGURES.unpack(answer)
+        return KernelFigures(
+            received,
+            max(0, octets - received * _HEADERS),
+            sent,
+            max(0, octetsSent - sent * _HEADERS),
+        )
 
     def numbered(self) -> None:
         """

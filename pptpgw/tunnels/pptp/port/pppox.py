@@ -37,6 +37,7 @@ class PPPoXSocket:
     """
 
     compresses = True
+    figures = None
 
     def __init__(
         self,
