@@ -116,8 +116,10 @@ $(VENV)/.fuzz: $(SOURCES) | $(BIN)/python
 	@$(INSTALL) '.[test,fuzz]' || { echo "Has atheris no wheel for this Python or machine? See CONTRIBUTING.md, Fuzzing." >&2; exit 1; }
 	@touch $(VENV)/.run $(VENV)/.test $@
 
+# What an earlier build has made must not outlive one that fails.
 .PHONY: compiler
 compiler:
+	@find pptpgw -name '*.so' -delete
 	@command -v cc >/dev/null && $(BIN)/python -c 'import sys, sysconfig, pathlib; \
 		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || \
 		echo "No C compiler with Python's headers: encryption will run on its slower Python twin." \
