@@ -5,7 +5,7 @@ What carries the frames of one call: its channel, whether data messages have seq
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -46,6 +46,11 @@ class FrameTaker(TypingProtocol):
         Take a frame of the peer.
 
         @param sequence: its sequence number; -1 for none.
+        """
+
+    def receivedAll(self, frames: Sequence[bytes]) -> None:
+        """
+        Take frames of the peer that follow each other, and have no sequence numbers.
         """
 
 
@@ -191,7 +196,7 @@ class Carriage:
         else:
             channel = L2TPChannel(dataPath, owner, sender)
         port.register(ids, connection.peer, sender)
-        sender.receive = channel.received
+        sender.receive, sender.receiveAll = channel.received, channel.receivedAll
         if self.isNumbered:
             sender.numbered()
         self._sender, self._channel = sender, channel

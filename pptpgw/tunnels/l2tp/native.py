@@ -5,6 +5,7 @@ The channel of an L2TP call whose packets threads outside of the interpreter car
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from pptpgw.datapath.engine import LiveCounters
@@ -94,6 +95,16 @@ class SharedSender(DataSender):
         self.channel.take()
         try:
             super().received(frame, sequence)
+        finally:
+            self.channel.give()
+
+    def receivedAll(self, frames: Sequence[bytes]) -> None:
+        """
+        See L{DataSender.receivedAll}.
+        """
+        self.channel.take()
+        try:
+            super().receivedAll(frames)
         finally:
             self.channel.give()
 

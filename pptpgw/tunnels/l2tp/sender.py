@@ -43,6 +43,7 @@ class DataSender:
     See L{IFrameSender}.
 
     @ivar receive: called with each frame that arrives; None if there is no channel.
+    @ivar receiveAll: called with frames that follow each other, and have no sequence numbers.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class DataSender:
         "_write",
         "_writeAll",
         "receive",
+        "receiveAll",
     )
 
     full = False
@@ -79,6 +81,7 @@ class DataSender:
         @param follows: whether we send sequence numbers once the peer does.
         """
         self.receive: Callable[[bytes], None] | None = None
+        self.receiveAll: Callable[[Sequence[bytes]], None] | None = None
         self._peer = peer
         self._prefix = dataPrefix(*peer)
         self._write, self._writeAll = writer.write, writer.writeAll
@@ -114,6 +117,13 @@ class DataSender:
                 return
             self._expected = (sequence + 1) % _NUMBERS
         self.receive(frame)
+
+    def receivedAll(self, frames: Sequence[bytes]) -> None:
+        """
+        Take frames of the peer that follow each other, and have no sequence numbers.
+        """
+        if self.receiveAll is not None:
+            self.receiveAll(frames)
 
     # IFrameSender
 
@@ -155,5 +165,5 @@ class DataSender:
         """
         See L{IFrameSender.disconnected}.
         """
-        self.receive = None
+        self.receive = self.receiveAll = None
         self._unregister()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from struct import Struct
@@ -147,6 +147,13 @@ class KernelSession:
         except Malformed:
             protocol, information = 0, frame
         self._receive(protocol, information)
+
+    def receivedAll(self, frames: Sequence[bytes]) -> None:
+        """
+        Take frames as L{received} does.
+        """
+        for frame in frames:
+            self.received(frame)
 
     def requireEncryption(self) -> None:
         """

@@ -75,7 +75,7 @@ The most control messages of no connection that wait, and that are handled in on
 """
 
 # The most datagrams of one lane between two looks at the clock.
-_FEW = 8
+_FEW = 32
 _ANY_ADDRESS = ("", "0.0.0.0")
 
 
@@ -434,19 +434,37 @@ class L2TPPort:
                 self._log.failure("A connection failed on a message")
 
     def _data(self, key: int, datagrams: list[bytes]) -> None:
+        """
+        Give a call the frames of its datagrams, those together that follow each other and have no
+        optional fields.
+        """
+        frames: list[bytes] = []
         for datagram in datagrams:
+            if datagram[1] == PLAIN and not datagram[0]:
+                frames.append(datagram[PLAIN_OCTETS:])
+                continue
+            if frames:
+                self._plain(key, frames)
+                frames = []
             found = self._calls.get(key)
             if found is None:
                 self._counters.discard(STRAY)
-            elif datagram[1] == PLAIN and not datagram[0]:
-                found[1].received(datagram[PLAIN_OCTETS:])
+                continue
+            try:
+                message = decodeData(restored(datagram))
+            except Malformed:
+                self._counters.discard(MALFORMED)
             else:
-                try:
-                    message = decodeData(restored(datagram))
-                except Malformed:
-                    self._counters.discard(MALFORMED)
-                else:
-                    found[1].received(message.frame, message.sequence)
+                found[1].received(message.frame, message.sequence)
+        if frames:
+            self._plain(key, frames)
+
+    def _plain(self, key: int, frames: list[bytes]) -> None:
+        found = self._calls.get(key)
+        if found is None:
+            self._counters.discard(STRAY, len(frames))
+        else:
+            found[1].receivedAll(frames)
 
     def _openConnected(self, localAddress: str, peer: Address) -> socket.socket:
         """
