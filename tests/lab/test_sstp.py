@@ -83,7 +83,7 @@ def test_packetsBothWays(
     network.gateway.sysctl("net.ipv4.conf.all.forwarding=1")
     hosts = network.hosts(2)
     caller = clients.call(hosts[0], *only("mschapv2")).up()
-    gateway.waitFor("encrypted by the tunnel")
+    gateway.waitFor(r"mschapv2, TLSv1\.[23] ")
     beside = hosts[1].call(*ALICE, "require-mppe-128").up()
     caller.ping(count=2)
     beside.ping(count=2)
