@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_xl2tpdCalls(network: Network, startGateway: StartGateway) -> None:
     caller.ping()
     wrong = XL2TPD(hosts[1], "alice", "wrong", port=1702)
     wrong.waitFor("CHAP authentication failed")
-    caller.stop()
+    caller.stop(SIGKILL)
     gateway.waitFor("alice from .* ended after.*Echo-Requests")
 
 
