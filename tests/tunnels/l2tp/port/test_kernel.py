@@ -201,6 +201,30 @@ async def test_controlGoesOn(family: Family) -> None:
 
 
 @waited
+async def test_thePortIsRestored(family: Family) -> None:
+    """
+    When the port's socket is replaced those of the kernel's calls are closed, and the control
+    connection goes on. The next call on it is the kernel's again.
+    """
+    tunnel = Kernel()
+    try:
+        connection, _ = await tunnel.dial()
+        (opened,) = tunnel.port._kernel._tunnels.values()
+        tunnel.port._restore()
+        assert opened.fileno() < 0 and family.sockets[0].closed and tunnel.port.fileno() >= 0
+        tunnel.transport.close()
+        tunnel.owner.call = None
+        connection.control.placeCall(tunnel.owner)
+        await until(lambda: tunnel.owner.call)
+        assert len(family.sockets) == 4 and tunnel.port._kernel
+        await connection.close()
+        tunnel.transport.close()
+        await until(lambda: not tunnel.port._kernel)
+    finally:
+        await tunnel.tunnel.stop()
+
+
+@waited
 async def test_numbers(family: Family) -> None:
     """
     The kernel sends sequence numbers once the LAC has asked for them.
