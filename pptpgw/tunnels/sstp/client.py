@@ -312,7 +312,26 @@ class SSTPClient:
         )
         connecting: Deferred[Any] = endpoint.connect(secured)
         connecting.addCallback(lambda _: protocol.opened)
-        return connecting.addTimeout(self._timeout, self._reactor)
+
+        def cancelled(result: Deferred[ClientConnection]) -> None:
+            # This comes first: an endpoint that is cancelled while it looks a name up fails as if
+            # there were no such name.
+            result.errback(CancelledError())
+            connecting.cancel()
+
+        def opened(connection: ClientConnection) -> None:
+            if result.called:
+                connection.abort("cancelled")
+            else:
+                result.callback(connection)
+
+        def failed(failure: Failure) -> None:
+            if not result.called:
+                result.errback(failure)
+
+        result: Deferred[ClientConnection] = Deferred(cancelled)
+        connecting.addCallbacks(opened, failed)
+        return result.addTimeout(self._timeout, self._reactor)
 
 
 @dataclass(frozen=True, slots=True)
