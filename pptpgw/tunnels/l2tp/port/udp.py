@@ -13,19 +13,19 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.fair import BATCH, FULL, READ, Fair
+from pptpgw.datapath.fair import READ
 from pptpgw.datapath.interface import Reader
-from pptpgw.error import CallError, Malformed, NotPermitted
+from pptpgw.error import CallError, NotPermitted
 from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.poll import serveFirst
@@ -38,25 +38,11 @@ from pptpgw.ports.udpsockets import (
     unshareUDP,
 )
 from pptpgw.ports.upkeep import Upkeep
-from pptpgw.timing.slices import SECONDS
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.carriage import Address, Carriage, FrameTaker
-from pptpgw.tunnels.l2tp.connections import MALFORMED, STRAY
 from pptpgw.tunnels.l2tp.port.kernel import UNSAFE, KernelSession, KernelTunnels
-from pptpgw.tunnels.l2tp.port.reading import (
-    CONTROL,
-    PLAIN,
-    PLAIN_OCTETS,
-    Ancillary,
-    Read,
-    fromSocket,
-    fromThreads,
-    keyOf,
-    localOf,
-    pktinfo,
-)
-from pptpgw.tunnels.l2tp.port.withheld import restored
-from pptpgw.tunnels.l2tp.wire.header import decodeData
+from pptpgw.tunnels.l2tp.port.reading import Read, fromSocket, fromThreads, localOf, pktinfo
+from pptpgw.tunnels.l2tp.port.turns import PortConnections, Turns
 
 BUFFER = 4 << 20
 """
@@ -69,36 +55,7 @@ SMALL_BUFFER = 1 << 17
 The same for the socket of one peer, from which little is read.
 """
 
-STRANGERS, STRANGERS_AT_ONCE = 512, 16
-"""
-The most control messages of no connection that wait, and that are handled in one turn.
-"""
-
-# The most datagrams of one lane between two looks at the clock.
-_FEW = 32
 _ANY_ADDRESS = ("", "0.0.0.0")
-
-
-class PortConnections(Protocol):
-    """
-    The control connections of a port: see
-    L{pptpgw.tunnels.l2tp.connections.ControlConnections}.
-    """
-
-    def knows(self, tunnelID: int, peer: Address) -> bool:
-        """
-        Return whether there is a connection with this id, which we assigned, and this peer.
-        """
-
-    def continued(self, tunnelID: int, octets: bytes) -> None:
-        """
-        Handle a datagram with a control message of such a connection.
-        """
-
-    def received(self, octets: bytes, peer: Address, localAddress: str) -> None:
-        """
-        Handle a datagram with any other control message.
-        """
 
 
 @implementer(IReadDescriptor, IHealth)
@@ -110,7 +67,6 @@ class L2TPPort:
     discarded.
 
     @ivar address: the local address, dotted; empty for every address.
-    @ivar connections: handles control messages; set before the port is opened.
     @ivar withholds: returns whether packets of CCP are withheld from the kernel
         (L{pptpgw.tunnels.l2tp.port.withheld}).
     @ivar mayEncrypt: returns whether calls may be offered MPPE.
@@ -119,7 +75,6 @@ class L2TPPort:
     _log = Logger()
 
     carrier = "L2TP"
-    connections: PortConnections
 
     def __init__(self, reactor: Any, address: str, number: int, counters: Counters) -> None:
         """
@@ -144,11 +99,21 @@ class L2TPPort:
         # How many calls with a peer have the same id, since each is of another control connection.
         self._ids: Counter[tuple[Address, int]] = Counter()
         self._kernel = KernelTunnels(reactor, self._openConnected, self._readAlso)
-        self._lanes: Fair[int] = Fair()
-        self._strangers: deque[tuple[bytes, Address, str]] = deque()
+        self._turns = Turns(reactor.seconds, self._calls, counters)
         self._next: IDelayedCall | None = None
         what = f"the socket for L2TP at {address or 'every address'}"
         self._upkeep = Upkeep(reactor, lambda: what, self._restore)
+
+    @property
+    def connections(self) -> PortConnections:
+        """
+        The control connections of the port, which are set before it is opened.
+        """
+        return self._turns.connections
+
+    @connections.setter
+    def connections(self, connections: PortConnections) -> None:
+        self._turns.connections = connections
 
     @property
     def fault(self) -> str:
@@ -359,8 +324,8 @@ class L2TPPort:
                 self._handle()
 
     def _handle(self) -> None:
-        self._give()
-        if self._socket is not None and (self._lanes.waiting or self._strangers):
+        self._turns.give()
+        if self._socket is not None and self._turns.waiting:
             self._next = self._reactor.callLater(0, self._turn)
 
     def _read(self, opened: socket.socket, read: Callable[[socket.socket], Read]) -> None:
@@ -370,8 +335,7 @@ class L2TPPort:
 
         @param read: reads some from C{opened}.
         """
-        lanes, left = self._lanes, READ
-        lanes.dropped = {}
+        left = READ
         while left > 0:
             try:
                 datagrams, peer, ancillary = read(opened)
@@ -385,86 +349,10 @@ class L2TPPort:
                     self._upkeep.lost("it was closed by somebody else")
                 break
             left -= len(datagrams)
+            local = self.address or localOf(ancillary)
             for octets in datagrams:
-                self._sort(octets, peer, ancillary)
-        for count in lanes.dropped.values():
-            self._counters.discard(FULL, count)
-
-    def _sort(self, octets: bytes, peer: Address, ancillary: Ancillary) -> None:
-        """
-        Have a datagram wait in its lane.
-        """
-        calls, key = self._calls, keyOf(octets)
-        if key < 0:
-            self._counters.discard(MALFORMED)
-        elif key >= CONTROL:
-            if self.connections.knows(key & 0xFFFF, peer):
-                self._lanes.add(key, (octets,))
-            elif len(self._strangers) < STRANGERS:
-                self._strangers.append((octets, peer, self.address or localOf(ancillary)))
-            else:
-                self._counters.discard(FULL)
-        elif key in calls and calls[key][0] == peer:
-            self._lanes.add(key, (octets,))
-        else:
-            self._counters.discard(STRAY)
-
-    def _give(self) -> None:
-        """
-        Pass on as many datagrams as fit in one slice, and some of strangers.
-        """
-        lanes, seconds = self._lanes, self._reactor.seconds
-        end = seconds() + SECONDS
-        left = BATCH
-        while left and lanes.waiting and seconds() < end:
-            key, datagrams = lanes.take(min(left, _FEW))
-            left -= len(datagrams)
-            try:
-                if key >= CONTROL:
-                    for datagram in datagrams:
-                        self.connections.continued(key & 0xFFFF, datagram)
-                else:
-                    self._data(key, datagrams)
-            except Exception:
-                self._log.failure("A call failed on a message")
-        for _ in range(min(STRANGERS_AT_ONCE, len(self._strangers))):
-            try:
-                self.connections.received(*self._strangers.popleft())
-            except Exception:
-                self._log.failure("A connection failed on a message")
-
-    def _data(self, key: int, datagrams: list[bytes]) -> None:
-        """
-        Give a call the frames of its datagrams, those together that follow each other and have no
-        optional fields.
-        """
-        frames: list[bytes] = []
-        for datagram in datagrams:
-            if datagram[1] == PLAIN and not datagram[0]:
-                frames.append(datagram[PLAIN_OCTETS:])
-                continue
-            if frames:
-                self._plain(key, frames)
-                frames = []
-            found = self._calls.get(key)
-            if found is None:
-                self._counters.discard(STRAY)
-                continue
-            try:
-                message = decodeData(restored(datagram))
-            except Malformed:
-                self._counters.discard(MALFORMED)
-            else:
-                found[1].received(message.frame, message.sequence)
-        if frames:
-            self._plain(key, frames)
-
-    def _plain(self, key: int, frames: list[bytes]) -> None:
-        found = self._calls.get(key)
-        if found is None:
-            self._counters.discard(STRAY, len(frames))
-        else:
-            found[1].receivedAll(frames)
+                self._turns.add(octets, peer, local)
+        self._turns.count()
 
     def _openConnected(self, localAddress: str, peer: Address) -> socket.socket:
         """
