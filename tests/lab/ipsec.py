@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from functools import cache
 from pathlib import Path
+from signal import SIGTERM
 
 from tests.lab.peers import Namespace, Process
 
@@ -74,6 +75,15 @@ class StrongSwan(Process):
             assert self.running, f"charon ended at once:\n{self.text}"
             assert time.monotonic() < deadline, f"charon doesn't answer:\n{self.text}"
             time.sleep(0.02)
+
+    def stop(self, number: int = SIGTERM, timeout: float = 20.0) -> int:
+        """
+        See L{Process.stop}. What it has told the kernel doesn't outlive it, even if it was killed.
+        """
+        status = super().stop(number, timeout)
+        for what in ("policy", "state"):
+            self._namespace.ip(f"xfrm {what} flush")
+        return status
 
     def load(self, configuration: str) -> None:
         """
