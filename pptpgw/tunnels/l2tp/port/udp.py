@@ -11,22 +11,16 @@ strangers wait apart from these, and few of them are handled in one turn of the 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
-
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.fair import READ
 from pptpgw.datapath.interface import Reader
 from pptpgw.error import CallError, NotPermitted
-from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.poll import serveFirst
 from pptpgw.ports.udpsockets import (
@@ -37,12 +31,11 @@ from pptpgw.ports.udpsockets import (
     shareUDP,
     unshareUDP,
 )
-from pptpgw.ports.upkeep import Upkeep
-from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.l2tp.carriage import Address, Carriage, FrameTaker
 from pptpgw.tunnels.l2tp.port.kernel import UNSAFE, KernelSession, KernelTunnels
 from pptpgw.tunnels.l2tp.port.reading import Read, fromSocket, fromThreads, localOf, pktinfo
 from pptpgw.tunnels.l2tp.port.turns import PortConnections, Turns
+from pptpgw.tunnels.port import ThreadedPort
 
 BUFFER = 4 << 20
 """
@@ -58,8 +51,7 @@ The same for the socket of one peer, from which little is read.
 _ANY_ADDRESS = ("", "0.0.0.0")
 
 
-@implementer(IReadDescriptor, IHealth)
-class L2TPPort:
+class L2TPPort(ThreadedPort):
     """
     A UDP port for L2TP, bound to one local address or to all of them.
 
@@ -81,28 +73,17 @@ class L2TPPort:
         @param number: the port's number; 0 for one that the system chooses.
         @param counters: counts stray datagrams and errors.
         """
+        super().__init__(reactor, address or "every address")
         self.address = "" if address in _ANY_ADDRESS else address
         self.withholds: Callable[[], bool] = lambda: False
         self.mayEncrypt: Callable[[], bool] = lambda: True
-        self._reactor = reactor
         self._number = number
         self._counters = counters
-        self._socket: socket.socket | None = None
-        # The threads that read the sockets, if there are any: those of the threads after the first
-        # one, the place of all of them there, and the socket by which datagrams are left to this
-        # port.
-        self._others: list[socket.socket] = []
-        self._reader: Reader | None = None
-        self._place = -1
-        self._left: socket.socket | None = None
         self._calls: dict[int, tuple[Address, FrameTaker]] = {}
         # How many calls with a peer have the same id, since each is of another control connection.
         self._ids: Counter[tuple[Address, int]] = Counter()
         self._kernel = KernelTunnels(reactor, self._openConnected, self._readAlso)
         self._turns = Turns(reactor.seconds, self._calls, counters)
-        self._next: IDelayedCall | None = None
-        what = f"the socket for L2TP at {address or 'every address'}"
-        self._upkeep = Upkeep(reactor, lambda: what, self._restore)
 
     @property
     def connections(self) -> PortConnections:
@@ -114,13 +95,6 @@ class L2TPPort:
     @connections.setter
     def connections(self, connections: PortConnections) -> None:
         self._turns.connections = connections
-
-    @property
-    def fault(self) -> str:
-        """
-        See L{IHealth}.
-        """
-        return self._upkeep.fault
 
     @property
     def number(self) -> int:
@@ -144,18 +118,7 @@ class L2TPPort:
         """
         Close the port, after all calls have ended. Calling this again does nothing.
         """
-        self._upkeep.stop()
-        self._next = cancelled(self._next)
-        if self._socket is not None:
-            self._reactor.removeReader(self)
-            left, self._left = self._left, None
-            if self._reader is not None and left is not None:
-                self._reader.forget(self._place)
-                left.close()
-            for one in (self._socket, *self._others):
-                one.close()
-            self._socket = None
-            self._others = []
+        self._close()
         self._kernel.stop()
 
     def readBy(self, reader: Reader) -> int:
@@ -173,15 +136,11 @@ class L2TPPort:
             # opened, and those for one peer may not come before those of the threads.
             count = 1 if self.address and self._kernel else reader.readers
             others = self._shared(self._socket, count)
-            sockets = self._socket, *others
             try:
-                place, left = reader.watch(tuple(one.fileno() for one in sockets), self)
+                self._watchedBy(reader, self._socket, others)
             except OSError:
-                unshareUDP(sockets)
+                unshareUDP((self._socket, *others))
                 raise
-            self._reactor.removeReader(self)
-            self._reader, self._place, self._left, self._others = reader, place, left, others
-            self._reactor.addReader(self)
         return self._place
 
     def _shared(self, first: socket.socket, count: int) -> list[socket.socket]:
@@ -194,12 +153,6 @@ class L2TPPort:
         except OSError as error:
             self._log.warn("One thread alone reads L2TP: {error}", error=str(error))
             return shareUDP(first, self.address, 1, BUFFER)
-
-    def readFailed(self, error: int) -> None:
-        """
-        Note that the threads can't read a socket any more, with the number of an error.
-        """
-        self._upkeep.lost(f"it failed: {os.strerror(error)}")
 
     # pptpgw.tunnels.l2tp.connections.ControlPort
 
@@ -272,37 +225,6 @@ class L2TPPort:
         See L{pptpgw.tunnels.l2tp.connections.ControlPort.ended}.
         """
         self._kernel.ended(peer, tunnelID)
-
-    # IReadDescriptor
-
-    def fileno(self) -> int:
-        """
-        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
-        """
-        read = self._left or self._socket
-        return -1 if read is None else read.fileno()
-
-    def logPrefix(self) -> str:
-        """
-        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
-        """
-        return "L2TP"
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        Note that the reactor has given up the descriptor, or is stopping. The socket stays open
-        until it is replaced or L{stopListening} is called, since calls still send by its number.
-        """
-        self._reactor.removeReader(self)
-        self._upkeep.lost("it failed")
-
-    def doRead(self) -> None:
-        """
-        Read what has arrived, and pass on the datagrams whose turn it is, unless earlier ones do so
-        in this turn of the reactor.
-        """
-        if self._next is None:
-            self._turn()
 
     def _turn(self) -> None:
         self._next = None

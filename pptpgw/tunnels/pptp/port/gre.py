@@ -12,32 +12,26 @@ its queue is never full.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.fair import FULL
 from pptpgw.datapath.interface import CountDropped, Reader, ReceiveFrames, SendAll, SendPacket
 from pptpgw.error import Malformed, NotPermitted
-from pptpgw.interfaces import IHealth
 from pptpgw.log import Logger
 from pptpgw.ports.bpf import NOTHING
 from pptpgw.ports.buffers import enlarge
 from pptpgw.ports.descriptors import putSocket
 from pptpgw.ports.poll import serveFirst
-from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ppp.wire.ppp import decodeFrame
 from pptpgw.timing.lapse import Lapse
 from pptpgw.timing.slices import SECONDS
-from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.port import ThreadedPort
 from pptpgw.tunnels.pptp.port import filter
 from pptpgw.tunnels.pptp.port.raw import Raw, Receiver, Run, fastest
 from pptpgw.tunnels.pptp.window import ACKNOWLEDGE_TIME
@@ -81,8 +75,7 @@ def _prepare(number: int, count: int, opened: socket.socket) -> None:
     filter.share(number, count).attach(opened)
 
 
-@implementer(IReadDescriptor, IHealth)
-class GREPort:
+class GREPort(ThreadedPort):
     """
     The raw sockets for enhanced GRE, bound to one local address or to all of them.
 
@@ -106,36 +99,18 @@ class GREPort:
         system: SocketSystem = socket,
         raw: Raw = fastest,
     ) -> None:
+        super().__init__(reactor, address or "every address")
         self.address = "" if address in _ANY_ADDRESS else address
         self.counters = counters
         self.acknowledging = Lapse(reactor, ACKNOWLEDGE_TIME)
-        self._reactor = reactor
         self._system = system
-        self._socket: socket.socket | None = None
         self._silencer: socket.socket | None = None
-        # The threads that read the sockets, if there are any: those of the threads after the first
-        # one, the place of all of them there, and the socket by which packets are left to this
-        # port.
-        self._others: list[socket.socket] = []
-        self._reader: Reader | None = None
-        self._place = -1
-        self._left: socket.socket | None = None
         self._raw = raw
         self._receiver: Receiver | None = None
         self._channels: dict[int, ReceiveFrames] = {}
         self._dropped: dict[int, CountDropped] = {}
         # Packets whose turn it was, and that are passed on in a later turn of the reactor.
         self._late: list[Run] = []
-        self._next: IDelayedCall | None = None
-        what = f"the socket for GRE at {address or 'every address'}"
-        self._upkeep = Upkeep(reactor, lambda: what, self._restore)
-
-    @property
-    def fault(self) -> str:
-        """
-        See L{IHealth}.
-        """
-        return self._upkeep.fault
 
     def startListening(self) -> None:
         """
@@ -184,20 +159,12 @@ class GREPort:
         """
         Close the sockets, after all calls have ended. Calling this again does nothing.
         """
-        self._upkeep.stop()
         self._late = []
         self._receiver = None
-        self._next = cancelled(self._next)
-        if self._socket is not None and self._silencer is not None:
-            self._reactor.removeReader(self)
-            left, self._left = self._left, None
-            if self._reader is not None and left is not None:
-                self._reader.forget(self._place)
-                left.close()
-            for one in (self._socket, self._silencer, *self._others):
-                one.close()
-            self._socket = self._silencer = None
-            self._others = []
+        self._close()
+        silencer, self._silencer = self._silencer, None
+        if silencer is not None:
+            silencer.close()
         return succeed(None)
 
     def readBy(self, reader: Reader) -> int:
@@ -211,18 +178,19 @@ class GREPort:
         if self._socket is None:
             raise OSError(errno.EBADF, "the GRE port isn't open")
         if self._left is None:
-            self._share(self._socket, reader.readers)
-            sockets = (self._socket, *self._others)
-            place, left = reader.watch(tuple(one.fileno() for one in sockets), self)
-            self._reactor.removeReader(self)
-            self._reader, self._place, self._left = reader, place, left
+            others = self._shared(self._socket, reader.readers)
+            try:
+                left = self._watchedBy(reader, self._socket, others)
+            except OSError:
+                self._unshare(self._socket, others)
+                raise
             self._receiver = self._raw.receiver(left)
-            self._reactor.addReader(self)
         return self._place
 
-    def _share(self, first: socket.socket, count: int) -> None:
+    def _shared(self, first: socket.socket, count: int) -> list[socket.socket]:
         """
-        Have as many sockets as there are threads, or one if there can't be more.
+        Return the sockets after the first one, of which there is one for each thread, or none if
+        there can't be more.
         """
         others: list[socket.socket] = []
         try:
@@ -232,17 +200,17 @@ class GREPort:
                 others.append(self._open(partial(_prepare, number, count)))
         except (OSError, NotPermitted) as error:
             self._log.warn("One thread alone reads GRE: {error}", error=str(error))
-            for one in others:
-                one.close()
-            others = []
-            filter.share(0, 1).attach(first)
-        self._others = others
+            self._unshare(first, others)
+            return []
+        return others
 
-    def readFailed(self, error: int) -> None:
+    def _unshare(self, first: socket.socket, others: list[socket.socket]) -> None:
         """
-        Note that the threads can't read a socket any more, with the number of an error.
+        Have one socket again that receives all packets.
         """
-        self._upkeep.lost(f"it failed: {os.strerror(error)}")
+        for one in others:
+            one.close()
+        filter.share(0, 1).attach(first)
 
     def register(
         self,
@@ -300,35 +268,6 @@ class GREPort:
         next moment, and GRE may lose packets anyway.
         """
         self.counters.discard(f"GRE not sent: {errno.errorcode.get(error.errno or 0, 'unknown')}")
-
-    def fileno(self) -> int:
-        """
-        See L{twisted.internet.interfaces.IFileDescriptor.fileno}.
-        """
-        read = self._left or self._socket
-        return -1 if read is None else read.fileno()
-
-    def logPrefix(self) -> str:
-        """
-        See L{twisted.internet.interfaces.ILoggingContext.logPrefix}.
-        """
-        return "GRE"
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        Note that the reactor has given up the descriptor, or is stopping. The socket stays open
-        until it is replaced or L{stopListening} is called, since calls still send by its number.
-        """
-        self._reactor.removeReader(self)
-        self._upkeep.lost("it failed")
-
-    def doRead(self) -> None:
-        """
-        Read what has arrived, and pass on the packets whose turn it is, unless earlier ones do so
-        in this turn of the reactor.
-        """
-        if self._next is None:
-            self._turn()
 
     def _turn(self) -> None:
         """
