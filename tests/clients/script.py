@@ -6,11 +6,6 @@ Octets are written as hexadecimal digits with spaces anywhere. What must be hear
 expression over the digits: C{.} is any digit, and a group is what the script needs to know.
 Everything arrives at once, unless the script lets time pass. So a reply that is heard came without
 waiting for a timer, and each script fixes the order of all that the gateway sends.
-
-Octets are written as hexadecimal digits with spaces anywhere. What must be heard is a regular
-expression over the digits: C{.} is any digit, a group is what the script wants to know. Nothing
-arrives later than at once, unless the script lets time pass; so every reply that is heard came
-without waiting for a timer, and each script fixes the order of all that the gateway sends.
 """
 
 from __future__ import annotations
