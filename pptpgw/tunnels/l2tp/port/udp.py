@@ -238,7 +238,7 @@ class L2TPPort(ThreadedPort):
     def _readAlso(self, opened: socket.socket) -> None:
         """
         Read what has arrived by a socket that is connected to one peer, and pass it on as
-        L{doRead} does.
+        L{ThreadedPort.doRead} does.
         """
         if self._socket is not None:
             self._read(opened, fromSocket)
