@@ -239,7 +239,7 @@ class CountedLine(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Close the device.
+        Close both descriptors of the device, since the call is over.
         """
         ProtocolWrapper.connectionLost(self, reason)
         self._close()

@@ -114,7 +114,7 @@ class Authentication:
 
     def stop(self) -> None:
         """
-        Stop both exchanges.
+        Stop the exchanges of both ends, and forget them. Their timers end.
         """
         exchanges, self._exchanges = self._exchanges, []
         self._authenticator = None

@@ -65,7 +65,10 @@ class ServerConnection(Protocol):
 
     def stop(self, reason: str) -> Deferred[None]:
         """
-        Close the connection.
+        End the calls and close the connection in order.
+
+        @param reason: why, in words for the log.
+        @return: fires when the connection is closed.
         """
 
 
@@ -205,7 +208,7 @@ class CalledServer(Generic[ConnectionType]):
 
     def stop(self) -> Deferred[None] | None:
         """
-        Close the connection.
+        Give up the look-up of the name, and close the connection to the server in order.
 
         @return: fires when it is closed; None if there is none.
         """

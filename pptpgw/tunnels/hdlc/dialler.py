@@ -75,7 +75,7 @@ class Dialler:
 
     def stop(self) -> None:
         """
-        Disconnect every line.
+        Disconnect at once every line by which a call passes or is being placed.
         """
         for factory in tuple(self._legs.values()):
             factory.abort()

@@ -12,7 +12,7 @@ from pptpgw.log import readable
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.tunnels.pptp.asked import AskedCall, AskedIncomingCall, AskedOutgoingCall
 from pptpgw.tunnels.pptp.call import Call, CallConnection
-from pptpgw.tunnels.pptp.placed import PlacedIncomingCall, PlacedOutgoingCall
+from pptpgw.tunnels.pptp.placed import PlacedCall, PlacedIncomingCall, PlacedOutgoingCall
 from pptpgw.tunnels.pptp.statetable import CallState, Role
 from pptpgw.tunnels.pptp.wire.code import (
     GeneralError,
@@ -21,6 +21,7 @@ from pptpgw.tunnels.pptp.wire.code import (
     StartResult,
     StopReason,
     describe,
+    nameOf,
 )
 from pptpgw.tunnels.pptp.wire.message import (
     PROTOCOL_VERSION,
@@ -125,59 +126,45 @@ def pptp_OUTGOING_CALL_REQUEST(connection: CallConnection, message: OutgoingCall
     Offer the owner the call that a PNS asks for. Its call id may be any number, even one that it
     uses already.
     """
-    try:
-        callID = connection.allocate()
-    except Exhausted:
-        connection.counters.discard("Outgoing-Call-Request beyond the limit")
-        connection.send(
-            OutgoingCallReply(
-                peerCallID=message.callID,
-                result=OutgoingCallResult.GENERAL_ERROR,
-                error=GeneralError.NO_RESOURCE,
-                connectSpeed=0,
-                window=0,
-            )
-        )
-        return
-    _offer(connection, AskedOutgoingCall(connection, callID, message))
+    refusal = OutgoingCallReply(
+        peerCallID=message.callID,
+        result=OutgoingCallResult.GENERAL_ERROR,
+        error=GeneralError.NO_RESOURCE,
+        connectSpeed=0,
+        window=0,
+    )
+    callID = _allocated(connection, message, refusal)
+    if callID is not None:
+        _offer(connection, AskedOutgoingCall(connection, callID, message))
 
 
 def pptp_OUTGOING_CALL_REPLY(connection: CallConnection, message: OutgoingCallReply) -> None:
     """
     Pass the PAC's reply to the call that we placed.
     """
-    call = connection.calls.get(message.peerCallID)
-    if not isinstance(call, PlacedOutgoingCall) or not call.replied(message):
-        connection.counters.discard("Outgoing-Call-Reply to no request")
+    _replied(connection, PlacedOutgoingCall, message)
 
 
 def pptp_INCOMING_CALL_REQUEST(connection: CallConnection, message: IncomingCallRequest) -> None:
     """
     Offer the owner the call that a PAC has.
     """
-    try:
-        callID = connection.allocate()
-    except Exhausted:
-        connection.counters.discard("Incoming-Call-Request beyond the limit")
-        connection.send(
-            IncomingCallReply(
-                peerCallID=message.callID,
-                result=IncomingCallResult.GENERAL_ERROR,
-                error=GeneralError.NO_RESOURCE,
-                window=0,
-            )
-        )
-        return
-    _offer(connection, AskedIncomingCall(connection, callID, message))
+    refusal = IncomingCallReply(
+        peerCallID=message.callID,
+        result=IncomingCallResult.GENERAL_ERROR,
+        error=GeneralError.NO_RESOURCE,
+        window=0,
+    )
+    callID = _allocated(connection, message, refusal)
+    if callID is not None:
+        _offer(connection, AskedIncomingCall(connection, callID, message))
 
 
 def pptp_INCOMING_CALL_REPLY(connection: CallConnection, message: IncomingCallReply) -> None:
     """
     Pass the PNS's reply to the call that we offered.
     """
-    call = connection.calls.get(message.peerCallID)
-    if not isinstance(call, PlacedIncomingCall) or not call.replied(message):
-        connection.counters.discard("Incoming-Call-Reply to no request")
+    _replied(connection, PlacedIncomingCall, message)
 
 
 def pptp_INCOMING_CALL_CONNECTED(
@@ -271,6 +258,34 @@ def _startReply(connection: CallConnection, result: StartResult) -> None:
             vendorName=settings.vendorName,
         )
     )
+
+
+def _allocated(
+    connection: CallConnection, request: ControlMessage, refusal: ControlMessage
+) -> int | None:
+    """
+    Return a call id for the call that C{request} asks for; None if there is none, which the peer is
+    told by C{refusal}.
+    """
+    try:
+        return connection.allocate()
+    except Exhausted:
+        connection.counters.discard(f"{nameOf(request.messageType)} beyond the limit")
+        connection.send(refusal)
+        return None
+
+
+def _replied(
+    connection: CallConnection,
+    kind: type[PlacedCall],
+    message: OutgoingCallReply | IncomingCallReply,
+) -> None:
+    """
+    Pass a reply to the call of this kind that it names, or count it if no such call awaits one.
+    """
+    call = connection.calls.get(message.peerCallID)
+    if not isinstance(call, kind) or not call.replied(message):
+        connection.counters.discard(f"{nameOf(message.messageType)} to no request")
 
 
 def _offer(connection: CallConnection, call: AskedCall) -> None:

@@ -332,7 +332,7 @@ class KernelTunnels:
 
     def stop(self) -> None:
         """
-        Close all sockets.
+        Close the sockets of all peers, by which the kernel carried their calls.
         """
         tunnels, self._tunnels = self._tunnels, {}
         for tunnel in tunnels.values():

@@ -82,7 +82,7 @@ class Turns:
     @property
     def waiting(self) -> bool:
         """
-        Whether any datagram waits.
+        Whether a datagram waits in a lane, or a control message of a stranger.
         """
         return bool(self._lanes.waiting or self._strangers)
 
