@@ -12,7 +12,10 @@ The rules, in addition to those of every control protocol:
  - An Echo packet with our own magic number was sent by ourselves, and is silently discarded.
  - What another end has agreed on with the peer, which has passed the call on (RFC 2661 section
    4.4.5), is taken over without a packet, if this end would agree on it. Otherwise LCP negotiates.
- - Options that aren't named here (callback, multilink, link quality and so on) are rejected.
+ - Options that aren't named here (multilink, link quality and so on) are rejected. So is Callback
+   (RFC 1570 section 2.3), whatever its operation: nobody is called back, so the packets of CBCP,
+   Microsoft's protocol for it, get a Protocol-Reject. Windows always asks for it, and goes on
+   without.
 """
 
 from __future__ import annotations

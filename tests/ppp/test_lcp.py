@@ -18,6 +18,7 @@ from pptpgw.ppp.automaton import RESTART_SECONDS, State
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.lcp import LCP, MAX_LOOPS
 from pptpgw.ppp.lcpoption import LCPSettings, authenticationName
+from pptpgw.ppp.option import MAX_REFUSALS
 from pptpgw.ppp.wire import ppp
 
 Options = Sequence[tuple[int, str]]
@@ -196,6 +197,29 @@ def test_windows() -> None:
         lcp.received(ppp.encodePacket(ppp.IDENTIFICATION, 2, b"\x41\xb5\x0f\x3c" + text))
     lcp.received(ppp.encodePacket(ppp.TIME_REMAINING, 3, bytes(8)))
     assert (peer.sent, peer.told) == ([], ["up"])
+
+
+@pytest.mark.parametrize("settings", [LCPSettings(authentication=(MSCHAPV2,)), LCPSettings()])
+@pytest.mark.parametrize("value", ["", "00", "0135353531323334", "02", "03", "04", "06", "07aa"])
+def test_callback(settings: LCPSettings, value: str) -> None:
+    """
+    Every operation of Callback is rejected at either end, and a peer that goes on without it isn't
+    delayed. One that insists is told why LCP ends.
+    """
+    peer = Peer(settings)
+    peer.request((13, value), (1, "0578"))
+    assert peer.last() == (ppp.CONFIGURE_REJECT, [(13, value)])
+    peer.answer(ppp.CONFIGURE_NAK, (13, value))
+    assert 13 not in peer.asked()
+    peer.open((1, "0578"))
+    insisting = Peer(settings)
+    for identifier in range(MAX_REFUSALS + 1):
+        insisting.request((13, value), identifier=identifier)
+    code, _, data = ppp.decodePacket(insisting.sent[-1])
+    assert (code, data) == (
+        ppp.TERMINATE_REQUEST,
+        b"the peer keeps asking for what it can't have",
+    )
 
 
 def test_routerOS() -> None:

@@ -824,6 +824,28 @@ def test_unknownProtocol() -> None:
     assert [one for one in pair.serverChannel.sent if one[0] == ppp.LCP and one[1][0] == 8]
 
 
+def test_callbackControl() -> None:
+    """
+    Packets of CBCP are discarded before the network phase of either end, and get a Protocol-Reject
+    in it. The link goes on.
+    """
+    packet = bytes.fromhex("01010008 02040501")
+    pair = Pair()
+    pair.server.lowerUp(pair.serverChannel)
+    pair.server.frameReceived(ppp.CBCP, packet)
+    pair.client.lowerUp(pair.clientChannel)
+    pair.run(0.1)
+    for link, channel in (
+        (pair.server, pair.serverChannel),
+        (pair.client, pair.clientChannel),
+    ):
+        assert not [one for one in channel.sent if one[0] == ppp.LCP and one[1][0] == 8]
+        link.frameReceived(ppp.CBCP, packet)
+        rejects = [one[1][4:] for one in channel.sent if one[0] == ppp.LCP and one[1][0] == 8]
+        assert rejects == [b"\xc0\x29" + packet]
+        assert link.phase is Phase.NETWORK
+
+
 def test_twoOfOneNumber(log: list[str]) -> None:
     """
     The first of two network protocols with the same number is served, and the log names the other.

@@ -10,6 +10,7 @@ from pptpgw.interfaces import AgreedProtocol, Agreement
 from pptpgw.ppp.decode import ccp, lcp
 from pptpgw.ppp.decode.agreement import agreedOptions
 from pptpgw.ppp.decode.authentication import chap, pap, secret
+from pptpgw.ppp.decode.cbcp import cbcp
 from pptpgw.ppp.decode.control import control, heading
 from pptpgw.ppp.decode.eap import eap
 from pptpgw.ppp.decode.text import CUT, Parts, hexed, parted, printable
@@ -38,7 +39,7 @@ _KNOWN = {
     0x8281: "MPLSCP",
     0xC025: "LQR",
     0xC027: "SPAP",
-    0xC029: "CBCP",
+    ppp.CBCP: "CBCP",
     0xC02B: "BACP",
     0xC123: "Shiva",
 }
@@ -102,7 +103,7 @@ class Decoder:
         Return whether the frame's information is a packet with a code, an identifier and a length.
         """
         ours = protocol in _AUTHENTICATION or protocol in self._words
-        return ours or 0x8000 <= protocol < 0xC000
+        return ours or 0x8000 <= protocol < 0xC000 or protocol == ppp.CBCP
 
     def _name(self, protocol: int) -> str:
         if protocol in _AUTHENTICATION:
@@ -115,6 +116,8 @@ class Decoder:
     def _body(self, protocol: int, parts: Parts) -> str:
         if protocol == ppp.LCP:
             return lcp.lcp(parts)
+        if protocol == ppp.CBCP:
+            return cbcp(parts)
         if protocol in _AUTHENTICATION:
             return _AUTHENTICATION[protocol][1](parts)
         if protocol in _SECRET:

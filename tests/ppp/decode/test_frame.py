@@ -23,6 +23,7 @@ protocols = st.sampled_from(
         *sorted(ppp.AUTHENTICATION),
         ppp.LCP,
         ppp.CCP,
+        ppp.CBCP,
         ppp.IPCP,
         ppp.IPV6CP,
         ppp.IPXCP,
@@ -121,6 +122,28 @@ def test_protocolsThatPppdDoesNotKnow() -> None:
     )
     assert ALL.text(0x80C3, ppp.encodePacket(5, 1, b"bye")) == '[proto=0x80c3 TermReq id=0x1 "bye"]'
     assert ALL.text(0x00FD, b"\x90\1abc") == "[proto=0xfd] 90 01 61 62 63"
+
+
+@pytest.mark.parametrize(
+    ("packet", "text"),
+    [
+        (
+            "0107000c 0102 0303 05 0203 00",
+            "[CBCP Request id=0x7 <NoCallback> <AdminDefined delay 5> <UserDefined delay 0>]",
+        ),
+        (
+            "0208000f 020b 0c 01 35353531323300",
+            '[CBCP Response id=0x8 <UserDefined delay 12 number "555123">]',
+        ),
+        (
+            "03090015 040f 00 01 353500 01 3600 02 aabbccdd 0702",
+            '[CBCP Ack id=0x9 <List delay 0 number "55" number "6" 02 aa bb cc dd> <kind 0x7>]',
+        ),
+        ("040a0006 0105", "[CBCP code=0x4 id=0xa 01 05]"),
+    ],
+)
+def test_callback(packet: str, text: str) -> None:
+    assert ALL.text(ppp.CBCP, bytes.fromhex(packet)) == text
 
 
 def test_wordsOfAPluginCanNotDoHarm() -> None:
