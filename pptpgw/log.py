@@ -18,7 +18,8 @@ Twisted's own loggers stay as they are, as the process may belong to another app
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from time import time
+from typing import Any, cast
 
 from twisted import logger
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -128,8 +129,11 @@ class EscapedFailure(Failure):
         return "\n".join(map(Escaped, text.split("\n")))
 
 
+_FIGURES = (int, float)
+
+
 def _told(value: object) -> object:
-    if value is None or isinstance(value, int | float):
+    if value is None or isinstance(value, _FIGURES):
         return value
     return EscapedFailure(value) if isinstance(value, Failure) else Escaped(str(value))
 
@@ -157,7 +161,21 @@ The threshold of all loggers.
 class Logger(logger.Logger):
     """
     The logger of every module of pptpgw, which escapes values and adds the session's identifier.
+
+    The attribute of a class is one logger for all of its instances, where Twisted's would be another
+    one each time, with the instance as the source of its events.
     """
+
+    # What L{__get__} returns, by class; None before the first use.
+    _loggers: dict[type | None, Logger] | None = None
+
+    def __get__(self, instance: object, owner: type | None = None) -> Logger:
+        if self._loggers is None:
+            self._loggers = {}
+        found = self._loggers.get(owner)
+        if found is None:
+            found = self._loggers[owner] = cast(Logger, super().__get__(None, owner))
+        return found
 
     def emit(self, level: logger.LogLevel, format: str | None = None, **values: object) -> None:
         """
@@ -173,8 +191,14 @@ class Logger(logger.Logger):
             del values["session"]
         elif format is not None and "{session}" not in format:
             format = "[{session}] " + format
-        told = {name: _told(value) for name, value in values.items()}
-        super().emit(level, format, **told)
+        event = {name: _told(value) for name, value in values.items()}
+        event["log_logger"] = self
+        event["log_level"] = level
+        event["log_namespace"] = self.namespace
+        event["log_source"] = self.source
+        event["log_format"] = format
+        event["log_time"] = time()
+        self.observer(event)
 
 
 class _Omitted:

@@ -22,7 +22,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic, time
 from typing import IO, Any, cast
 
@@ -37,11 +37,11 @@ from twisted.logger import (
     formatEvent,
     formatEventAsClassicLogText,
     formatTime,
-    textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from pptpgw.log import Logger
 from pptpgw.ports.worker import Worker
 
 LIMIT = 4096
@@ -63,6 +63,48 @@ _PRIORITIES = {
     LogLevel.error: "<3>",
     LogLevel.critical: "<2>",
 }
+
+
+def _classic(event: LogEvent) -> str | None:
+    """
+    Return what L{formatEventAsClassicLogText} does, in a fraction of the time for most lines of
+    pptpgw's own loggers. Their formats call nothing, and their values are printable.
+    """
+    text = _own(event)
+    if text is None or "log_failure" in event:
+        return formatEventAsClassicLogText(event)
+    where = f"{event['log_namespace']}#{event['log_level'].name}"
+    return f"{_second(int(event['log_time']))} [{where}] {text}\n"
+
+
+def _text(event: LogEvent) -> str:
+    """
+    Return what L{formatEvent} does, likewise.
+    """
+    text = _own(event)
+    return formatEvent(event) if text is None else text
+
+
+def _own(event: LogEvent) -> str | None:
+    """
+    Return the text of an event of one of pptpgw's loggers; None if Twisted's functions have to find
+    out what is wrong with it, or if it has several lines or none.
+    """
+    if not isinstance(event.get("log_logger"), Logger):
+        return None
+    try:
+        text: str = event["log_format"].format_map(event)
+    except Exception:
+        return None
+    return text if text.isprintable() and text else None
+
+
+@lru_cache(1)
+def _second(when: int) -> str:
+    """
+    Return a time in seconds since the epoch as each line of that second has it.
+    """
+    return formatTime(when)
 
 
 class _Standard(io.TextIOBase):
@@ -212,7 +254,7 @@ def lines(file: IO[str]) -> LogOutput:
     """
 
     def line(event: LogEvent) -> str | None:
-        text = formatEvent(event)
+        text = _text(event)
         if not text:
             return None
         failure = event.get("log_failure")
@@ -243,9 +285,9 @@ def outputOf(options: Mapping[str, Any]) -> LogOutput:
     if path == "-":
         if not options.get("nodaemon"):
             sys.exit("Daemons cannot log to stdout, exiting!")
-        return LogOutput(_observer(standardOutput(), formatEventAsClassicLogText))
+        return LogOutput(_observer(standardOutput(), _classic))
     file = LogFile.fromFullPath(path)
-    output = LogOutput(textFileLogObserver(file))
+    output = LogOutput(FileLogObserver(file, _classic))
     if not signal.getsignal(signal.SIGUSR1):
         # As with twistd, SIGUSR1 moves the current file away and begins another one.
         signal.signal(signal.SIGUSR1, lambda number, frame: output.do(file.rotate))

@@ -100,15 +100,16 @@ def serve(auth: str, folder: Path) -> None:
     from twisted.internet import reactor
     from twisted.internet.base import ReactorBase
     from twisted.internet.task import deferLater
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.logger import globalLogBeginner
     from twisted.python import usage
-    from twisted.python.logfile import LogFile
 
+    from pptpgw.ports.logoutput import outputOf
     from pptpgw.tap import CommandService, Options
 
     assert isinstance(reactor, ReactorBase)
-    log = LogFile.fromFullPath(str(folder / "twistd.log"))
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(log)])
+    log = outputOf({"logfile": str(folder / "twistd.log"), "nodaemon": True})
+    globalLogBeginner.beginLoggingTo([log])
+    reactor.callWhenRunning(log.start)
     options = Options()
     words = ["--config", str(folder / CONFIGURATION), "--auth", auth]
     usage.Options.parseOptions(options, words)

@@ -4,6 +4,7 @@ Tests for L{pptpgw.ports.logoutput} and L{pptpgw.ports.worker}.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -15,7 +16,14 @@ from threading import Event, Lock
 import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, formatEvent
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LogEvent,
+    formatEvent,
+    formatEventAsClassicLogText,
+)
+from twisted.logger import Logger as TwistedLogger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -160,6 +168,37 @@ def test_aFileIsRotatedByASignal(tmp_path: Path, usr1: None) -> None:
     found.finish()
     assert (tmp_path / "log.1").read_text().endswith("before\n")
     assert path.read_text().endswith("after\n") and "before" not in path.read_text()
+
+
+def test_asTwistedWritesIt() -> None:
+    """
+    A line in the file is what Twisted writes, whatever the event is.
+    """
+    events: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    def kept(event: LogEvent) -> None:
+        events.append(event)
+
+    for log in (Logger("pptpgw.test", observer=kept), TwistedLogger("other", observer=kept)):
+        log.info("{user!r} after {seconds:.3f} s", user="eve\x1b\n", seconds=1.5, session="b7")
+        log.warn("two\nlines of {user}", user="alice")
+        log.error("")
+        log.info("{missing}, {count:d}", count="none")
+        log.failure("{user} failed", Failure(ValueError("broken")), user="bob")
+    file = io.StringIO()
+    write = FileLogObserver(file, logoutput._classic)
+    for event in events:
+        write(event)
+    # The traceback of a format that fails names the calling function.
+    lines, expected = (
+        [line for line in text.splitlines() if not line.lstrip().startswith(("File", "return"))]
+        for text in (
+            file.getvalue(),
+            "".join(filter(None, map(formatEventAsClassicLogText, events))),
+        )
+    )
+    assert lines == expected and len(lines) > 10
 
 
 def test_standardOutput() -> None:
