@@ -6,7 +6,9 @@ of callers hang up in one moment, because of a power cut for example, that takes
 
 Descriptors by which the packets of all sessions come don't wait for their turn among thousands of
 connections (L{serveFirst}). So sessions don't notice that thousands of callers call again after the
-power cut, and calls that have begun come up before others begin.
+power cut, and calls that have begun come up before others begin. They are also served directly,
+since Twisted's reactor makes eleven calls, most of them for the context of the log, before it has a
+descriptor read.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from select import POLLIN, epoll, poll
 from typing import Any
-from weakref import WeakSet
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
@@ -32,18 +33,39 @@ class _Poller:
     @ivar first: the readers that are served in each turn.
     """
 
-    def __init__(self, poller: Any, most: int) -> None:
-        self._poller = poller
+    def __init__(self, reactor: Any, most: int) -> None:
+        self._poller = reactor._poller
+        self._selectables: dict[int, IReadDescriptor] = reactor._selectables
         self._most = most
-        self.first: WeakSet[IReadDescriptor] = WeakSet()
+        self.first: set[IReadDescriptor] = set()
 
     def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
         """
-        See L{select.epoll.poll}.
+        See L{select.epoll.poll}. Events that were handled here aren't returned.
         """
         limit = max(1, min(most, self._most))
         events: list[tuple[int, int]] = self._poller.poll(timeout, limit)
-        return [*self._others(events), *events] if len(events) == limit else events
+        if len(events) == limit:
+            events = [*self._others(events), *events]
+        return [
+            (descriptor, event) for descriptor, event in events if not self._read(descriptor, event)
+        ]
+
+    def _read(self, descriptor: int, event: int) -> bool:
+        """
+        Handle an event of one of the first readers.
+
+        @return: whether that is done; if not, the reactor has to handle it.
+        """
+        reader = self._selectables.get(descriptor)
+        if event != POLLIN or reader not in self.first:
+            return False
+        try:
+            reader.doRead()
+        except Exception:
+            # The reactor will find the fault again, log it, and give the descriptor up.
+            return False
+        return True
 
     def _others(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """
@@ -69,7 +91,7 @@ def serveFew(reactor: Any, most: int = MOST) -> None:
     """
     poller = getattr(reactor, "_poller", None)
     if isinstance(poller, epoll):
-        reactor._poller = _Poller(poller, most)
+        reactor._poller = _Poller(reactor, most)
 
 
 def serveFirst(reactor: Any, reader: IReadDescriptor) -> None:
@@ -79,7 +101,7 @@ def serveFirst(reactor: Any, reader: IReadDescriptor) -> None:
     """
     poller = getattr(reactor, "_poller", None)
     if isinstance(poller, _Poller):
-        poller.first.add(reader)
+        poller.first = {reader, *(one for one in poller.first if one.fileno() >= 0)}
 
 
 def acceptFew(port: IListeningPort, most: int = MOST) -> None:

@@ -123,6 +123,36 @@ def test_firstAlone() -> None:
     first.here.close()
 
 
+def test_aFirstReaderThatFails() -> None:
+    """
+    A reader that is served first and raises is given up and told, as any other one.
+    """
+
+    class Failing(Reader):
+        lost: Failure | None = None
+
+        def doRead(self) -> None:
+            raise ValueError("broken")
+
+        def connectionLost(self, reason: Failure) -> None:
+            self.lost = reason
+
+    reactor: Any = EPollReactor()
+    serveFew(reactor)
+    served: list[int] = []
+    failing, other = Failing(served), Reader(served)
+    for reader in (failing, other):
+        reactor.addReader(reader)
+        serveFirst(reactor, reader)
+    for turn in range(1, 3):
+        reactor.doIteration(0)
+        assert served == [other.fileno()] * turn
+    assert failing.lost is not None and failing.lost.check(ValueError)
+    reactor.removeReader(other)
+    for reader in (failing, other):
+        reader.here.close()
+
+
 def test_accepting() -> None:
     """
     A TCP port accepts few connections in one turn, even if more are waiting each time. Other ports
