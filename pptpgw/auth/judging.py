@@ -266,6 +266,8 @@ def settingsOf(link: LinkSection) -> LinkSettings:
         echoInterval=link.echoInterval,
         echoFailures=link.echoFailures,
         setupTimeout=link.setupTimeout,
+        qualityReports=link.qualityReports,
+        qualityLoss=link.qualityLoss / 100,
     )
 
 

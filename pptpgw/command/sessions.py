@@ -177,6 +177,10 @@ def _show(output: Output, found: Session) -> None:
                 for value in option[side]
             ]
             rows[f"{protocol['name']}, {words}"] = shown(", ".join(options) or "-")
+    if (quality := found["quality"]) is not None:
+        for side, words in (("received", "lost from the user"), ("sent", "lost to the user")):
+            part, packets = quality[f"loss_{side}"], quality[f"packets_{side}_lost"]
+            rows[words] = f"{part:.1%}, {packets} packets in all"
     for name, value in found["limits"].items():
         if value and name != "filter":
             rows[name.replace("_", "-")] = f"{value:g}" if isinstance(value, float) else str(value)

@@ -116,6 +116,9 @@ class LinkSection:
     @ivar echoInterval: seconds of silence before an LCP Echo-Request.
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: none is ever sent.
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
+    @ivar qualityReports: seconds between two Link-Quality-Reports; 0: there are none.
+    @ivar qualityLoss: the losses, in per cent, by which reports make a period bad; 0: any are
+        borne.
     """
 
     authentication: tuple[str, ...] = key(METHODS, ("mschapv2",), NEW)
@@ -131,6 +134,8 @@ class LinkSection:
     echoInterval: float = key(seconds(1, 3600), 30.0, NEW)
     echoFailures: int = key(whole(0, 100), 3, NEW)
     setupTimeout: float = key(seconds(5, 600), 60.0, NEW)
+    qualityReports: float = key(orZero(seconds(1, 3600)), 0.0, NEW)
+    qualityLoss: int = key(whole(0, 99), 0, NEW)
 
     def offered(self, tunnel: TunnelSection) -> LinkSection:
         """

@@ -277,6 +277,12 @@ class Channel(ABC):
 
     # Calls of the link
 
+    def count(self) -> None:
+        """
+        See L{IChannel.count}. What threads count is added when it is read.
+        """
+        return
+
     def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
         See L{IChannel.setFraming}.

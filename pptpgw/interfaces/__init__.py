@@ -114,6 +114,7 @@ from pptpgw.interfaces.session import (
     ISession,
     ISessionObserver,
     ISessions,
+    LinkQuality,
 )
 from pptpgw.interfaces.tunnel import (
     IAlertedOwner,
@@ -249,6 +250,7 @@ __all__ = [
     "IVerdicts",
     "KernelFigures",
     "LineErrors",
+    "LinkQuality",
     "MPPEParameters",
     "Negotiated",
     "Operated",

@@ -62,6 +62,11 @@ class IChannel(Interface):
         "after a colon where the data path could have chosen otherwise."
     )
 
+    def count() -> None:
+        """
+        Bring L{counters} up to date, where others than this process count.
+        """
+
     def sendFrame(protocol: int, information: bytes) -> None:
         """
         Send a control frame in clear, without compressing its address, control and protocol fields.

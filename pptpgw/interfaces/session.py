@@ -52,6 +52,28 @@ class AgreedProtocol(NamedTuple):
     options: Sequence[AgreedOption]
 
 
+class LinkQuality(NamedTuple):
+    """
+    What the Link-Quality-Reports of a peer have shown (RFC 1989).
+
+    @ivar lossFromPeer: the part of the packets from the peer, from 0 to 1, that was lost between
+        its last two reports.
+    @ivar lossToPeer: the same of the packets to the peer.
+    @ivar lostFromPeer: the packets from the peer that were lost between its first and its last
+        report.
+    @ivar lostToPeer: the same of the packets to the peer.
+    @ivar fromPeer: the packets that the peer has sent between these reports.
+    @ivar toPeer: the packets that were sent to it.
+    """
+
+    lossFromPeer: float = 0.0
+    lossToPeer: float = 0.0
+    lostFromPeer: int = 0
+    lostToPeer: int = 0
+    fromPeer: int = 0
+    toPeer: int = 0
+
+
 class ISession(Interface):
     """
     One authenticated caller, from its authentication to the end of its call. The gateway keeps the
@@ -107,6 +129,11 @@ class ISession(Interface):
         """
         Return what each control protocol that is open has agreed on: LCP, CCP and those of the
         networks. It is put into words when this is called.
+        """
+
+    def quality() -> LinkQuality | None:
+        """
+        Return what Link-Quality-Reports have shown; None if there are none, or not enough yet.
         """
 
     def change(profile: Any) -> None:

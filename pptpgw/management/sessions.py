@@ -142,14 +142,33 @@ class ProtocolView(Struct, frozen=True):
     options: list[OptionView]
 
 
+class QualityView(Struct, frozen=True):
+    """
+    What Link-Quality-Reports of the user's computer have shown.
+
+    @ivar loss_received: the part of the packets from the user, from 0 to 1, that was lost between
+        the last two reports.
+    @ivar loss_sent: the same of the packets to the user.
+    @ivar packets_received_lost: the packets from the user that were lost since the first report.
+    @ivar packets_sent_lost: the same of the packets to the user.
+    """
+
+    loss_received: float
+    loss_sent: float
+    packets_received_lost: int
+    packets_sent_lost: int
+
+
 class SessionDetails(SessionView, frozen=True):
     """
     A session with what its control protocols have agreed on.
 
     @ivar protocols: the control protocols that are open, LCP first.
+    @ivar quality: what Link-Quality-Reports have shown; null if there are none.
     """
 
     protocols: list[ProtocolView]
+    quality: QualityView | None
 
 
 class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -324,7 +343,12 @@ class Sessions:
             )
             for one in session.agreed()
         ]
-        return SessionDetails(**structs.asdict(self.view(session)), protocols=protocols)
+        quality = session.quality()
+        return SessionDetails(
+            **structs.asdict(self.view(session)),
+            protocols=protocols,
+            quality=None if quality is None else QualityView(*quality[:4]),
+        )
 
     def _change(self, request: OperationRequest) -> SessionView:
         session = self._find(request)

@@ -12,7 +12,7 @@ The rules, in addition to those of every control protocol:
  - An Echo packet with our own magic number was sent by ourselves, and is silently discarded.
  - What another end has agreed on with the peer, which has passed the call on (RFC 2661 section
    4.4.5), is taken over without a packet, if this end would agree on it. Otherwise LCP negotiates.
- - Options that aren't named here (multilink, link quality and so on) are rejected. So is Callback
+ - Options that aren't named here (multilink and so on) are rejected. So is Callback
    (RFC 1570 section 2.3), whatever its operation: nobody is called back, so the packets of CBCP,
    Microsoft's protocol for it, get a Protocol-Reject. Windows always asks for it, and goes on
    without.
@@ -39,8 +39,10 @@ from pptpgw.ppp.lcpoption import (
     MAGIC_NUMBER,
     MRU,
     PFC,
+    QUALITY_PROTOCOL,
     LCPSettings,
     methodOf,
+    qualityPeriod,
 )
 from pptpgw.ppp.option import GiveUp
 from pptpgw.ppp.wire import ppp
@@ -184,6 +186,35 @@ class LCP(ControlProtocol):
         """
         value = self.negotiator.granted.get(ACCM)
         return ppp.DEFAULT_ACCM if value is None else int.from_bytes(value, "big")
+
+    @property
+    def reportEvery(self) -> float | None:
+        """
+        The seconds in which the peer wants at least one Link-Quality-Report; 0 if it wants answers
+        to its own, None if it wants none.
+        """
+        return qualityPeriod(self.negotiator.allowed.get(QUALITY_PROTOCOL, b""))
+
+    @property
+    def reportedEvery(self) -> float:
+        """
+        The seconds in which the peer has agreed to send at least one; 0 if it hasn't.
+        """
+        return qualityPeriod(self.negotiator.granted.get(QUALITY_PROTOCOL, b"")) or 0
+
+    @property
+    def monitors(self) -> bool:
+        """
+        Whether an end has agreed to send Link-Quality-Reports.
+        """
+        return self.reportEvery is not None or self.reportedEvery > 0
+
+    @property
+    def magic(self) -> int:
+        """
+        Our magic number; 0 if we have none.
+        """
+        return int.from_bytes(self._magic(), "big")
 
     def negotiated(self, claim: Claim | None) -> Negotiated:
         """

@@ -19,6 +19,7 @@ from pptpgw.sessions.remedy import Remedy
 MRU = 1
 ACCM = 2
 AUTHENTICATION_PROTOCOL = 3
+QUALITY_PROTOCOL = 4
 MAGIC_NUMBER = 5
 PFC = 7
 ACFC = 8
@@ -26,6 +27,9 @@ ACFC = 8
 # The smallest MRU that either end may have, in octets, as in pppd. With a smaller one, a packet
 # would be cut into very many fragments.
 LEAST_MRU = 128
+
+# The shortest period of reports that the peer may have, in hundredths of a second.
+LEAST_PERIOD = 100
 
 _AUTHENTICATION_NAMES = {
     ppp.PAP: "PAP",
@@ -83,6 +87,8 @@ class LCPSettings:
     @ivar answers: the protocols by which we authenticate if the peer demands it, strongest first.
     @ivar accm: the map of control characters that the peer is asked to escape (RFC 1662 section
         7.1); None for a tunnel without escaping.
+    @ivar qualityReports: the seconds between two Link-Quality-Reports that the peer is asked for; 0
+        if there are none in either direction.
     """
 
     mru: int = 1400
@@ -92,6 +98,7 @@ class LCPSettings:
     authentication: tuple[IAuthenticationProtocol, ...] = ()
     answers: tuple[IAuthenticationProtocol, ...] = ()
     accm: int | None = None
+    qualityReports: float = 0
 
 
 class Negotiating(TypingProtocol):
@@ -187,6 +194,50 @@ class _AuthenticationProtocol(Option[Negotiating]):
         return methodOf(value, methods) is not None if methods else value is None
 
 
+class _QualityProtocol(Option[Negotiating]):
+    """
+    Quality-Protocol (RFC 1989 section 2.5), for Link-Quality-Reports: a period in hundredths of a
+    second, in which the other end sends at least one; 0 if it need only answer.
+    """
+
+    __slots__ = ()
+
+    def wanted(self, owner: Negotiating) -> bytes | None:
+        seconds = owner.settings.qualityReports
+        return _quality(round(seconds * 100)) if seconds else None
+
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
+        period = qualityPeriod(suggested)
+        return suggested if period is not None and period * 100 >= LEAST_PERIOD else None
+
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
+        seconds = owner.settings.qualityReports
+        if not seconds:
+            return None
+        period = qualityPeriod(value)
+        if period is None:
+            return _quality(round(seconds * 100))
+        return value if not period or period * 100 >= LEAST_PERIOD else _quality(LEAST_PERIOD)
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        period = None if value is None else qualityPeriod(value)
+        return value is None or (bool(owner.settings.qualityReports) and period is not None)
+
+
+def _quality(hundredths: int) -> bytes:
+    return ppp.LQR.to_bytes(2, "big") + hundredths.to_bytes(4, "big")
+
+
+def qualityPeriod(value: bytes) -> float | None:
+    """
+    Return the period of a Quality-Protocol option in seconds; None if it isn't for
+    Link-Quality-Reports.
+    """
+    if len(value) != 6 or int.from_bytes(value[:2], "big") != ppp.LQR:
+        return None
+    return int.from_bytes(value[2:], "big") / 100
+
+
 class _MagicNumber(Option[Negotiating]):
     __slots__ = ()
 
@@ -233,6 +284,7 @@ LCP_KINDS: Mapping[int, Option[Any]] = {
     MRU: _MRU(),
     ACCM: _ACCM(),
     AUTHENTICATION_PROTOCOL: _AuthenticationProtocol(),
+    QUALITY_PROTOCOL: _QualityProtocol(),
     MAGIC_NUMBER: _MagicNumber(),
     PFC: _Compression("pfc"),
     ACFC: _Compression("acfc"),

@@ -37,6 +37,7 @@ from pptpgw.interfaces import (
     IKeys,
     IPeerResults,
     IVerdicts,
+    LinkQuality,
     Negotiated,
 )
 from pptpgw.ppp.authentication import Authentication
@@ -46,6 +47,7 @@ from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.lcpoption import LCPSettings
 from pptpgw.ppp.networkphase import NetworkPhase
 from pptpgw.ppp.probe import Probe
+from pptpgw.ppp.quality import Quality
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.cause import Cause, Termination, asCause
@@ -93,6 +95,7 @@ class Link:
         "_owner",
         "_probe",
         "_proxied",
+        "_quality",
         "_setup",
         "clock",
         "lcp",
@@ -119,6 +122,7 @@ class Link:
         # What another end has negotiated, until LCP begins.
         self._proxied: Negotiated | None = None
         self._keepalive: Keepalive | None = None
+        self._quality: Quality | None = None
         # The start of the minute in which openings are counted, and their number.
         self._openings = (0.0, 0)
         self._cause = ""
@@ -134,6 +138,7 @@ class Link:
                 authentication=settings.usableMethods,
                 answers=settings.identity.methods if settings.identity is not None else (),
                 accm=settings.accm,
+                qualityReports=settings.qualityReports,
             ),
         )
         self.lcp.protocolRejected = self._protocolRejected
@@ -154,6 +159,13 @@ class Link:
         if own is None or self._network is None:
             return []
         return [own, *self._network.agreements()]
+
+    @property
+    def quality(self) -> LinkQuality | None:
+        """
+        What Link-Quality-Reports have shown; None if there are none, or not enough yet.
+        """
+        return None if self._quality is None else self._quality.measured
 
     @property
     def authenticating(self) -> bool:
@@ -250,6 +262,11 @@ class Link:
             authentication = self._authentication
             if authentication is None or not authentication.received(protocol, information):
                 self._discard("authentication not negotiated")
+        elif protocol == ppp.LQR and self.lcp.monitors:
+            if self._quality is not None:
+                self._quality.received(information)
+            else:
+                self._discard("Link-Quality-Report before the network phase")
         elif self._network is not None:
             self._network.received(protocol, information)
         else:
@@ -321,7 +338,7 @@ class Link:
         if authentication is not None:
             authentication.stop()
         self._keys = None
-        self._stopKeepalive()
+        self._stopWatches()
         network, self._network = self._network, None
         if network is not None:
             self._encrypted = network.encrypted
@@ -408,7 +425,9 @@ class Link:
             self._channel.counters.discard(reason)
 
     def _protocolRejected(self, protocol: int) -> None:
-        if self._network is not None:
+        if protocol == ppp.LQR and self._quality is not None:
+            self._quality.rejected()
+        elif self._network is not None:
             self._network.rejected(protocol)
 
     def _proved(self) -> None:
@@ -428,10 +447,14 @@ class Link:
                 self.close(str(refusal))
                 return
         self.phase = Phase.NETWORK
+        channel = self._channel
+        assert channel is not None
         if settings.echoFailures:
-            assert self._channel is not None
-            counters = self._channel.counters
+            counters = channel.counters
             self._keepalive = Keepalive(self.clock, self.lcp, counters, settings, self.lowerDown)
+        if self.lcp.monitors:
+            limit = settings.qualityLoss
+            self._quality = Quality(self.clock, self.lcp, channel, self._send, limit, self.close)
         self._owner.authenticated(self._keys)
         network.begin(self._keys)
 
@@ -448,17 +471,20 @@ class Link:
         if self._authentication is not None:
             self._authentication.repeat()
 
-    def _stopKeepalive(self) -> None:
+    def _stopWatches(self) -> None:
         keepalive, self._keepalive = self._keepalive, None
         if keepalive is not None:
             keepalive.stop()
+        quality, self._quality = self._quality, None
+        if quality is not None:
+            quality.stop()
 
     def _finish(self, cause: str) -> None:
         if self._ended:
             return
         self._ended = True
         self._setup = cancelled(self._setup)
-        self._stopKeepalive()
+        self._stopWatches()
         self.phase = Phase.DEAD
         self._channel = None
         self.watcher = None

@@ -59,6 +59,10 @@ class LinkSettings:
         counts as present.
     @ivar accm: the map of control characters that the peer is asked to escape (RFC 1662 section
         7.1); None for a tunnel without escaping.
+    @ivar qualityReports: the seconds between two Link-Quality-Reports that the peer is asked for; 0
+        if there are none in either direction.
+    @ivar qualityLoss: the part of the packets, from 0 to 1, that may be lost by these reports
+        before the link ends; 0 for any.
     @ivar authenticating: the PPP protocol numbers of all authentication protocols, including those
         of the methods.
     """
@@ -77,6 +81,8 @@ class LinkSettings:
     identity: Identity | None = None
     encrypted: bool = False
     accm: int | None = None
+    qualityReports: float = 0
+    qualityLoss: float = 0
     authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

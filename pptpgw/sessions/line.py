@@ -30,6 +30,7 @@ from pptpgw.interfaces import (
     IProtectedCall,
     IProxiedCall,
     ISubscriber,
+    LinkQuality,
 )
 from pptpgw.log import about
 from pptpgw.ppp.link import Link
@@ -131,6 +132,12 @@ class Line:
         """
         return list(map(self._context.attempts.decoder.agreed, self.link.agreements))
 
+    def quality(self) -> LinkQuality | None:
+        """
+        Return what Link-Quality-Reports have shown. See L{ISession.quality}.
+        """
+        return self.link.quality
+
     def hangUp(self, cause: str) -> None:
         """
         End the link, and then the call, both in order.
@@ -185,6 +192,7 @@ class Line:
             context.clock.seconds,
             self._gate,
             self.agreed,
+            self.quality,
         )
         if isProven:
             context.known.add(caller.address)

@@ -184,6 +184,10 @@ class Remedy(Enum):
     VANISHED = (
         "The client vanished without a word: it lost its network, or a NAT between forgot the call."
     )
+    QUALITY = (
+        "Too many packets get lost on the way: 'pptpgw session show' has the losses of each "
+        "direction, [link] quality-loss the limit."
+    )
     IDLE = "[limits] idle-timeout or the account's ends idle sessions."
     TIME = "[limits] session-timeout or the account's ends it."
     VOLUME = "[limits] volume or the account's ends it."

@@ -16,6 +16,7 @@ from pptpgw.interfaces import (
     AgreedProtocol,
     ISession,
     ISubscriber,
+    LinkQuality,
     TunnelEnds,
     TunnelKind,
 )
@@ -36,6 +37,7 @@ class Session:
     @ivar carrier: what is known of the tunnel beside its addresses; None for nothing.
     @ivar gate: the L{Gate} that its packets pass; None if no filters are configured.
     @ivar agreed: see L{ISession.agreed}.
+    @ivar quality: see L{ISession.quality}.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Session:
         "passedTo",
         "path",
         "profile",
+        "quality",
         "since",
         "stations",
         "tunnel",
@@ -77,12 +80,14 @@ class Session:
         seconds: Callable[[], float] = monotonic,
         gate: Gate | None = None,
         agreed: Callable[[], Sequence[AgreedProtocol]] = tuple,
+        quality: Callable[[], LinkQuality | None] = lambda: None,
     ) -> None:
         """
         @param hangUp: ends the session's call, for a cause.
         @param changed: called when the session has another profile.
         @param seconds: the clock that its duration is measured by.
         @param agreed: returns what the control protocols of its link have agreed on.
+        @param quality: returns what the reports on its link have shown.
         """
         self.number = number
         self.identifier = identifier
@@ -92,6 +97,7 @@ class Session:
         self.counters = counters
         self.gate = gate
         self.agreed = agreed
+        self.quality = quality
         self.called = self.concentrator = ""
         self.stations = UNKNOWN_STATIONS
         self.tunnel = UNKNOWN

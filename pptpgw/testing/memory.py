@@ -136,6 +136,11 @@ class MemoryChannel:
         if attachment.receive is not None:
             attachment.receive(information)
 
+    def count(self) -> None:
+        """
+        See L{IChannel.count}. All is counted here.
+        """
+
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
         See L{IChannel.sendFrame}.

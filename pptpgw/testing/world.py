@@ -231,14 +231,19 @@ class World:
         return connection.placeCall(settings, protocols)
 
     def setUpCall(
-        self, name: bytes = b"alice", password: bytes = PASSWORD, *protocols: INetworkProtocol
+        self,
+        name: bytes = b"alice",
+        password: bytes = PASSWORD,
+        *protocols: INetworkProtocol,
+        **options: Any,
     ) -> ClientCall:
         """
         Place a call on a control connection of its own, and give it time to be set up.
 
         @param protocols: the caller's ends of network protocols; none for IPv4 alone.
+        @param options: further attributes of the L{LinkSettings}.
         """
-        placed = self.placeCall(self.connect(), name, password, protocols or None)
+        placed = self.placeCall(self.connect(), name, password, protocols or None, **options)
         self.run(0.2)
         return resultOf(placed)
 

@@ -23,7 +23,7 @@ from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.networks.wire import checksum
 from pptpgw.networks.wire.ip import IPV6_HEADER, UDP
 from pptpgw.ppp.eaptls import Reassembly
-from pptpgw.ppp.wire import chap, eap, pap, ppp
+from pptpgw.ppp.wire import chap, eap, lqr, pap, ppp
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.l2tp.wire import header as l2tp
@@ -329,6 +329,7 @@ TARGETS: dict[str, Target] = {
     "l2tp-control": decoder(l2tp.decodeControl, lambda value: l2tp.encodeControl(*value)),
     "l2tp-data": decoder(l2tp.decodeData, l2tp.encodeData),
     "l2tp-message": _avps,
+    "lqr": decoder(lqr.decode, lqr.encode),
     "mpls": _labels,
     "pap": decoder(pap.decode, encoded),
     "ppp-frame": _frame,

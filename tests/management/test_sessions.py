@@ -21,12 +21,12 @@ class Fixture:
     A gateway with two sessions, and the management site that shows them.
     """
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", **options: Any) -> None:
         self.world = Managed(text)
         self.rates = Rates(self.world.clock, self.world.sessions)
         sessions = Sessions(self.world, self.rates)
         self.asking = Asking(Operations(sessions.operations()))
-        self.calls = [self.world.setUpCall(name) for name in (b"alice", b"bob")]
+        self.calls = [self.world.setUpCall(name, **options) for name in (b"alice", b"bob")]
 
     def ask(self, method: str, path: str = "", body: object = None, **query: Any) -> Any:
         answer = self.asking.ask(method, f"/sessions{path}", body, **query)
@@ -133,6 +133,7 @@ class TestShow:
         (listed, _) = gateway.ask("GET")["items"]
         shown = gateway.ask("GET", f"/{listed['session_id']}")
         protocols = {one["name"]: one for one in shown.pop("protocols")}
+        assert shown.pop("quality") is None
         assert shown.keys() == listed.keys()
         assert list(protocols) == ["LCP", "CCP", "IPCP"]
         assert [one["number"] for one in protocols.values()] == [0xC021, 0x80FD, 0x8021]
@@ -148,6 +149,21 @@ class TestShow:
         assert ours != peers
         assert options["CCP"] == {"mppe": (["+H -M +S -L -D -C"], ["+H -M +S -L -D -C"])}
         assert options["IPCP"]["addr"] == (["10.77.0.1"], ["10.77.0.10"])
+
+    def test_quality(self) -> None:
+        """
+        One session has the losses that Link-Quality-Reports tell of.
+        """
+        gateway = Fixture("[link]\nquality-reports = 1", qualityReports=1)
+        gateway.world.run(3, 0.01)
+        (listed, _) = gateway.ask("GET")["items"]
+        shown = gateway.ask("GET", f"/{listed['session_id']}")
+        assert shown["quality"] == {
+            "loss_received": 0.0,
+            "loss_sent": 0.0,
+            "packets_received_lost": 0,
+            "packets_sent_lost": 0,
+        }
 
     def test_whatIsNegotiatedAnew(self, gateway: Fixture) -> None:
         """

@@ -98,6 +98,32 @@ def test_echoFailures() -> None:
     assert [one.user for one in world.service.sessions] == ["alice"]
 
 
+@shows("[link] quality-reports")
+def test_qualityReports() -> None:
+    world = World()
+    resultOf(world.call(qualityReports=1))
+    world.reload("[link]\nquality-reports = 2")
+    resultOf(world.call("bob", qualityReports=1))
+    world.run(5, 0.01)
+    found = [one.quality() for one in world.service.sessions]
+    assert found[0] is None and found[1] is not None
+    assert [world.line(number).link.lcp.reportedEvery for number in (0, 1)] == [0, 2]
+
+
+@shows("[link] quality-loss")
+def test_qualityLoss() -> None:
+    """
+    Where everything gets lost, a session with such a limit ends before one without.
+    """
+    world = World("[link]\nquality-reports = 1")
+    resultOf(world.call(qualityReports=1))
+    world.reload("[link]\nquality-reports = 1\nquality-loss = 20")
+    resultOf(world.call("bob", qualityReports=1))
+    world.network.lose = lambda frame: True
+    world.run(20, 0.1)
+    assert [one.user for one in world.service.sessions] == ["alice"]
+
+
 @shows("[link] setup-timeout")
 def test_setupTimeout() -> None:
     world = World()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network
+from itertools import count
 from typing import Any
 
 import pytest
@@ -544,6 +545,16 @@ def _() -> IAttempt:
     gateway.call()
     gateway.network.lose = lambda frame: True
     gateway.run(300, 0.5)
+    return over(gateway)
+
+
+@leadsTo(Remedy.QUALITY)
+def _() -> IAttempt:
+    gateway = Gateway("[link]\nquality-reports = 1\nquality-loss = 5")
+    gateway.call(qualityReports=1)
+    turns = count()
+    gateway.network.lose = lambda frame: next(turns) % 4 == 0
+    gateway.run(60, 0.5)
     return over(gateway)
 
 

@@ -182,6 +182,13 @@ class KernelChannel(PassingChannel):
         else:
             self.counters.discard(MALFORMED)
 
+    def count(self) -> None:
+        """
+        See L{IChannel.count}.
+        """
+        if self.unit is not None and not self._closed:
+            self._host.count(self.unit)
+
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
         See L{IChannel.sendFrame}.

@@ -120,7 +120,15 @@ class Figures:
         """
         Read the device a last time, since it is about to be removed.
         """
-        counted = self._devices.pop(index, None)
+        self.read(index)
+        self._devices.pop(index, None)
+        self._rest()
+
+    def read(self, index: int) -> None:
+        """
+        Read the device with the number C{index} now.
+        """
+        counted = self._devices.get(index)
         if counted is not None:
             try:
                 figures = self._opened()[1].one(index)
@@ -129,7 +137,6 @@ class Figures:
             else:
                 if figures is not None:
                     counted.update(figures)
-        self._rest()
 
     def stop(self) -> None:
         """

@@ -37,6 +37,11 @@ class Host(Protocol):
         @param counted: is told what the device counts.
         """
 
+    def count(self, unit: PPPUnit) -> None:
+        """
+        Read what the device of C{unit} has counted until now.
+        """
+
     def networkOpened(
         self, unit: PPPUnit, attachment: Attachment, mtu: int, before: Attachment | None
     ) -> None:

@@ -135,6 +135,12 @@ class KernelDataPath:
         self._figures.add(unit.index, counted)
         return unit
 
+    def count(self, unit: PPPUnit) -> None:
+        """
+        See L{pptpgw.datapath.kernel.host.Host.count}.
+        """
+        self._figures.read(unit.index)
+
     def networkOpened(
         self, unit: PPPUnit, attachment: Attachment, mtu: int, before: Attachment | None
     ) -> None:

@@ -98,8 +98,6 @@ engine_acknowledge(Engine *engine, Session *session)
         engine_event(engine, GRE_NOT_SENT, errno, 1);
         session_count(session, NOT_SENT, 1);
     }
-    else
-        session_count(session, FRAMES_SENT, 1);
 }
 
 void

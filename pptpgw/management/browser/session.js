@@ -61,10 +61,21 @@ function about(one) {
     ["Own interface", one.interface || "none"],
     ["From the user", `${octets(one.octets_received)}, ${count(one.packets_received)} packets`],
     ["To the user", `${octets(one.octets_sent)}, ${count(one.packets_sent)} packets`],
+    ...quality(one.quality),
     ["Discards", shown("discards", one.discards) || "none"],
     ["Identifier", one.session_id],
     ["Number", String(one.number)],
   ]));
+}
+
+// What Link-Quality-Reports have shown, if there are any.
+function quality(reported) {
+  if (!reported) return [];
+  const part = (loss) => `${(100 * loss).toFixed(1)} %`;
+  return [
+    ["Lost from the user", `${part(reported.loss_received)}, ${count(reported.packets_received_lost)} packets in all`],
+    ["Lost to the user", `${part(reported.loss_sent)}, ${count(reported.packets_sent_lost)} packets in all`],
+  ];
 }
 
 // What an access concentrator tells of the call, and the host name that was called.

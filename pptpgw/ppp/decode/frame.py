@@ -37,7 +37,7 @@ _KNOWN = {
     0x8057: "IPV6CP",
     0x8235: "ACSPCP",
     0x8281: "MPLSCP",
-    0xC025: "LQR",
+    ppp.LQR: "LQR",
     0xC027: "SPAP",
     ppp.CBCP: "CBCP",
     0xC02B: "BACP",

@@ -293,7 +293,9 @@ class GREChannel(Channel):
         sequence = window.sending
         window.sending = sequence + 1 & _MASK
         payload = ADDRESS_CONTROL + protocol.to_bytes(2, "big") + information
-        self._sendOther(encode(self._peerCallID, payload, sequence, window.acknowledging()))
+        octets = encode(self._peerCallID, payload, sequence, window.acknowledging())
+        if self._sendOther(octets):
+            self.counters.framesSent += 1
 
     def _acknowledge(self) -> None:
         """
@@ -303,17 +305,19 @@ class GREChannel(Channel):
         if acknowledgement is not None:
             self._sendOther(encode(self._peerCallID, acknowledgement=acknowledgement))
 
-    def _sendOther(self, octets: bytes) -> None:
+    def _sendOther(self, octets: bytes) -> bool:
         """
         Send a GRE packet that doesn't contain a network packet.
+
+        @return: whether the system has sent it.
         """
         try:
             self._send(octets)
         except OSError as error:
             self.counters.discard(NOT_SENT)
             self._gre.sendFailed(error)
-        else:
-            self.counters.framesSent += 1
+            return False
+        return True
 
     # From the link
 

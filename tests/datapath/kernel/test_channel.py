@@ -117,8 +117,15 @@ class Kernel:
 
 class NoFigures(Figures):
     """
-    Reads nothing.
+    Reads nothing, but notes which device it should.
     """
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock)
+        self.asked: list[int] = []
+
+    def read(self, index: int) -> None:
+        self.asked.append(index)
 
     def add(self, index: int, counted: object) -> None:
         pass
@@ -136,8 +143,8 @@ class World:
         self.reactor = Readers()
         self.system = FakePPPSystem()
         self.kernel = Kernel()
-        figures = NoFigures(self.reactor)
-        self.path = KernelDataPath(self.reactor, 1400, self._connect, self.system, figures)
+        self.figures = NoFigures(self.reactor)
+        self.path = KernelDataPath(self.reactor, 1400, self._connect, self.system, self.figures)
         self.path.start()
         self.owner, self.call = Owner(), Call()
         self.transport = self.call.transport
@@ -188,6 +195,20 @@ def test_interface(world: World) -> None:
     assert ("mode", (IPV4, DROP)) in asked and ("mode", (IPV6, DROP)) in asked
     assert asked[-1] == ("connect", 5), "packets pass to the device last"
     assert [octets for _, octets in world.system.written] == [b"\xc0\x21\x01", b"\x80\x21\x01"]
+
+
+def test_count(world: World) -> None:
+    """
+    Counters are brought up to date by the device, as long as there is one.
+    """
+    world.channel.count()
+    assert world.figures.asked == []
+    world.channel.openNetwork(IPV4, ATTACHMENT)
+    world.channel.count()
+    assert world.figures.asked == [1005]
+    world.channel.close()
+    world.channel.count()
+    assert world.figures.asked == [1005]
 
 
 def test_network(world: World) -> None:

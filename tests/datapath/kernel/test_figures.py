@@ -115,6 +115,22 @@ def test_lastReading(world: Fixture) -> None:
     assert world.devices.open == 0
 
 
+def test_oneReading(world: Fixture) -> None:
+    """
+    A device is read when somebody needs its figures now, and goes on being read.
+    """
+    world.figures.add(5, world.counted)
+    world.devices.set(5, 1, 2, 3, 4, 0, 0)
+    world.figures.read(5)
+    assert world.packets == (1, 2, 3, 4)
+    world.figures.read(6)
+    world.devices.set(5, 5, 6, 7, 8, 0, 0)
+    world.clock.advance(INTERVAL)
+    assert world.packets == (5, 6, 7, 8)
+    world.figures.stop()
+    assert world.devices.open == 0
+
+
 def test_aDeviceThatIsGone(world: Fixture) -> None:
     world.figures.add(5, world.counted)
     world.figures.remove(5)

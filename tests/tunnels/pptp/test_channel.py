@@ -87,11 +87,10 @@ class End:
 
     def state(self) -> object:
         """
-        All that doesn't depend on whether frames came in a run, which takes fewer acknowledgements.
+        All that doesn't depend on whether frames came in a run.
         """
         channel = self.channel
         figures = channel.counters.asDict()
-        del figures["framesSent"]
         window = channel._window
         decryptor, recovery = channel._decryptor, channel._recovery
         return (

@@ -153,12 +153,11 @@ class End:
 
     def figures(self) -> dict[str, object]:
         """
-        Return all figures, without those of acknowledgements.
+        Return all figures.
         """
         if self.native:
             self.host.engine.count(self.host.counters)
         figures: dict[str, Any] = self.channel.counters.asDict()
-        figures["framesSent"] -= self.acknowledged
         return {
             "session": figures,
             "path": self.host.counters.discards,
