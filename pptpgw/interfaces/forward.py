@@ -90,7 +90,7 @@ class Negotiated:
         acknowledged.
     @ivar lastSent: those of the Configure-Request that the caller has acknowledged.
     @ivar claim: the caller's last claim; None if it has made none. The caller hasn't been told a
-        verdict.
+        verdict, unless its tunnel is bound to the authentication (L{pptpgw.interfaces.IBoundCall}).
     """
 
     firstReceived: bytes = b""

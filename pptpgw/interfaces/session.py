@@ -224,7 +224,7 @@ class Attack:
     Signs of an attack on a call.
 
     @ivar session: the identifier of the call's session, which it may not have had yet.
-    @ivar user: the name of its user; empty if it has no session.
+    @ivar user: the name of its user; empty if none is known.
     @ivar source: the address that the call comes from.
     @ivar tunnel: the name of the tunnel.
     @ivar reason: the signs, in words.

@@ -278,6 +278,13 @@ class IBoundCall(ICall):
         @param keys: the keys that were earned; None if there are none.
         """
 
+    def whenBound() -> Deferred[None]:
+        """
+        Return a Deferred that fires once the tunnel of a call that came in has that proof. It
+        doesn't fire if the call ends before. This is called once at most, after
+        L{ICall.authenticated}.
+        """
+
 
 class IProtectedCall(ICall):
     """

@@ -13,6 +13,9 @@ The rules:
  - What another end, which has passed the call on, has negotiated with the peer is taken over if
    this end would agree on it: LCP, and then the peer's claim, which is judged like any other.
    Nothing is taken over once LCP is negotiated anew.
+ - A peer that is to be left to another end once it knows that it has authenticated has no network
+   phase here. What it sends meanwhile is kept for the other end. If LCP leaves Opened before, the
+   link ends.
  - A link whose network protocols open more than C{OPENINGS} times a minute is ended.
 
 The link is the same for both roles. L{LinkSettings} says what it demands of the peer, and how it
@@ -22,6 +25,7 @@ authenticates itself.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -90,6 +94,7 @@ class Link:
         "_ended",
         "_keepalive",
         "_keys",
+        "_leaving",
         "_network",
         "_openings",
         "_owner",
@@ -118,6 +123,8 @@ class Link:
         self._authentication: Authentication | None = None
         self._probe: Probe | None = None
         self._keys: IKeys | None = None
+        # What leaves the peer to another end.
+        self._leaving: Deferred[Any] | None = None
         self._setup: IDelayedCall | None = None
         # What another end has negotiated, until LCP begins.
         self._proxied: Negotiated | None = None
@@ -215,19 +222,24 @@ class Link:
             self.phase = Phase.TERMINATE
             self.lcp.close(cause)
 
-    def handOver(self, method: IAuthenticationProtocol | None) -> None:
+    def handOver(self, method: IAuthenticationProtocol | None) -> list[tuple[int, bytes]]:
         """
         Leave the peer to another end, to which the frames of the call pass from now on. The peer
         isn't told. The link does nothing more, and L{close} ends it at once.
 
         @param method: the protocol by which the peer has authenticated; None if it hasn't.
+        @return: the protocol numbers and information fields of the frames that were kept for the
+            network phase, which the other end is to get first.
         """
+        kept = [] if self._network is None else self._network.takeKept()
+        self._leaving = None
         self.method = method
         self.phase = Phase.TERMINATE
         self.layerDown(self.lcp)
         self._setup = cancelled(self._setup)
         self.phase = Phase.DEAD
         self._channel = None
+        return kept
 
     def probe(self) -> Deferred[bool]:
         """
@@ -346,6 +358,11 @@ class Link:
         if self._channel is not None and self.settings.accm is not None:
             # The agreement is void (RFC 1662 section 7.1).
             self._channel.setFraming(False, False, ppp.DEFAULT_ACCM, ppp.DEFAULT_ACCM)
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.cancel()
+            text = "LCP was negotiated anew while the call was to be passed on"
+            self.close(self.lcp.reason or Cause(text, Termination.USER_ERROR))
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.
             self._establish()
@@ -455,8 +472,9 @@ class Link:
         if self.lcp.monitors:
             limit = settings.qualityLoss
             self._quality = Quality(self.clock, self.lcp, channel, self._send, limit, self.close)
-        self._owner.authenticated(self._keys)
-        network.begin(self._keys)
+        self._leaving = self._owner.authenticated(self._keys)
+        if self._leaving is None:
+            network.begin(self._keys)
 
     def _networkOpened(self) -> None:
         self._setup = cancelled(self._setup)

@@ -195,6 +195,13 @@ class NetworkPhase:
         else:
             self._lcp.sendProtocolReject(protocol, packet)
 
+    def takeKept(self) -> list[tuple[int, bytes]]:
+        """
+        Return the packets that were kept, each with its protocol number, and keep them no longer.
+        """
+        kept, self._kept = self._kept, []
+        return kept
+
     def rejected(self, protocol: int) -> None:
         """
         Handle a Protocol-Reject from the peer, which names C{protocol}.
@@ -364,6 +371,5 @@ class NetworkPhase:
             self._channel.counters.discard("too many early packets")
 
     def _deliver(self) -> None:
-        kept, self._kept = self._kept, []
-        for protocol, packet in kept:
+        for protocol, packet in self.takeKept():
             self.received(protocol, packet)

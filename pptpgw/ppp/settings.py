@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -163,12 +163,14 @@ class LinkOwner(TypingProtocol):
             and with L{pptpgw.error.Unavailable} if it can't be judged at present.
         """
 
-    def authenticated(self, keys: IKeys | None) -> None:
+    def authenticated(self, keys: IKeys | None) -> Deferred[Any] | None:
         """
-        Note that both ends have proved what the other one demanded, so that the network phase
-        begins.
+        Note that both ends have proved what the other one demanded, and know it.
 
         @param keys: the keys that were earned, or None.
+        @return: None, and the network phase begins. Or else it doesn't, since the peer is to be
+            left to another end: the Deferred has fired when L{pptpgw.ppp.link.Link.handOver} has
+            been called, and is cancelled if LCP leaves Opened before.
         """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:

@@ -11,8 +11,8 @@ The rules:
    session for its user, and proves nothing about its source.
  - Ends are tried in the order of their preference, those of the same preference in random order,
    each for C{[forwarding] timeout}, and all together for L{SECONDS}.
- - A call whose tunnel is bound to the authentication on it (L{pptpgw.interfaces.IBoundCall}) isn't
-   passed on: its caller would authenticate again, at an end that the tunnel doesn't know.
+ - A call whose tunnel is bound to the authentication on it (L{pptpgw.interfaces.IBoundCall}) never
+   passes before that: its caller is refused where callers of other tunnels would.
  - Only the gateway's own log says which end failed, and why.
 """
 
@@ -190,10 +190,18 @@ class Forwarding:
                     category=Category.FORBIDDEN,
                     remedy=Remedy.DESTINATION,
                 )
-        ends = ends or self._unless(False, self._byRealm(claim) or self._byCalled(call))
+        if not ends:
+            found = self._byRealm(claim) or self._byCalled(call)
+            ends = self._unless(False, found)
+            if found is not None and not ends and IBoundCall.providedBy(call):
+                raise Refused(
+                    f"a call by {call.tunnel.title} is bound to the authentication here, and "
+                    f"callers of {found.name!a} authenticate there alone",
+                    retry=False,
+                    category=Category.FORBIDDEN,
+                    remedy=Remedy.BOUND,
+                )
         why = unapplied(profile) if ends else ""
-        if ends and IBoundCall.providedBy(call):
-            why = f"a call by {call.tunnel.title} ends with the authentication that it is bound to"
         if why:
             raise Refused(why, retry=False, category=Category.FORBIDDEN, remedy=Remedy.UNAPPLIED)
         return ends

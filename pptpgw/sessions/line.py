@@ -22,6 +22,7 @@ from pptpgw.interfaces import (
     Claim,
     Grant,
     IAlertedOwner,
+    IBoundCall,
     ICall,
     IChannel,
     IKeys,
@@ -173,11 +174,19 @@ class Line:
         made, self._made = self._made, ()
         self._context.returns.give(made)
 
-    def begin(self, grant: Grant, isProven: bool = True) -> None:
+    def prove(self, grant: Grant) -> None:
+        """
+        Note that the user whom C{grant} names has authenticated here, and tell the call.
+
+        @raise Refused: the call has ended because of that.
+        """
+        self._context.known.add(self.caller.address)
+        self.call.authenticated(grant)
+        self._assertCalling()
+
+    def begin(self, grant: Grant) -> None:
         """
         Make the session of the user whom C{grant} names, and tell the registry.
-
-        @param isProven: whether the user has authenticated here.
         """
         context, caller = self._context, self.caller
         session = Session(
@@ -194,9 +203,6 @@ class Line:
             self.agreed,
             self.quality,
         )
-        if isProven:
-            context.known.add(caller.address)
-            self.call.authenticated(grant)
         session.called, session.stations = caller.called, caller.stations
         session.concentrator = caller.concentrator
         session.tunnel, session.carrier = caller.tunnel, caller.carrier
@@ -239,7 +245,7 @@ class Line:
         See L{IAlertedOwner.callAttacked}: count, log and report the attack.
         """
         context, caller = self._context, self.caller
-        user = "" if self.session is None else self.session.user
+        user = self.attempt.user if self.session is None else self.session.user
         attack = Attack(caller.session, user, caller.address, caller.tunnel.name, reason)
         context.tally.attacks[attack.tunnel] += 1
         context.reports.attacked(attack)
@@ -273,17 +279,24 @@ class Line:
         judged.addCallback(self._admit, claim)
         return judged.addCallbacks(context.refusals.served, self._refused, errbackArgs=(claim,))
 
-    def authenticated(self, keys: IKeys | None) -> None:
+    def authenticated(self, keys: IKeys | None) -> Deferred[None] | None:
         """
-        Do nothing: the call was told when the session began, before its caller could know.
+        Pass the call on if that waits until its caller knows that it is let in. The call itself was
+        told before.
         """
+        return None if self._switch is None else self._switch.proceed()
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
-        Begin the session and give it its network protocols.
+        Begin the session and give it its network protocols. A call that is to be passed on has
+        none, and its session begins later.
         """
         if grant is None:
             raise Refused("the peer was not asked who it is", retry=False)
+        if self.session is None:
+            self.prove(grant)
+        if self._switch is not None:
+            return []
         if self.session is None:
             self.begin(grant)
         else:
@@ -415,7 +428,12 @@ class Line:
         ends = self._context.forwarding.judged(claim, subscriber.profile, self.call)
         if ends:
             self._switch = Switch(self._context, self)
+            if IBoundCall.providedBy(self.call):
+                self._madeFor = grant.name
+                return succeed(self._switch.passLater(ends, grant, claim))
             return self._switch.passProven(ends, grant, claim)
+        # There may be one that LCP, negotiated anew, has cancelled.
+        self._switch = None
         self.attempt.passed("limits", "addresses")
         permitted = subscriber.profile.protocols
         networks = tuple(

@@ -149,6 +149,11 @@ class Remedy(Enum):
         "Where PPP ends elsewhere, only that end can filter, shape or demand encryption: remove it "
         "from the account, or don't pass the account's calls on."
     )
+    BOUND = (
+        "SSTP is bound to the authentication at this gateway: the destination needs authenticated "
+        "= true, and its end must take what callers have claimed here and know their passwords. An "
+        "LNS of ours takes it if we have a secret of our own with it."
+    )
     NOT_PASSED = (
         "The gateway's log says what each end did: is it up, reachable by this tunnel, and the "
         "secret the same?"

@@ -3,6 +3,15 @@ The switch of a line: its frames pass to a second call, and those of that call t
 
 PPP doesn't end here any more. The limits on the session, its figures and its accounting go on, and
 each of the two calls ends with the other one.
+
+The tunnel of a call may be bound to the authentication on it (L{IBoundCall}), as SSTP is. Then the
+rules are:
+
+ - The caller authenticates here and is told so, since its end of the tunnel gives its proof only
+   then. The call is placed when the proof has been verified. What the caller sends meanwhile is
+   kept for the other end.
+ - The other end takes the claim that the caller has made here, or both calls end
+   (L{pptpgw.sessions.guard}).
 """
 
 from __future__ import annotations
@@ -10,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -23,6 +33,7 @@ from pptpgw.interfaces import (
     Forward,
     Grant,
     IAuthenticationProtocol,
+    IBoundCall,
     IBridgedChannel,
     ICall,
     ICallOwner,
@@ -32,12 +43,13 @@ from pptpgw.interfaces import (
     IEscapingCall,
     TunnelEnds,
 )
-from pptpgw.ppp.link import Link
-from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
+from pptpgw.ppp.link import Link, Phase
+from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.attempt import Attempt
 from pptpgw.sessions.cause import Cause, Termination, causeOf, reworded
 from pptpgw.sessions.context import LineContext
 from pptpgw.sessions.forwarding import NotPassed, Passed, unapplied
+from pptpgw.sessions.guard import Guard
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.session import Session
@@ -45,6 +57,11 @@ from pptpgw.sessions.session import Session
 FORWARDING = "forwarding"
 """
 The stage in which a call is placed to the end that this one passes to.
+"""
+
+BINDING = "binding"
+"""
+The stage in which the proof is waited for that the tunnel is bound to the authentication on it.
 """
 
 NOT_PASSED = "no resources: the end that this call passes to doesn't take it, dial again later"
@@ -68,7 +85,8 @@ class SwitchedLine(TypingProtocol):
 
     @property
     def age(self) -> float: ...
-    def begin(self, grant: Grant, isProven: bool = True) -> None: ...
+    def prove(self, grant: Grant) -> None: ...
+    def begin(self, grant: Grant) -> None: ...
 
 
 @implementer(ICallOwner, IChannelOwner)
@@ -77,13 +95,15 @@ class Switch:
     The second call of a line, from the attempt to place it to its end.
     """
 
-    __slots__ = ("_channel", "_context", "_line", "_passed", "_placing")
+    __slots__ = ("_channel", "_context", "_later", "_line", "_passed", "_placing")
 
     def __init__(self, context: LineContext, line: SwitchedLine) -> None:
         self._context = context
         # None once the line has ended.
         self._line: SwitchedLine | None = line
-        self._placing: Deferred[Passed] | None = None
+        self._placing: Deferred[Any] | None = None
+        # What L{proceed} passes on.
+        self._later: tuple[Sequence[Forward], Grant, Claim] | None = None
         self._passed: Passed | None = None
         self._channel: IChannel | None = None
 
@@ -127,7 +147,7 @@ class Switch:
         """
         line = self._calling()
         passed = self.passUnproven(ends, line.caller.address, None)
-        passed.addErrback(self._failedAtOnce)
+        passed.addErrback(self._failedAlone)
 
     def passUnproven(
         self, ends: Sequence[Forward], name: str, claim: Claim | None
@@ -146,7 +166,7 @@ class Switch:
         line.attempt.named(name, line.identity)
         admitted = maybeDeferred(self._context.seating.admit, line, profile)
         grant = Grant(name, b"", None, profile)
-        return admitted.addCallback(lambda _: self._pass(ends, grant, claim, None))
+        return admitted.addCallback(lambda _: self._pass(ends, grant, claim, None, "limits"))
 
     def passProven(self, ends: Sequence[Forward], grant: Grant, claim: Claim) -> Deferred[Grant]:
         """
@@ -154,7 +174,32 @@ class Switch:
 
         @return: fires with C{grant} when frames pass. Then the peer must be told nothing more.
         """
-        return self._pass(ends, grant, claim, claim.method)
+        self._calling().prove(grant)
+        return self._pass(ends, grant, claim, claim.method, "limits")
+
+    def passLater(self, ends: Sequence[Forward], grant: Grant, claim: Claim) -> Grant:
+        """
+        Do as L{passProven} does, for a call whose tunnel is bound to this authentication, once
+        L{proceed} is called.
+
+        @return: C{grant}, which the caller is told of.
+        """
+        self._calling().attempt.passed("limits", BINDING)
+        self._later = ends, grant, claim
+        return grant
+
+    def proceed(self) -> Deferred[None]:
+        """
+        Pass the call on when its tunnel is bound, since its caller knows that it is let in.
+
+        @return: fires when frames pass, or the call ends since they don't.
+        """
+        assert self._later is not None
+        ends, grant, claim = self._later
+        self._later = None
+        self._placing = bound = IBoundCall(self._calling().call).whenBound()
+        bound.addCallback(lambda _: self._pass(ends, grant, claim, claim.method, BINDING))
+        return bound.addCallbacks(lambda _: None, self._failedAlone)
 
     def changed(self, session: Session) -> None:
         """
@@ -205,9 +250,16 @@ class Switch:
         grant: Grant,
         claim: Claim | None,
         method: IAuthenticationProtocol | None,
+        stage: str,
     ) -> Deferred[Grant]:
+        """
+        Pass the call on.
+
+        @param method: the protocol by which the caller has authenticated; None if it hasn't.
+        @param stage: the stage that this call has passed.
+        """
         line = self._calling()
-        line.attempt.passed("limits", FORWARDING)
+        line.attempt.passed(stage, FORWARDING)
         negotiated = line.link.lcp.negotiated(claim)
         placing = self._context.forwarding.place(ends, negotiated, line.call, self)
         self._placing = placing
@@ -230,21 +282,30 @@ class Switch:
         self._passed = passed
         self._channel = other = context.dataPath.openChannel(passed.call, self)
         # What the caller wants escaped is agreed on with the other end from now on.
-        channel.setFraming(False, False, DEFAULT_ACCM, 0)
-        other.setFraming(False, False, DEFAULT_ACCM, 0)
-        line.link.handOver(method)
+        channel.setFraming(False, False, ppp.DEFAULT_ACCM, 0)
+        other.setFraming(False, False, ppp.DEFAULT_ACCM, 0)
+        kept = line.link.handOver(method)
         for call, beyond in ((passed.call, channel), (line.call, other)):
             if IEscapingCall.providedBy(call):
                 IEscapingCall(call).setACCM = partial(beyond.setFraming, False, False)
-        channel.passFrames(other.sendFrames)
-        other.passFrames(channel.sendFrames)
+        onwards, back = other.sendFrames, channel.sendFrames
+        isBound = IBoundCall.providedBy(line.call)
+        if isBound:
+            authenticating = line.link.settings.authenticating
+            guard = Guard(onwards, back, authenticating, channel.counters.discard, self._unbound)
+            onwards, back = guard.onwards, guard.back
+        channel.passFrames(onwards)
+        other.passFrames(back)
+        for protocol, frame in kept:
+            onwards(protocol, (frame,))
         seconds = line.age
         context.lines.opened(line)
         context.tally.opened(line.caller.tunnel.name, seconds)
         context.attempts.opened(line.attempt, FORWARDING)
-        line.begin(grant, isProven=method is not None)
+        line.begin(grant)
         if line.session is not None:
-            if IBridgedChannel.providedBy(channel) and not self._mayBeIdle(line.session.profile):
+            mayBridge = not isBound and not self._mayBeIdle(line.session.profile)
+            if mayBridge and IBridgedChannel.providedBy(channel):
                 IBridgedChannel(channel).bridge(other)
             context.reports.passedOn(line.session, seconds)
         return grant
@@ -256,18 +317,25 @@ class Switch:
         self._placing = None
         if failure.check(NotPassed) is not None:
             code, why = Termination.SERVICE_UNAVAILABLE, str(failure.value)
-            if not line.link.authenticating:
+            if line.link.phase is not Phase.AUTHENTICATE:
                 # There is no claim whose failure the line notes.
                 line.attempt.failed(FORWARDING, why)
             line.link.close(Cause(NOT_PASSED, code, Remedy.NOT_PASSED, why))
         return failure
 
-    def _failedAtOnce(self, failure: Failure) -> None:
+    def _failedAlone(self, failure: Failure) -> None:
         """
-        End a call that was to be passed on at once.
+        End a call that isn't passed on, and which no claim waits for.
         """
         if self._line is not None and failure.check(CancelledError) is None:
             self._line.link.close(causeOf(failure.value))
+
+    def _unbound(self, why: str) -> None:
+        """
+        End both calls, which can't go on as the tunnel of the caller is bound.
+        """
+        if self._line is not None:
+            self._line.link.close(Cause(why, Termination.SERVICE_UNAVAILABLE, Remedy.BOUND))
 
     # ICallOwner, of the second call
 

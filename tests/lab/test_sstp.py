@@ -13,6 +13,7 @@ from cryptography import x509
 
 from tests.certificates import SERVER, Authority
 from tests.lab.forked import Forked
+from tests.lab.l2tp import CAROL, LNS
 from tests.lab.peers import GATEWAY_ADDRESS, Caller, Host, Network, Process
 from tests.lab.server import ALICE, Gateway, StartGateway
 from tests.lab.test_authentication import only
@@ -157,3 +158,130 @@ def test_EAPTLS(
     caller = clients.call(network.host(), *options, who=("whoever", "")).up()
     caller.ping(count=2)
     caller.hangUp()
+
+
+class Onwards:
+    """
+    A gateway that passes the calls of everybody on by L2TP.
+
+    @ivar caller: the host of the caller.
+    @ivar server: that of the LNS.
+    """
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self.caller, self.server = network.hosts(2)
+        self._folder = folder
+        for name, text in (("secret", "open sesame\n"), ("secrets", 'pop1 "open sesame"\n')):
+            (folder / name).touch(0o600)
+            (folder / name).write_text(text)
+
+    def lns(self, encryption: str) -> Gateway:
+        """
+        Start a gateway of ours to which calls pass, and which believes the other one.
+        """
+        folder = self._folder / "lns"
+        folder.mkdir()
+        sections: dict[str, dict[str, object]] = {
+            "listen": {"tunnels": ["pptp", "l2tp"]},
+            "l2tp": {"clear": "accept", "secrets": str(self._folder / "secrets")},
+            "datapath": {"path": "python"},
+            "link": {"encryption": encryption},
+        }
+        return Gateway(self.server, folder, sections)
+
+    def start(self, startGateway: StartGateway, clients: Clients, auth: str = "") -> Gateway:
+        destination = {
+            "name": "isp",
+            "tunnel": "l2tp",
+            "endpoints": [self.server.address],
+            "secret-file": str(self._folder / "secret"),
+            "host-name": "pop1",
+            "called": [GATEWAY_ADDRESS, "vpn.example.org"],
+        }
+        gateway = startGateway(
+            auth=auth,
+            listen={"tunnels": ["pptp", "sstp", "l2tp"]},
+            sstp=clients.section,
+            l2tp={"clear": "accept"},
+            **{"[forwarding.destination]": destination},
+        )
+        gateway.waitFor("answers on .*tcp:443")
+        return gateway
+
+
+@pytest.mark.parametrize("encryption", ["require", "off"])
+def test_toOurLNS(
+    network: Network,
+    startGateway: StartGateway,
+    clients: Clients,
+    tmp_path: Path,
+    encryption: str,
+) -> None:
+    """
+    A call passes to an LNS of ours when its binding has been verified. pppd authenticates once. The
+    LNS takes what it has claimed, and makes the same keys for MPPE, if it wants them. A wrong
+    password doesn't get that far, and a caller can hang up and call again.
+    """
+    onwards = Onwards(network, tmp_path)
+    lns = onwards.lns(encryption)
+    gateway = onwards.start(startGateway, clients)
+    mppe = ["require-mppe-128"] if encryption == "require" else []
+    wrong = clients.call(onwards.caller, *only("mschapv2"), who=("alice", "a wrong one"))
+    assert wrong.wait() != 0
+    gateway.waitFor("'alice' is refused, by mschapv2")
+    assert "192.0.2.1" not in lns.text
+    for number in range(2):
+        caller = clients.call(onwards.caller, *only("mschapv2"), *mppe).up(60)
+        gateway.waitFor(
+            f"alice from {onwards.caller.address}: .*passed on by l2tp to {onwards.server.address}"
+        )
+        assert caller.text.count("rcvd [CHAP Challenge") == 1
+        assert caller.text.count("rcvd [CHAP Success") == 1
+        assert caller.text.count("rcvd [LCP ConfAck") == 1
+        assert ("MPPE 128-bit stateless compression enabled" in caller.text) == bool(mppe)
+        lns.waitFor("(?s)" + "alice from 192.0.2.1.*" * (number + 1))
+        caller.ping("10.77.0.1", "-s", "1300")
+        caller.hangUp()
+        gateway.waitFor("(?s)" + "alice from .* ended after.*" * (number + 1))
+        lns.waitFor("(?s)" + "alice from .* ended after.*" * (number + 1))
+    lns.shutDown()
+
+
+def test_somebodyInTheMiddleOfACallPassedOn(
+    network: Network, startGateway: StartGateway, clients: Clients, tmp_path: Path
+) -> None:
+    """
+    A call whose TLS somebody else terminates never reaches the LNS.
+    """
+    onwards = Onwards(network, tmp_path)
+    lns = onwards.lns("off")
+    gateway = onwards.start(startGateway, clients)
+    words = [*map(str, clients.issue(onwards.server.address)), GATEWAY_ADDRESS]
+    relay = Forked(onwards.server, RELAY, words, tmp_path / "relay.log")
+    relay.waitFor("relaying")
+    caller = clients.call(onwards.caller, *only("mschapv2"), to=onwards.server.address)
+    gateway.waitFor("an attack on the call of 'alice'. the crypto binding doesn't hold: the caller")
+    assert caller.wait() != 0
+    gateway.waitFor("binding doesn't hold, perhaps")
+    assert "192.0.2.1" not in lns.text
+    lns.shutDown()
+
+
+def test_toXl2tpd(
+    network: Network, startGateway: StartGateway, clients: Clients, tmp_path: Path
+) -> None:
+    """
+    xl2tpd doesn't take what callers have claimed: its pppd would negotiate LCP and authenticate the
+    caller anew. That ends the call.
+    """
+    onwards = Onwards(network, tmp_path)
+    lns = LNS(onwards.server, "noccp", secret="open sesame")
+    (tmp_path / "users").touch(0o600)
+    (tmp_path / "users").write_text('carol * "battery staple" *\n')
+    gateway = onwards.start(startGateway, clients, f"chap-secrets:{tmp_path / 'users'}")
+    caller = clients.call(onwards.caller, "noccp", who=CAROL)
+    lns.waitFor("Connection established to 192.0.2.1")
+    gateway.waitFor("the end that the call passed to negotiates LCP anew")
+    assert caller.wait() != 0
+    assert caller.text.count("rcvd [LCP ConfAck") == 1
+    assert "remote IP address" not in caller.text

@@ -110,7 +110,8 @@ class Forwarder:
     A tunnel that places calls.
 
     @ivar peers: the gateways that answer, by their addresses.
-    @ivar silent: the addresses that never answer.
+    @ivar silent: the addresses that don't answer at once.
+    @ivar waiting: what has been asked of them.
     @ivar placed: what was asked for.
     @ivar calls: our ends of the calls that were placed.
     @ivar cancelled: the endpoints that were given up.
@@ -123,6 +124,7 @@ class Forwarder:
     def __init__(self, clock: Clock) -> None:
         self.peers: dict[str, Any] = {}
         self.silent: set[str] = set()
+        self.waiting: list[Any] = []
         self.placed: list[tuple[str, Forward, Negotiated]] = []
         self.calls: list[LegCall] = []
         self.cancelled: list[str] = []
@@ -136,9 +138,21 @@ class Forwarder:
         endpoint = forward.endpoint
         self.placed.append((endpoint, forward, negotiated))
         if endpoint in self.silent:
-            return Deferred(lambda _: self.cancelled.append(endpoint))
+            waiting: Deferred[Any] = Deferred(lambda _: self.cancelled.append(endpoint))
+            self.waiting.append((waiting, endpoint, negotiated, owner))
+            return waiting
         if endpoint not in self.peers:
             return fail(CallError("refused by the other end"))
+        return succeed(self._made(endpoint, negotiated, owner))
+
+    def answer(self) -> None:
+        """
+        Have the end answer that has been silent for longest.
+        """
+        waiting, *asked = self.waiting.pop(0)
+        waiting.callback(self._made(*asked))
+
+    def _made(self, endpoint: str, negotiated: Negotiated, owner: ICallOwner) -> LegCall:
         number = len(self.calls) + 1
         here = LegCall(self._clock, Ends("192.0.2.1", endpoint, number, 1000 + number), owner)
         self.calls.append(here)
@@ -153,7 +167,7 @@ class Forwarder:
                 there.negotiated, there.concentrator = negotiated, self.believed
                 there.stations = self.stations
             self._clock.callLater(DELAY, gateway.callRequested, there)
-        return succeed(here)
+        return here
 
     @property
     def tried(self) -> list[str]:

@@ -174,8 +174,8 @@ def test_whatWasCalled() -> None:
 
 def test_aBoundCall() -> None:
     """
-    A call whose tunnel is bound to its authentication isn't passed on. A caller whom the account
-    would pass on is refused, and no other is.
+    A call whose tunnel is bound to its authentication doesn't pass before that. Its caller is
+    refused where others would pass then, and passes where its account says so.
     """
     world = World(
         Destination("realm", "leg", ("r",), realms=("isp.example",), authenticated=False),
@@ -185,9 +185,15 @@ def test_aBoundCall() -> None:
     claim = makeClaim(CHAP, b"x@isp.example")
     assert world.forwarding.atOnce(world.call) == ()
     assert world.forwarding.unjudged(claim, world.call) == ()
-    assert world.forwarding.judged(claim, Profile("x"), world.call) == ()
-    with pytest.raises(Refused, match="a call by Leg ends with the authentication"):
-        world.forwarding.judged(claim, Profile("x", forwards=(Forward(3, "z"),)), world.call)
+    for name, found in ((b"x@isp.example", "realm"), (b"x", "called")):
+        claim = makeClaim(CHAP, name)
+        with pytest.raises(Refused, match=f"a call by Leg is bound to .* callers of '{found}'"):
+            world.forwarding.judged(claim, Profile("x"), world.call)
+    ends = (Forward(3, "z"),)
+    assert world.forwarding.judged(claim, Profile("x", forwards=ends), world.call) == ends
+    restricted = Profile("x", forwards=ends, filter="web")
+    with pytest.raises(Refused, match="the filter of x can't be applied"):
+        world.forwarding.judged(claim, restricted, world.call)
 
 
 @pytest.mark.parametrize(

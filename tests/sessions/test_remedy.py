@@ -33,7 +33,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.diagnosis import adviceOn
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.testing import PASSWORD, makeTunnelEnvironment
+from pptpgw.testing import PASSWORD, World, makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
@@ -42,6 +42,7 @@ from pptpgw.tunnels.l2tp.networkserver import NetworkServer
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from tests.sessions.legs import Forwarder
+from tests.sessions.test_bound import THERE, BoundWorld
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
 from tests.tunnels.l2tp.joined import Wire
 from tests.tunnels.pptp.test_incoming import incomingCall
@@ -63,7 +64,7 @@ def leadsTo(remedy: Remedy) -> Callable[[Case], Case]:
     return add
 
 
-def over(gateway: Gateway) -> IAttempt:
+def over(gateway: World) -> IAttempt:
     """
     Return the newest attempt that is over.
     """
@@ -526,6 +527,14 @@ def _() -> IAttempt:
 def _() -> IAttempt:
     ends = (Forward("leg", "203.0.113.1"),)
     return called(checker={"profile": Profile("carol", forwards=ends, sendRate=1)})
+
+
+@leadsTo(Remedy.BOUND)
+def _() -> IAttempt:
+    world = BoundWorld(Profile("alice", forwards=(Forward("leg", THERE),)), believed="")
+    world.reach()
+    world.run(10, 0.1)
+    return over(world)
 
 
 @leadsTo(Remedy.NOT_PASSED)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol as TypingProtocol
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from pptpgw.datapath.framed import FramedChannel
@@ -110,6 +111,7 @@ class SSTPCall:
         self._connection = connection
         self._owner = owner
         self._cause: Cause | None = None
+        self._bound: Deferred[None] = Deferred()
 
     @property
     def silence(self) -> str:
@@ -160,6 +162,12 @@ class SSTPCall:
         """
         self._connection.authenticated(() if keys is None else keys.bindings)
 
+    def whenBound(self) -> Deferred[None]:
+        """
+        See L{IBoundCall.whenBound}.
+        """
+        return self._bound
+
     def openChannel(self, owner: IChannelOwner, dataPath: IChannelHost) -> IChannel:
         """
         See L{ICall.openChannel}.
@@ -178,6 +186,12 @@ class SSTPCall:
         """
         if self._owner is not None:
             self._owner.callEstablished(self)
+
+    def bound(self) -> None:
+        """
+        Note that the crypto binding holds, or as a client that we have sent ours.
+        """
+        self._bound.callback(None)
 
     def attacked(self, reason: str) -> None:
         """

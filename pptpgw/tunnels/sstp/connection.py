@@ -169,6 +169,7 @@ class SSTPConnection:
         See L{pptpgw.tunnels.sstp.machine.MachineOwner.established}.
         """
         self.framer.bound()
+        self.call.bound()
 
     def bindingFailed(self, reason: str) -> None:
         """
