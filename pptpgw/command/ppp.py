@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import click
@@ -66,9 +66,9 @@ first free number, so that several lines can be served at a time.
     "configuration. Without ENDPOINT the line is standard input and output, as in pppd pty "
     '"pptpgw ppp --config FILE --auth SPEC", and there is one call. ENDPOINT is one of Twisted\'s '
     "endpoint strings, such as tcp:2000, unix:/run/ppp.sock or serial:/dev/ttyS0:115200. With "
-    "--dial it calls, and gives a TUN device the address that it gets and a route to the other "
-    "end; other routes must be added by hand. The exit status is 0 after a session, 1 if there was "
-    "none. The log goes to standard error.",
+    "--dial it calls, and gives a TUN device the address that it gets, with that of the other end; "
+    "routes must be added by hand. The exit status is 0 after a session, 1 if there was none. The "
+    "log goes to standard error.",
 )
 @one("ENDPOINT", needed=False)
 @gatewayed
@@ -77,6 +77,11 @@ first free number, so that several lines can be served at a time.
 @click.option("--user", "-u", metavar="NAME", help="With --dial: the name to log in with.")
 @click.option(
     "--password-file", metavar="FILE", help="With --dial: a file with the password, one line."
+)
+@click.option(
+    "--address",
+    metavar="OWN[:OTHER]",
+    help="With --dial: the address to ask for, and the one that the other end is to have.",
 )
 @click.option(
     "--chat",
@@ -114,6 +119,7 @@ class PPP:
         dial: bool,
         user: str | None,
         password_file: str | None,
+        address: str | None,
         chat: str | None,
         pty: bool,
     ) -> None:
@@ -139,13 +145,15 @@ class PPP:
             if chat is not None and not endpoint:
                 refuse("--chat is for an endpoint: a serial line, for example")
         else:
-            given = {"user": user, "password-file": password_file, "chat": chat}
+            given = {"user": user, "password-file": password_file}
+            given |= {"address": address, "chat": chat}
             for option, value in given.items():
                 if value is not None:
                     refuse(f"--{option} is for --dial")
             self._options.addConfigured(self.configuration)
             if not self._options.checkers:
                 refuse(f"{NOBODY}; or --dial")
+        self._own, self._other = _addresses(address)
         self._script: tuple[Step, ...] = parseChat(chat or "")
         self._password = b"" if password_file is None else readSecret(password_file)
 
@@ -261,7 +269,16 @@ class PPP:
         configuration, link = self.configuration, self.configuration.link
         device = Device(reactor, configuration.network.interface, link.mru, Counters())
         dataPath = PythonDataPath(reactor, device, configuration.network.mssClamp)
-        ipv4 = IPCP(IPv4Settings(addresses=(EVERYWHERE,), mtu=link.mru, requestDNS=True))
+        ipv4 = IPCP(
+            IPv4Settings(
+                localAddress=self._own,
+                peerAddress=self._other,
+                addresses=(EVERYWHERE,),
+                mtu=link.mru,
+                requestDNS=True,
+                yields=True,
+            )
+        )
         call = ClientCall(reactor, dataPath, self._linkSettings(), [ipv4])
         factory = HDLCClientFactory(reactor, call, configuration.section(hdlc).accm)
         device.start()
@@ -334,11 +351,25 @@ class PPP:
 
     def _configure(self, device: Device, ipv4: IPCP) -> None:
         """
-        Give the device the address that IPCP has negotiated, and a route to the other end.
+        Give the device the addresses of both ends as IPCP has negotiated them, and an MTU that the
+        other end can receive.
         """
-        device.kernel.addAddress(IPv4Interface(ipv4.localAddress))
-        if ipv4.peerAddress is not None:
-            device.kernel.addRoute(IPv4Network(ipv4.peerAddress))
+        device.kernel.setMTU(ipv4.attachment().mtu)
+        peer = None if ipv4.peerAddress is None else IPv4Address(ipv4.peerAddress)
+        device.kernel.addAddress(IPv4Interface(ipv4.localAddress), peer)
+
+
+def _addresses(given: str | None) -> tuple[str, str | None]:
+    """
+    Read the option C{--address}.
+
+    @return: our address, 0.0.0.0 to be given one; and that of the other end, None for any.
+    """
+    own, _, other = (given or "0.0.0.0").partition(":")
+    try:
+        return str(IPv4Address(own)), str(IPv4Address(other)) if other else None
+    except AddressValueError as error:
+        refuse(f"--address {given}: {error}")
 
 
 class SessionCounter(SessionObserver):

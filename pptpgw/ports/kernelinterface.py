@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -50,7 +50,8 @@ class KernelInterface:
         self._kernel: Kernel | None = None
         self._index = 0
         self._mtu = 0
-        self._addresses: list[Interface] = []
+        # Each with the address of the other end of the link, if there is one.
+        self._addresses: list[tuple[Interface, IPv4Address | None]] = []
         # The number of requests for a route, for each network.
         self._wanted: dict[Network, int] = {}
         # The networks that have a route of their own. Each has the networks within it that need no
@@ -88,12 +89,17 @@ class KernelInterface:
         if self._kernel is not None:
             self._ask(f"MTU {mtu} of", rtnetlink.setLink(self._index, mtu=mtu))
 
-    def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+    def addAddress(
+        self, address: IPv4Interface | IPv6Interface, peer: IPv4Address | None = None
+    ) -> None:
         """
         See L{IKernelInterface.addAddress}.
+
+        @param peer: the address of the only other host that the interface leads to, to which the
+            kernel makes a route; None if the interface is not such a link of two.
         """
-        self._ask(f"address {address} of", rtnetlink.addAddress(self._index, address))
-        self._addresses.append(address)
+        self._ask(f"address {address} of", rtnetlink.addAddress(self._index, address, peer))
+        self._addresses.append((address, peer))
 
     def remove(self) -> None:
         """
@@ -105,7 +111,7 @@ class KernelInterface:
             return
         index = self._index
         requests = [rtnetlink.removeRoute(index, network) for network in reversed(self._routes)]
-        requests += [rtnetlink.removeAddress(index, one) for one in reversed(self._addresses)]
+        requests += [rtnetlink.removeAddress(index, *one) for one in reversed(self._addresses)]
         kernel.ask(requests)
         kernel.close()
         self._addresses.clear()
@@ -162,8 +168,8 @@ class KernelInterface:
         @raise ConfigurationError: as L{configure} does.
         """
         self._bringUp()
-        for address in self._addresses:
-            request = rtnetlink.addAddress(self._index, address)
+        for address, peer in self._addresses:
+            request = rtnetlink.addAddress(self._index, address, peer)
             self._ask(f"address {address} of", request, errno.EEXIST)
 
     def restoreRoutes(self) -> Deferred[None]:
@@ -190,7 +196,7 @@ class KernelInterface:
                     return f"the route for {network} was removed"
         elif kind == NetlinkMessageType.DELETE_ADDRESS:
             index, packed = rtnetlink.readAddress(body)
-            for address in self._addresses:
+            for address, _ in self._addresses:
                 if index == self._index and address.ip.packed == packed:
                     return f"the address {address} was removed"
         elif kind in (NetlinkMessageType.NEW_LINK, NetlinkMessageType.DELETE_LINK) and body[0] == 0:

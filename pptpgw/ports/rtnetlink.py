@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from struct import Struct, pack
 from typing import Protocol
 
@@ -200,18 +200,22 @@ def removeGroup(group: int) -> bytes:
     return request(NetlinkMessageType.DELETE_LINK, 0, body)
 
 
-def addAddress(index: int, address: Interface) -> bytes:
+def addAddress(index: int, address: Interface, peer: IPv4Address | None = None) -> bytes:
     """
     Return the request to give a device an address.
+
+    @param peer: the address of the only other host that the device leads to; None if the device is
+        not such a link of two.
     """
-    return _addressRequest(NetlinkMessageType.NEW_ADDRESS, CREATE | EXCLUSIVE, index, address)
+    flags = CREATE | EXCLUSIVE
+    return _addressRequest(NetlinkMessageType.NEW_ADDRESS, flags, index, address, peer)
 
 
-def removeAddress(index: int, address: Interface) -> bytes:
+def removeAddress(index: int, address: Interface, peer: IPv4Address | None = None) -> bytes:
     """
-    Return the request to take an address from a device.
+    Return the request to take an address from a device. The parameters are those of L{addAddress}.
     """
-    return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address)
+    return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address, peer)
 
 
 def addRoute(index: int, network: Network, first: bool = False) -> bytes:
@@ -327,11 +331,13 @@ def readRoute(body: bytes) -> tuple[int, bytes, int]:
 _FIRST = option(_ROUTE_METRIC, pack("=I", 1))
 
 
-def _addressRequest(kind: NetlinkMessageType, flags: int, index: int, address: Interface) -> bytes:
+def _addressRequest(
+    kind: NetlinkMessageType, flags: int, index: int, address: Interface, peer: IPv4Address | None
+) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     body = _address.pack(family, address.network.prefixlen, 0, 0, index)
-    packed = address.ip.packed
-    return request(kind, flags, body + option(_ADDRESS_LOCAL, packed) + option(_ADDRESS, packed))
+    body += option(_ADDRESS_LOCAL, address.ip.packed)
+    return request(kind, flags, body + option(_ADDRESS, (peer or address.ip).packed))
 
 
 def _routeRequest(

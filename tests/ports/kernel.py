@@ -100,7 +100,9 @@ def describe(kind: int, body: bytes) -> str:
         case NetlinkMessageType.NEW_ADDRESS | NetlinkMessageType.DELETE_ADDRESS:
             index, packed = readAddress(body)
             verb = "add" if kind == NetlinkMessageType.NEW_ADDRESS else "del"
-            return f"addr {verb} {ip_address(packed)}/{body[1]} dev {index}"
+            remote = options(body[8:])[ADDRESS]
+            peer = f" peer {ip_address(remote)}" if remote != packed else ""
+            return f"addr {verb} {ip_address(packed)}/{body[1]}{peer} dev {index}"
         case NetlinkMessageType.NEW_ROUTE | NetlinkMessageType.DELETE_ROUTE:
             index, packed, length = readRoute(body)
             verb = "add" if kind == NetlinkMessageType.NEW_ROUTE else "del"

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -256,6 +256,12 @@ def netlink() -> None:
         assert "10.78.0.0/16" in str(error) and "such a route already" in str(error)
     else:
         raise AssertionError("the same route twice")
+    other.remove()
+    assert "10.99.0.1" not in ip("address show dev made")
+    other.configure(1234)
+    other.addAddress(IPv4Interface("10.99.0.1"), IPv4Address("10.99.0.2"))
+    assert "inet 10.99.0.1 peer 10.99.0.2/32" in ip("address show dev made")
+    assert "10.99.0.2 dev made" in ip("route show")
     other.remove()
     assert "10.99.0.1" not in ip("address show dev made")
     made.remove()

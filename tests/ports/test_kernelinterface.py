@@ -5,7 +5,7 @@ Tests for L{pptpgw.ports.kernelinterface}, with a kernel in memory and with the 
 from __future__ import annotations
 
 import errno
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 from twisted.internet.task import Clock
@@ -61,6 +61,23 @@ class TestNetlinkPort:
         port.remove()
         assert kernel.requests == DONE + UNDONE
         assert kernel.opened == 0
+
+    def test_linkOfTwo(self) -> None:
+        """
+        An address may come with the one at the other end, also when the device is restored.
+        """
+        kernel = MemoryKernel()
+        port = KernelInterface(Clock(), "pptp0", kernel)
+        port.configure(1400)
+        port.addAddress(IPv4Interface("10.0.0.2"), IPv4Address("10.0.0.1"))
+        port.restore()
+        port.remove()
+        pair = "10.0.0.2/32 peer 10.0.0.1 dev 5"
+        assert [line for line in kernel.requests if line.startswith("addr")] == [
+            f"addr add {pair}",
+            f"addr add {pair}",
+            f"addr del {pair}",
+        ]
 
     def test_queue(self) -> None:
         """

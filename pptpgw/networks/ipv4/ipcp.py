@@ -74,13 +74,15 @@ class IPv4Settings:
     The settings of IPCP on one link; addresses are dotted.
 
     @ivar localAddress: our address; 0.0.0.0 to ask the peer for one.
-    @ivar peerAddress: the address that the peer gets; None for a client.
+    @ivar peerAddress: the address that the peer gets; None if it may have any.
     @ivar addresses: other networks that the peer may send from and that lead to it.
     @ivar dns: at most two name servers for the peer.
     @ivar wins: at most two NetBIOS name servers for the peer.
     @ivar mtu: the largest packet that may be sent to the peer, in octets.
     @ivar receive: see L{Attachment}.
     @ivar requestDNS: whether to ask the peer for name servers.
+    @ivar yields: whether we take the address that the peer suggests instead of ours, even if
+        C{peerAddress} is set.
     """
 
     localAddress: str = "0.0.0.0"
@@ -91,6 +93,7 @@ class IPv4Settings:
     mtu: int = 1400
     receive: Callable[[bytes], None] | None = None
     requestDNS: bool = False
+    yields: bool = False
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
@@ -136,7 +139,8 @@ class _Address(Option["IPCP"]):
 
     def naked(self, owner: IPCP, current: bytes, suggested: bytes) -> bytes | None:
         given = len(suggested) == 4 and suggested != _UNSPECIFIED
-        return suggested if given and owner.settings.peerAddress is None else current
+        settings = owner.settings
+        return suggested if given and (settings.yields or not settings.peerAddress) else current
 
     def rejected(self, owner: IPCP, current: bytes) -> None:
         if current == _UNSPECIFIED:

@@ -187,6 +187,20 @@ def test_clientOfANamelessServer() -> None:
     assert link.attachments == {0x21: Attachment((IPv4Network("0.0.0.0/0"),), 1400, None)}
 
 
+def test_clientWithAddresses() -> None:
+    """
+    An end that knows the peer's address may still take another one than it asked for.
+    """
+    link = Link(IPv4Settings("10.77.0.10", "10.77.0.1", yields=True))
+    assert link.asked() == {3: PEER}
+    link.answer(NAK, (3, DNS))
+    assert link.asked() == {3: DNS}
+    assert link.request((3, NONE)) == (NAK, [(3, OURS)])
+    assert link.request((3, OURS)) == (ACK, [(3, OURS)])
+    link.answer(ACK)
+    assert (link.ipcp.localAddress, link.ipcp.peerAddress) == ("10.77.0.53", "10.77.0.1")
+
+
 def test_clientWithoutAddress() -> None:
     """
     A client that is given no address, or 0.0.0.0, ends.
