@@ -61,6 +61,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     while item is not None:
         following = next(mine, None)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        # With -x the fixtures of the session were taken down after a failure.
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
         item = following
     return True
 
