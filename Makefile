@@ -74,7 +74,6 @@ bench: $(VENV)/.test
 	@PROTOTYPE="$(PROTOTYPE)" $(BIN)/python -m tests.bench --json bench.json --svg bench.svg $(BENCH)
 
 bench-peers: packages
-	@tests/packages.sh peers
 	@$(MAKE) --no-print-directory $(VENV)/.test
 	@tests/lab/uml-run -t 1200 env ACCEL="$(ACCEL)" NO_COLOR=1 $(BIN)/python -m tests.bench.peers --json bench-peers.json
 

@@ -1,16 +1,15 @@
 #!/bin/sh
 # Install the Debian packages that the tests need, or print the one command that would.
-# With the argument fuzz: those of fuzzing too; with the argument peers: the peers of make bench-peers.
+# With the argument fuzz: those of fuzzing too.
 set -eu
 
 packages="python3-venv python3-dev gcc libc6-dev \
- user-mode-linux kmod iproute2 iputils-ping ndisc6 ppp pptp-linux sstp-client xl2tpd \
+ user-mode-linux kmod iproute2 iputils-ping ndisc6 ppp pptp-linux pptpd sstp-client xl2tpd \
  strongswan-swanctl charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins iptables dhcpcd-base wide-dhcpv6-client iperf3 \
  nftables tcpdump tshark util-linux systemd postgresql freeradius freeradius-utils prometheus man-db \
  chromium fonts-dejavu-core"
 # What make fuzz needs besides.
 [ "${1:-}" != fuzz ] || packages="$packages clang libclang-rt-dev"
-[ "${1:-}" != peers ] || packages="$packages pptpd"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian-like machine: the lab tests need the equivalents of:$packages" >&2

@@ -20,6 +20,7 @@ from pptpgw.interfaces import ITunnelClientFactory
 from pptpgw.tunnels.hdlc.client import HDLCClient
 from pptpgw.tunnels.l2tp.client import LACClient
 from pptpgw.tunnels.sstp.client import SSTPClient
+from tests.certificates import Authority
 from tests.chapsecrets import secretsIn
 from tests.dialling import THERE, Dialling, Hearing
 from tests.test_gateway import SERVER
@@ -68,6 +69,56 @@ def test_fromStringConnects(world: Dialling, secret: Path) -> None:
     assert found[0].told == ["made", "ipv4 opened"]
 
 
+def test_theLinkInAString(world: Dialling, secret: Path) -> None:
+    """
+    A string says which keys MPPE may have, and whether it may be stateful.
+    """
+    where = f"pptp:{SERVER}:user=alice:password-file={secret}"
+    for words, bits, stateful in (
+        ("", (128,), False),
+        (":encryption-bits=40:encryption-stateful=yes", (40,), True),
+        (":encryption-bits=40,128,56:encryption-stateful=no", (128, 56, 40), False),
+    ):
+        endpoint: Any = clientFromString(world.reactor, where + words)
+        assert (endpoint.settings.bits, endpoint.settings.stateful) == (bits, stateful)
+
+
+def test_aNewPasswordInAString(world: Dialling, secret: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.touch(0o600)
+    new.write_text("fresh")
+    where = f"pptp:{SERVER}:user=alice:password-file={secret}:new-password-file={new}"
+    endpoint: Any = clientFromString(world.reactor, where)
+    identity = endpoint.settings.identity
+    assert (identity.password, identity.newPassword) == (b"open sesame", b"fresh")
+    new.write_text("x" * 257)
+    with pytest.raises(ConfigurationError, match="256 characters"):
+        clientFromString(world.reactor, where)
+    new.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        clientFromString(world.reactor, where)
+
+
+def test_aCertificateInAString(world: Dialling, tmp_path: Path) -> None:
+    """
+    With a certificate, EAP is EAP-TLS alone, and no password is needed.
+    """
+    authority = Authority(tmp_path, "CA")
+    certificate, key = authority.issue("alice")
+    words = f"eap-certificate={certificate}:eap-key={key}:eap-ca={authority.certificate}"
+    where = f"pptp:{SERVER}:user=alice:{words}"
+    endpoint: Any = clientFromString(world.reactor, f"{where}:methods=eap:eap-server=gate")
+    (eap,) = endpoint.settings.identity.methods
+    assert [one.name for one in eap.methods] == ["tls"]
+    for text, fault in (
+        (where, '"eap" isn\'t among the methods'),
+        (f"pptp:{SERVER}:user=alice:methods=eap:eap-server=gate", "belong together"),
+        (f"{where}:methods=eap".replace(str(key), "/nowhere"), "key = /nowhere: No such file"),
+    ):
+        with pytest.raises(ConfigurationError, match=fault):
+            clientFromString(world.reactor, text)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -77,6 +128,8 @@ def test_fromStringConnects(world: Dialling, secret: Path) -> None:
         (":user=alice:password-file={}:methods=chop", 'called "chop"'),
         (":user=alice:password-file={}:encryption=yes", "encryption=yes: require, prefer, off"),
         (":user=alice:password-file={}:mtu=big", "big"),
+        (":user=alice:password-file={}:encryption-bits=40,64", "40, 56, 128"),
+        (":user=alice:password-file={}:encryption-stateful=maybe", "yes, no"),
         (":user=alice:password-file={}:colour=red", "there is no colour=; there is bind-address="),
         (":0:user=alice:password-file={}", "'0' is no port"),
         (":1:2:user=alice:password-file={}", "at most a port"),

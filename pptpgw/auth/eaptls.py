@@ -15,12 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from zope.interface import implementer
 
 from pptpgw.auth.credentials import ClaimCredentials
@@ -244,7 +247,9 @@ async def _write(conversation: IEAPConversation, message: bytes) -> eap.EAPRespo
     return response
 
 
-def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Context:
+def makeContext(
+    certificate: str, key: str, ca: str, isServer: bool, server: str = "", section: str = "[eap] "
+) -> SSL.Context:
     """
     Return the TLS settings of one end: at least TLS 1.2, ephemeral keys, and both ends with a
     certificate. Sessions aren't resumed, so that the certificate is verified for every call.
@@ -253,6 +258,9 @@ def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Cont
     @param key: the path of a PEM file with the private key of our certificate.
     @param ca: the path of a PEM file with the CAs, one of which must have signed the other end's
         certificate, directly or not.
+    @param server: at a peer's end, the name that the server's certificate must have: one of its DNS
+        names or, if there are none, of its common names (RFC 5216 section 5.2). Empty for any name.
+    @param section: what stands before the keys in errors.
     @raise ConfigurationError: a file can't be used; the text says which and why.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD if isServer else SSL.TLS_CLIENT_METHOD)
@@ -260,29 +268,55 @@ def makeContext(certificate: str, key: str, ca: str, isServer: bool) -> SSL.Cont
     context.set_cipher_list(_CIPHERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
-    _use("ca", ca, context.load_verify_locations)
-    _use("certificate", certificate, context.use_certificate_chain_file)
-    _use("key", key, context.use_privatekey_file)
+    verify = partial(_verify, server.lower().encode()) if server else None
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+    _use(f"{section}ca", ca, context.load_verify_locations)
+    _use(f"{section}certificate", certificate, context.use_certificate_chain_file)
+    _use(f"{section}key", key, context.use_privatekey_file)
     try:
         assertPrivate(key)
     except ConfigurationError as error:
-        raise ConfigurationError(f"[eap] key = {error}") from error
-    _use("key", key, lambda path: context.check_privatekey())
+        raise ConfigurationError(f"{section}key = {error}") from error
+    _use(f"{section}key", key, lambda path: context.check_privatekey())
     if isServer:
-        _use("ca", ca, lambda path: context.load_client_ca(path.encode()))
+        _use(f"{section}ca", ca, lambda path: context.load_client_ca(path.encode()))
     return context
+
+
+def _verify(
+    server: bytes, connection: SSL.Connection, verified: X509, error: int, depth: int, good: int
+) -> bool:
+    """
+    Return whether a certificate that a server sent is to be trusted: see pyOpenSSL's
+    C{Context.set_verify}. If its name is wrong, C{connection} is given the reason.
+
+    @param depth: 0 for the server's own certificate.
+    @param good: whether OpenSSL trusts it.
+    """
+    if not good or depth:
+        return bool(good)
+    try:
+        certificate = verified.to_cryptography()
+        names = _domains(certificate) or _commonNames(certificate)
+    except ValueError:
+        names = []
+    if server in {name.lower() for name in names}:
+        return True
+    connection.set_app_data("the server's certificate has another name")
+    return False
 
 
 def _use(name: str, path: str, load: Callable[[str], T]) -> T:
     try:
+        # OpenSSL's own words for a file that can't be opened are hard to understand.
+        Path(path).open("rb").close()
         return load(path)
     except OSError as problem:
         why = problem.strerror or str(problem)
     except SSL.Error as problem:
         reasons = problem.args[0] if problem.args else ()
         why = "; ".join(reason for _, _, reason in reasons) or "it can't be read, or isn't PEM"
-    raise ConfigurationError(f"[eap] {name} = {path}: {why}")
+    raise ConfigurationError(f"{name} = {path}: {why}")
 
 
 def nameIn(certificate: x509.Certificate, kind: str) -> bytes:

@@ -12,8 +12,7 @@ import click
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 
-from pptpgw.auth.protocols import MSCHAPV2
-from pptpgw.clientstring import clientOf
+from pptpgw.clientstring import accountOf, clientOf, linkOf
 from pptpgw.clock import steady
 from pptpgw.command.options import CONFIG, said
 from pptpgw.command.output import Output, shown
@@ -27,14 +26,13 @@ from pptpgw.error import CallError, ConfigurationError
 from pptpgw.interfaces import (
     Attachments,
     ClientStage,
-    IAuthenticationProtocol,
     INetworkProtocol,
     ITunnelClient,
     ITunnelClientFactory,
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ports.listening import EndpointWords, wordsOf
-from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.settings import LinkSettings
 from pptpgw.ppp.wire import ppp
 
 PLAIN = "pptp"
@@ -153,10 +151,11 @@ class Progress:
     "(MPPE, unless the tunnel encrypts) and IPCP; then it hangs up. Each stage is printed with the "
     "time from the beginning to its end, and the one that fails with what to do. ADDRESS is the "
     "host of a gateway that answers PPTP, or the endpoint string of a client: sstp:HOST:PORT, "
-    "l2tp:HOST:PORT or hdlc:ENDPOINT, where the port may be left out. Without --user the call is "
-    "hung up once frames pass. With --config the login is by the protocols that [link] "
-    "authentication permits there, except EAP, and MPPE as [link] has it. By PPTP it needs "
-    "CAP_NET_RAW. It touches no interface.",
+    "l2tp:HOST:PORT or hdlc:ENDPOINT, where the port may be left out. The string may also say who "
+    "we are and how to encrypt, as in pptp:HOST:methods=eap:encryption-bits=40,128. Without a user "
+    "the call is hung up once frames pass. With --config the login is by the protocols that [link] "
+    "authentication permits there, except EAP, and MPPE as [link] has it, unless the string says "
+    "otherwise. By PPTP it needs CAP_NET_RAW. It touches no interface.",
 )
 @one("ADDRESS")
 @CONFIG
@@ -208,18 +207,22 @@ async def call(
         raise ConfigurationError(f"{address}: {error.why}") from error
     place = (*words.plain, *([] if port is None else [str(port)]))
     named = {one.replace("_", "-"): value for one, value in given.items() if value is not None}
-    client = clientOf(reactor, factory, place, {**words.named, **named}, timeout)
+    told = {**words.named, **named}
+    user = told.pop("user", None) if user is None else user
     settings = LinkSettings(encryption="prefer")
-    methods: tuple[IAuthenticationProtocol, ...] = (MSCHAPV2,)
     if config is not None:
         link = load(config).link
-        methods = passwordMethods(link.methods())
         settings = LinkSettings(
             encryption=link.encryption, bits=link.encryptionBits, stateful=link.encryptionStateful
         )
+        methods = passwordMethods(link.methods())
+        told.setdefault("methods", ",".join(one.name for one in methods))
+    settings = linkOf(told, settings)
     if user is not None:
-        name = user.encode("utf-8", "surrogateescape")
-        settings = replace(settings, identity=Identity(name, present(user, stdin), methods))
+        asks = "password-file" not in told and "eap-certificate" not in told
+        identity = accountOf(user, told, present(user, stdin) if asks else b"")
+        settings = replace(settings, identity=identity)
+    client = clientOf(reactor, factory, place, told, timeout)
     progress = Progress(reactor, factory.stages, factory.laterStages)
     why, result = "", dict[str, str]()
     try:

@@ -135,6 +135,33 @@ class _MSCHAPV2(_MSCHAP):
         )
 
 
+def changePassword(
+    challenge: chap.Challenge, name: bytes, old: bytes, new: bytes
+) -> tuple[chap.ChangePassword, Answer] | None:
+    """
+    Return the packet by which a peer changes its password with MS-CHAPv2 (RFC 2759 section 7), and
+    what is needed to judge the authenticator's reply; None if C{challenge} isn't of MS-CHAPv2.
+
+    @param challenge: the challenge in the Failure, with the identifier of the packet.
+    @param name: the user's name, as in the Response that was refused.
+    @param old: the password that has expired, in UTF-8.
+    @param new: the new password in UTF-8, of no more than 256 characters.
+    """
+    answer = MSCHAPV2.answer(challenge, name, new)
+    if answer is None:
+        return None
+    response = chap.MSCHAPV2Response.decode(answer.value)
+    oldHash, newHash = mschap.ntPasswordHash(old), mschap.ntPasswordHash(new)
+    change = chap.ChangePassword(
+        challenge.identifier,
+        mschap.encryptPassword(mschap.unicodePassword(new), oldHash),
+        mschap.encryptPasswordHash(oldHash, newHash),
+        response.peerChallenge,
+        response.ntResponse,
+    )
+    return change, answer
+
+
 MD5: Algorithm = _MD5()
 MSCHAP: Algorithm = _MSCHAP()
 MSCHAPV2: Algorithm = _MSCHAPV2()

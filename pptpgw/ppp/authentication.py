@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.error import Malformed
 from pptpgw.interfaces import (
     IAuthenticatorExchange,
+    IChangingExchange,
     IExchange,
     IPeerResults,
     IResumableExchange,
@@ -69,6 +70,8 @@ class Authentication:
         if demandedOfUs is not None and identity is not None:
             sendOurs = partial(send, demandedOfUs.number)
             peer = demandedOfUs.makePeer(clock, sendOurs, identity.name, identity.password, results)
+            if identity.newPassword and IChangingExchange.providedBy(peer):
+                IChangingExchange(peer).mayChange(identity.newPassword, identity.changed)
             self._exchanges.append((demandedOfUs.number, peer))
         # One more, for L{start}: nothing can follow before all exchanges were started.
         self._pending = len(self._exchanges) + 1

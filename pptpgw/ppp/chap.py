@@ -27,6 +27,7 @@ The differences between the variants are in L{pptpgw.ppp.algorithm}.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -36,12 +37,12 @@ from pptpgw.error import NOT_CHANGED, PASSWORD_EXPIRED, WRONG_PASSWORD, Malforme
 from pptpgw.interfaces import (
     Claim,
     IAuthenticationProtocol,
-    IExchange,
+    IChangingExchange,
     IPeerResults,
     IResumableExchange,
     IVerdicts,
 )
-from pptpgw.ppp.algorithm import Algorithm, Answer
+from pptpgw.ppp.algorithm import Algorithm, Answer, changePassword
 from pptpgw.ppp.exchange import (
     RESTART_SECONDS,
     TRANSMISSIONS,
@@ -62,6 +63,16 @@ ERRORS = {
     WRONG_PASSWORD: "no such user or wrong password",
     NOT_CHANGED: "the password could not be changed",
 }
+
+
+# The version of Change-Password in the message of a Failure (RFC 2759 section 6).
+_CHANGE_VERSION = 3
+
+
+def _nothing() -> None:
+    """
+    Do nothing: nobody wants to know that the password was changed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,20 +259,25 @@ class CHAPAuthenticator(AuthenticatorExchange):
         self._reply(chap.CHAPFailure(identifier, message))
 
 
-@implementer(IExchange)
+@implementer(IChangingExchange)
 class CHAPPeer(PeerExchange):
     """
     The peer's end of CHAP.
 
-    Every Failure is final, since a retry with the same password is useless. A Response is repeated
-    until it is answered, because a lost Success isn't sent again by itself (RFC 1994 section 4.2).
-    With MS-CHAPv2 the authenticator must authenticate itself as well (RFC 2759 section 8.8).
+    Every Failure is final, since a retry with the same password is useless. The one exception is
+    an expired password, which is changed if there is a new one (RFC 2759 section 7). A Response is
+    repeated until it is answered, because a lost Success isn't sent again by itself (RFC 1994
+    section 4.2). With MS-CHAPv2 the authenticator must authenticate itself as well (RFC 2759
+    section 8.8).
     """
 
     __slots__ = (
         "_algorithm",
         "_answer",
         "_asked",
+        "_changed",
+        "_new",
+        "_packet",
         "_proven",
         "_transmissions",
     )
@@ -281,11 +297,23 @@ class CHAPPeer(PeerExchange):
         """
         PeerExchange.__init__(self, clock, send, name, password, results)
         self._algorithm = algorithm
-        # The Challenge that was answered last, and the answer.
+        # The challenge that was answered last, the answer, and the packet that it is in.
         self._asked: chap.Challenge | None = None
         self._answer: Answer | None = None
+        self._packet = b""
+        # The password that replaces one that has expired, and what is then called. The password is
+        # empty if there is none, or if it is the one in use.
+        self._new = b""
+        self._changed: Callable[[], None] = _nothing
         self._transmissions = 0
         self._proven = False
+
+    def mayChange(self, password: bytes, changed: Callable[[], None]) -> None:
+        """
+        See L{IChangingExchange.mayChange}.
+        """
+        if self._algorithm.mayChange:
+            self._new, self._changed = password, changed
 
     def start(self) -> None:
         """
@@ -314,31 +342,50 @@ class CHAPPeer(PeerExchange):
         ):
             self.discards += 1
         elif isinstance(message, chap.CHAPFailure):
-            self._refused(explain(message.message))
+            self._failed(message)
         else:
             self._succeeded(self._answer, message.message)
 
     def _challenged(self, challenge: chap.Challenge) -> None:
         if challenge != self._asked:
-            self._answer = self._algorithm.answer(challenge, self._name, self._password)
             self._asked = challenge
+            self._answer = self._algorithm.answer(challenge, self._name, self._password)
+            if self._answer is not None:
+                response = chap.CHAPResponse(challenge.identifier, self._answer.value, self._name)
+                self._packet = response.encode()
             self._transmissions = 0
         if self._answer is None:
             self.discards += 1
-            return
-        response = chap.CHAPResponse(challenge.identifier, self._answer.value, self._name)
-        if self._proven:
-            self._send(response.encode())
+        elif self._proven:
+            self._send(self._packet)
         else:
-            self._respond(response.encode())
+            self._respond()
 
-    def _respond(self, packet: bytes) -> None:
+    def _respond(self) -> None:
         if self._transmissions == TRANSMISSIONS:
             self._refused("our response was not answered")
             return
         self._transmissions += 1
-        self._arm(RESTART_SECONDS, self._respond, packet)
-        self._send(packet)
+        self._arm(RESTART_SECONDS, self._respond)
+        self._send(self._packet)
+
+    def _failed(self, failure: chap.CHAPFailure) -> None:
+        changing = None
+        if self._new and not self._proven and not self._isChanging:
+            challenge = expired(failure)
+            if challenge is not None:
+                changing = changePassword(challenge, self._name, self._password, self._new)
+        if changing is None:
+            self._refused(explain(failure.message))
+            return
+        change, self._answer = changing
+        self._asked, self._packet = challenge, change.encode()
+        self._transmissions = 0
+        self._respond()
+
+    @property
+    def _isChanging(self) -> bool:
+        return self._packet[:1] == bytes((chap.ChangePassword.CODE,))
 
     def _succeeded(self, answer: Answer, message: bytes) -> None:
         # Another Success is ignored until the next Challenge.
@@ -348,7 +395,26 @@ class CHAPPeer(PeerExchange):
         elif not self._proven:
             self._proven = True
             self._disarm()
+            if self._isChanging:
+                self._password, self._new = self._new, b""
+                self._changed()
             self._results.proven(answer.keys())
+
+
+def expired(failure: chap.CHAPFailure) -> chap.Challenge | None:
+    """
+    Return the challenge that a Change-Password answers after C{failure}, with the identifier of
+    that packet; None if C{failure} doesn't say that the password has expired, or hasn't a challenge
+    of that version of the protocol.
+    """
+    try:
+        message = chap.FailureMessage.decode(failure.message)
+        identifier = (failure.identifier + 1) & 0xFF
+        challenge = chap.Challenge(identifier, message.challenge, b"")
+    except (Malformed, ValueError):
+        return None
+    isExpired = message.error == PASSWORD_EXPIRED and message.version == _CHANGE_VERSION
+    return challenge if isExpired else None
 
 
 def explain(message: bytes) -> str:

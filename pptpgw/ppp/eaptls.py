@@ -118,7 +118,8 @@ class TLSSession:
         except SSL.WantReadError:
             pass
         except SSL.Error as error:
-            self.failure = _reason(error)
+            # Who verifies the certificate may have said more than OpenSSL can.
+            self.failure = self._connection.get_app_data() or _reason(error)
         return self._pending()
 
     def commit(self) -> bytes:

@@ -11,6 +11,7 @@ L{selfTest} returns what this installation lacks.
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Callable
 from hashlib import md5, sha1
 
@@ -20,6 +21,11 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from pptpgw.ppp.md4 import md4
 from pptpgw.sessions.username import accountName
+
+PASSWORD_OCTETS = 512
+"""
+The most octets of a new password in UTF-16 (RFC 2759 section 8.9).
+"""
 
 _ECB = ECB()
 
@@ -147,6 +153,20 @@ def decryptPassword(encrypted: bytes, oldHash: bytes) -> bytes | None:
     block, size = clear[:-4], int.from_bytes(clear[-4:], "little")
     # The password is at the end of its block, after random octets.
     return block[len(block) - size :] if size <= len(block) else None
+
+
+def encryptPassword(password: bytes, oldHash: bytes) -> bytes:
+    """
+    Return NewPasswordEncryptedWithOldNtPasswordHash: 516 octets (RFC 2759 sections 8.9 and 8.10).
+
+    @param password: the new password, in UTF-16 little-endian.
+    @raise ValueError: the password is longer than L{PASSWORD_OCTETS}.
+    """
+    if len(password) > PASSWORD_OCTETS:
+        raise ValueError(f"a password of more than {PASSWORD_OCTETS // 2} characters")
+    block = secrets.token_bytes(PASSWORD_OCTETS - len(password)) + password
+    clear = block + len(password).to_bytes(4, "little")
+    return Cipher(ARC4(oldHash), mode=None).encryptor().update(clear)
 
 
 def encryptPasswordHash(passwordHash: bytes, key: bytes) -> bytes:

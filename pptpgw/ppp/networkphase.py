@@ -9,6 +9,10 @@ The rules:
    begin, and are given the packets that were kept.
  - The account of the peer may decide whether encryption is required (L{LinkSettings.forProfile}).
  - Once encryption was on, it stays required after the peer has negotiated LCP anew.
+ - A peer that has let us in may discard what comes before it is ready, as accel-ppp does. Its first
+   packet of a control protocol shows that it is. If that is a Configure-Request, and ours was sent
+   before it came and is unanswered, ours is sent again at once, before the peer's is answered.
+   Otherwise both ends would wait for a Restart timer.
  - A packet of an unknown protocol is answered with a Protocol-Reject (RFC 1661 section 5.7).
  - Of two network protocols with the same number only the first one is used.
  - A network control protocol that finishes is removed, and the others go on; the link ends with the
@@ -37,9 +41,11 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
+from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.encryption import Encryption
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
+from pptpgw.ppp.wire.ppp import CONFIGURE_REQUEST
 from pptpgw.sessions.cause import reworded
 
 # The number of packets that are kept until their protocol can handle them.
@@ -57,6 +63,7 @@ class NetworkPhase:
     __slots__ = (
         "_channel",
         "_close",
+        "_early",
         "_encryption",
         "_held",
         "_kept",
@@ -66,6 +73,7 @@ class NetworkPhase:
         "_owner",
         "_sentFor",
         "_settings",
+        "_spoken",
         "_unheard",
         "_watcher",
         "begun",
@@ -104,6 +112,10 @@ class NetworkPhase:
         self._watcher = watcher
         self._opened = opened
         self._unheard = unheard
+        # The control protocols of which the peer has sent a packet, and those of which we have sent
+        # one before; None if the peer has no need to let us in.
+        self._spoken: set[int] = set()
+        self._early: set[int] | None = set() if lcp.demandedOfUs is not None else None
         # The protocols for which a packet was sent before the first packet of this phase came; None
         # after that.
         self._sentFor: set[int] | None = set()
@@ -184,11 +196,13 @@ class NetworkPhase:
         if not self.begun:
             self._keep(protocol, packet)
         elif self._encryption.handles(protocol):
+            self._speaks(protocol, packet, self._encryption.ccp)
             self._encryption.received(packet)
         elif protocol in self._networks:
             if self._held:
                 self._keep(protocol, packet)
             else:
+                self._speaks(protocol, packet, self._networks[protocol])
                 self._tell(self._networks[protocol], lambda one: one.received(packet))
         elif any(protocol in network.protocols for network in self._networks.values()):
             self._channel.counters.discard("network protocol not open")
@@ -248,6 +262,8 @@ class NetworkPhase:
             if protocol in self._sentFor:
                 self._unheard()
             self._sentFor.add(protocol)
+        if self._early is not None and protocol not in self._spoken:
+            self._early.add(protocol)
         if self._watcher is not None:
             self._watcher.frame(True, protocol, packet)
         self._channel.sendFrame(protocol, packet)
@@ -309,6 +325,18 @@ class NetworkPhase:
             return False
         return True
 
+    def _speaks(self, number: int, packet: bytes, protocol: object) -> None:
+        """
+        Have a control protocol send its request again, if the peer's first packet shows that it was
+        sent too early.
+        """
+        if self._early is None or number in self._spoken:
+            return
+        self._spoken.add(number)
+        isRequest = packet[:1] == bytes((CONFIGURE_REQUEST,))
+        if isRequest and number in self._early and isinstance(protocol, ControlProtocol):
+            protocol.askAgain()
+
     def _closeNetwork(self, protocol: INetworkProtocol, reason: str) -> None:
         if self._networks.get(protocol.control) is protocol:
             protocol.close(reason)
@@ -365,6 +393,7 @@ class NetworkPhase:
         self._deliver()
 
     def _keep(self, protocol: int, packet: bytes) -> None:
+        self._spoken.add(protocol)
         if len(self._kept) < KEPT_PACKETS:
             self._kept.append((protocol, packet))
         else:

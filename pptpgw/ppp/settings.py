@@ -4,7 +4,7 @@ The settings of a link, and the interface of its owner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from typing import Protocol as TypingProtocol
@@ -19,8 +19,15 @@ from pptpgw.interfaces import (
     IKeys,
     INetworkProtocol,
 )
+from pptpgw.ppp.mschap import PASSWORD_OCTETS, unicodePassword
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
+
+
+def _nothing() -> None:
+    """
+    Do nothing: nobody wants to know that the password was changed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +36,20 @@ class Identity:
     The name and password by which this end authenticates if the peer demands it.
 
     @ivar methods: the protocols that this end is willing to use, in order of preference.
+    @ivar newPassword: the password that replaces one that has expired, of no more than 256
+        characters; empty if it isn't to be changed.
+    @ivar changed: called when the peer has taken the new password.
     """
 
     name: bytes
     password: bytes = field(repr=False)
     methods: tuple[IAuthenticationProtocol, ...]
+    newPassword: bytes = field(default=b"", repr=False)
+    changed: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(unicodePassword(self.newPassword)) > PASSWORD_OCTETS:
+            raise ValueError(f"a new password of more than {PASSWORD_OCTETS // 2} characters")
 
 
 @dataclass(frozen=True, slots=True)

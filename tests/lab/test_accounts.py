@@ -15,7 +15,8 @@ from tests.lab.peers import GATEWAY_ADDRESS, Network, Process, run
 from tests.lab.server import BOTH, StartGateway, toml
 from tests.lab.test_authentication import only
 
-CHANGING = Path(__file__).with_name("changing.py")
+CALLING = Path(__file__).with_name("calling.py")
+NEW = "battery staple"
 
 
 @BOTH
@@ -66,8 +67,8 @@ def test_usersOfTheStore(network: Network, startGateway: StartGateway, tmp_path:
 @pytest.mark.parametrize("path", ["kernel"], indirect=True)
 def test_anExpiredPassword(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
     """
-    A caller whose password has expired changes it while its call is set up, and the kernel encrypts
-    by the new one, as for the calls after that.
+    Our client changes a password that has expired while its call is set up, and the kernel
+    encrypts by the new one, as for the calls after that.
     """
     sections: dict[str, dict[str, object]] = {
         "accounts": {"store": f"sqlite:{tmp_path}/accounts.sqlite", "key": f"{tmp_path}/key"},
@@ -78,14 +79,18 @@ def test_anExpiredPassword(network: Network, startGateway: StartGateway, tmp_pat
     run(*command, "--expires=now", "-c", str(configuration), stdin="correct horse\n")
     gateway = startGateway(auth="accounts", **sections)
     host = network.host()
-    words = GATEWAY_ADDRESS, "alice", "correct horse", "battery staple"
-    calling = Process(
-        host.command(sys.executable, str(CHANGING), *words), host.runFolder / "changing.log"
-    )
+    where = ["pptp", GATEWAY_ADDRESS, "user=alice"]
+    for key, password in (("password-file", "correct horse"), ("new-password-file", NEW)):
+        path = tmp_path / key
+        path.touch(0o600)
+        path.write_text(password)
+        where.append(f"{key}={path}")
+    words = [sys.executable, str(CALLING), ":".join(where), "20"]
+    calling = Process(host.command(*words), host.runFolder / "calling.log")
     assert calling.wait(60) == 0
-    assert re.search("expired\n.*, MPPE 128 bit stateless\nanswered\n", calling.text)
+    assert re.search("mschapv2, MPPE 128 bit stateless\n20 of 20 answered\n", calling.text)
     gateway.waitFor("alice from .* ended after .*octets received")
     assert host.call("alice", "correct horse").wait() != 0
-    host.call("alice", "battery staple", "require-mppe-128").up().ping()
+    host.call("alice", NEW, "require-mppe-128").up().ping()
     assert devices(network) == ["ppp3"]
     assert "battery" not in gateway.text

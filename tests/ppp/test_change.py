@@ -4,15 +4,24 @@ Tests for changing an expired password within the exchange of MS-CHAPv2 (RFC 275
 
 from __future__ import annotations
 
-import pytest
-from twisted.internet.defer import Deferred, fail
+from collections.abc import Sequence
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
+from zope.interface.verify import verifyObject
+
+from pptpgw.auth.credentials import ChangeCredentials, MSCHAPV2Credentials
 from pptpgw.auth.protocols import CHAP, MSCHAP, MSCHAPV2, CHAPProtocol
 from pptpgw.error import Refused
-from pptpgw.interfaces import Claim, Grant
-from pptpgw.ppp.chap import ChangeClaim
+from pptpgw.interfaces import Claim, Grant, IChangingExchange
+from pptpgw.ppp.chap import ChangeClaim, CHAPPeer
 from pptpgw.ppp.exchange import CHANGE_SECONDS
+from pptpgw.ppp.mschap import encryptPassword, ntPasswordHash
+from pptpgw.ppp.settings import Identity
 from pptpgw.ppp.wire import chap
+from pptpgw.testing import ExchangePair
 from tests.change import changePassword
 from tests.ppp.test_chap import Scene
 
@@ -216,3 +225,153 @@ def test_turnedDownAfterwards(world: World) -> None:
     assert isinstance(world.last, chap.CHAPFailure)
     assert world.last.message.startswith(b"E=649 R=0 ")
     assert world.last.message.endswith(b"M=No room")
+
+
+class Changing:
+    """
+    Both ends of MS-CHAPv2. The peer has a new password, and the old one has expired. The arithmetic
+    of the authenticator is tested with another implementation of RFC 2759.
+
+    @ivar changes: how often the peer said that its password was changed.
+    @ivar password: the password that the authenticator knows.
+    """
+
+    def __init__(self, new: bytes = b"fresh", fates: Sequence[int] = ()) -> None:
+        self.changes = 0
+        self.password = b"sesame"
+        self.hasExpired = True
+        self.pair = ExchangePair(
+            MSCHAPV2, b"user", b"sesame", judge=self.judge, decode=chap.decode, fates=fates
+        )
+        assert isinstance(self.pair.peer, CHAPPeer)
+        self.pair.peer.mayChange(new, self.changed)
+
+    def changed(self) -> None:
+        assert not self.pair.theirs.told
+        self.changes += 1
+
+    def judge(self, claim: Claim) -> Grant:
+        credentials = MSCHAPV2.credentials(claim, b"user")
+        if isinstance(credentials, ChangeCredentials):
+            new = credentials.changed(ntPasswordHash(self.password))
+            assert new is not None
+            self.password, self.hasExpired = new.decode("utf-16-le").encode(), False
+            return Grant("user", credentials.message, credentials.keys, None)
+        assert isinstance(credentials, MSCHAPV2Credentials)
+        assert credentials.checkPassword(self.password)
+        if self.hasExpired:
+            raise EXPIRED
+        return Grant("user", credentials.message, credentials.keys, None)
+
+
+@pytest.mark.parametrize("new", [b"fresh", "\N{SNOWMAN}".encode() * 256, b"x"])
+def test_thePeerChangesIt(new: bytes) -> None:
+    """
+    The peer's end changes a password that has expired, is told so once, and both ends have the keys
+    of the new one.
+    """
+    changing = Changing(new)
+    pair = changing.pair.run()
+    assert pair.ours.told == ["granted user", "authenticated"]
+    assert pair.theirs.told == ["proven"]
+    assert (changing.password, changing.changes) == (new, 1)
+    ours, theirs = pair.ours.keys, pair.theirs.keys
+    assert ours is not None and theirs is not None
+    assert ours.send(128, False) == theirs.receive(128, False)
+    assert not pair.clock.getDelayedCalls()
+    # The next challenge is answered with the new one.
+    pair.authenticator.start()
+    pair.clock.pump([0.1] * 20)
+    assert (len(pair.ours.claims), changing.changes) == (3, 1)
+    assert isinstance(pair.ours.packets[-1], chap.CHAPSuccess)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2]), max_size=10))
+def test_thePeerChangesItOverALossyLine(fates: list[int]) -> None:
+    """
+    The password is changed once, whichever of the first packets are lost or come twice.
+    """
+    changing = Changing(fates=fates)
+    pair = changing.pair.run()
+    assert pair.theirs.told == ["proven"]
+    assert (changing.password, changing.changes) == (b"fresh", 1)
+    assert len(pair.ours.claims) == 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"E=648 R=0 C=" + b"11" * 16 + b" V=2 M=Too old",
+        b"E=648 R=0 C=" + b"11" * 15 + b" V=3",
+        b"E=648 R=0 V=3",
+        b"E=691 R=0 C=" + b"11" * 16 + b" V=3",
+        b"E=648 R=0 C=" + b"11" * 300 + b" V=3",
+        b"E=648",
+        b"",
+    ],
+)
+def test_thePeerDoesNotChangeIt(message: bytes) -> None:
+    """
+    A Failure that has another error, another version or no challenge for it is final.
+    """
+    changing = Changing()
+    peer, recorder = changing.pair.peer, changing.pair.theirs
+    peer.start()
+    peer.received(chap.Challenge(5, bytes(16), b"gw").encode())
+    peer.received(chap.CHAPFailure(5, message).encode())
+    assert len(recorder.packets) == 1
+    assert len(recorder.told) == 1 and recorder.told[0].startswith("refused: ")
+    assert not changing.changes
+
+
+def test_aNewPasswordThatWillNotDo() -> None:
+    """
+    A Failure after the Change-Password is final, even if it says once more that the password has
+    expired, and so is a Success that doesn't prove that the authenticator knows the new password.
+    """
+    for answer, reason in (
+        (chap.CHAPFailure(6, b"E=709 R=0 V=3 M=Longer"), "could not be changed: 'Longer'"),
+        (chap.CHAPFailure(6, b"E=648 R=0 C=" + b"22" * 16 + b" V=3"), "has expired"),
+        (chap.CHAPSuccess(6, b"S=" + b"0" * 40), "did not prove that it knows the password"),
+    ):
+        changing = Changing()
+        peer, recorder = changing.pair.peer, changing.pair.theirs
+        peer.start()
+        peer.received(chap.Challenge(5, bytes(16), b"gw").encode())
+        peer.received(chap.CHAPFailure(5, b"E=648 R=0 C=" + b"11" * 16 + b" V=3").encode())
+        assert isinstance(recorder.packets[-1], chap.ChangePassword)
+        assert recorder.packets[-1].identifier == 6
+        # The first Failure, repeated because our Response was, isn't the answer to this.
+        peer.received(chap.CHAPFailure(5, b"E=648 R=0 C=" + b"11" * 16 + b" V=3").encode())
+        assert not recorder.told
+        peer.received(answer.encode())
+        assert len(recorder.packets) == 2
+        assert recorder.told[0].startswith("refused: ") and recorder.told[0].endswith(reason)
+        assert not changing.changes
+
+
+def test_aPeerOfOtherMethodsNeverChangesIt() -> None:
+    """
+    MS-CHAPv1 and MD5 have no Change-Password of version 3: the Failure is final.
+    """
+    for method, size in ((MSCHAP, 8), (CHAP, 16)):
+        pair = ExchangePair(method, b"user", b"sesame", decode=chap.decode)
+        assert isinstance(pair.peer, CHAPPeer)
+        verifyObject(IChangingExchange, pair.peer)
+        pair.peer.mayChange(b"fresh", lambda: None)
+        pair.peer.received(chap.Challenge(5, bytes(size), b"gw").encode())
+        failure = b"E=648 R=0 C=" + b"11" * size + b" V=3"
+        pair.peer.received(chap.CHAPFailure(5, failure).encode())
+        assert len(pair.theirs.packets) == 1 and pair.theirs.isOver
+
+
+def test_aNewPasswordThatIsTooLong() -> None:
+    """
+    A password of more than 256 characters can't be sent.
+    """
+    with pytest.raises(ValueError, match="256 characters"):
+        Identity(b"user", b"sesame", (MSCHAPV2,), b"x" * 257)
+    with pytest.raises(ValueError, match="256 characters"):
+        encryptPassword(bytes(514), bytes(16))
+    assert "fresh" not in repr(Identity(b"user", b"sesame", (MSCHAPV2,), b"fresh"))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -453,6 +454,43 @@ class TestFragments:
         if "authenticated" in scene.events:
             assert scene.recorder.claims[0].name == b"alice"
             assert isinstance(scene.recorder.claims[0], CertifiedClaim)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("names", "expected", "good"),
+    [
+        ((), "pptpgw", True),
+        ((), "PPTPGW", True),
+        ((), "other", False),
+        (("gate.example", "gate"), "Gate.example", True),
+        (("gate.example", "gate"), "gate", True),
+        # The common name doesn't count where there are DNS names.
+        (("gate.example",), "pptpgw", False),
+        (("*.example",), "gate.example", False),
+        (("gate.example",), "gate.example.net", False),
+    ],
+)
+def test_theNameOfTheServer(
+    tmp_path: Path, version: str, names: tuple[str, ...], expected: str, good: bool
+) -> None:
+    """
+    A peer believes only a server whose certificate has the name that it expects, and says so to one
+    that hasn't, before it shows its own certificate.
+    """
+    authority = Authority(tmp_path)
+    server = authority.issue("pptpgw", SERVER, [x509.DNSName(name) for name in names])
+    own, ca = authority.issue("alice"), str(authority.certificate)
+    method = TLSMethod(makeContext(str(server[0]), str(server[1]), ca, isServer=True))
+    context = makeContext(str(own[0]), str(own[1]), ca, isServer=False, server=expected)
+    context.set_max_proto_version(VERSIONS[version])
+    pipe = Pipe([method], [TLSMethod(context)], judge=judge, name=b"alice").run()
+    if good:
+        assert pipe.theirs.told == ["proven"]
+    else:
+        reason = "TLS failed: the server's certificate has another name"
+        assert pipe.theirs.told == [f"refused: {reason}"]
+        assert not pipe.ours.claims and "TLS failed" in pipe.ours.told[0]
 
 
 def test_whatIsSecretIsNotShown(pki: Pki) -> None:

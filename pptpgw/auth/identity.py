@@ -1,0 +1,86 @@
+"""
+Who we are where we call: the name, and the secrets or the certificate by which this end
+authenticates.
+
+With a certificate, EAP means EAP-TLS alone, so that nobody who answers can have the password by a
+weaker method. Without one, it means EAP's methods of passwords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pptpgw.auth.eap import EAPProtocol
+from pptpgw.config.discovery import find
+from pptpgw.error import ConfigurationError
+from pptpgw.interfaces import IAuthenticationProtocol
+from pptpgw.ppp.settings import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """
+    The certificate of this end for EAP-TLS, and which servers it believes.
+
+    @ivar certificate: the path of a PEM file with our certificate and those between it and a root.
+    @ivar key: the path of a PEM file with the private key.
+    @ivar ca: the path of a PEM file with the authorities that sign certificates of servers.
+    @ivar server: the name that the server's certificate must have; empty for any.
+    """
+
+    certificate: str
+    key: str
+    ca: str
+    server: str = ""
+
+
+def makeIdentity(
+    name: str,
+    password: bytes,
+    methods: Sequence[str],
+    certificate: Certificate | None = None,
+    newPassword: bytes = b"",
+    changed: Callable[[], None] | None = None,
+) -> Identity:
+    """
+    Return the identity of this end.
+
+    @param name: our name, in UTF-8 where it is sent.
+    @param password: our password in UTF-8; empty if only EAP-TLS is used.
+    @param methods: the names of the authentication protocols that we are willing to use, the best
+        liked first.
+    @param newPassword: see L{Identity}.
+    @param changed: see L{Identity}.
+    @raise ConfigurationError: a method isn't known, a file can't be used, or the new password is
+        too long.
+    """
+    found = [find(IAuthenticationProtocol, one) for one in methods]
+    if certificate is not None:
+        if not any(isinstance(one, EAPProtocol) for one in found):
+            raise ConfigurationError('a certificate is for EAP, and "eap" isn\'t among the methods')
+        found = [_withTLS(one, certificate) for one in found]
+    octets = name.encode("utf-8", "surrogateescape")
+    try:
+        if changed is None:
+            return Identity(octets, password, tuple(found), newPassword)
+        return Identity(octets, password, tuple(found), newPassword, changed)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _withTLS(method: IAuthenticationProtocol, certificate: Certificate) -> IAuthenticationProtocol:
+    if not isinstance(method, EAPProtocol):
+        return method
+    # OpenSSL is loaded only where it is used.
+    from pptpgw.auth.eaptls import TLSMethod, makeContext
+
+    context = makeContext(
+        certificate.certificate,
+        certificate.key,
+        certificate.ca,
+        isServer=False,
+        server=certificate.server,
+        section="",
+    )
+    return EAPProtocol((TLSMethod(context),))
