@@ -33,6 +33,7 @@ from pptpgw.error import CallError, NotPermitted, PPTPGWError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.log import Logger
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
+from pptpgw.networks.ipv4.plugin import factory as ipv4Factory
 from pptpgw.ports.device import Device
 from pptpgw.ports.logoutput import lines, standardError
 from pptpgw.ports.signals import Signals
@@ -269,6 +270,7 @@ class PPP:
         configuration, link = self.configuration, self.configuration.link
         device = Device(reactor, configuration.network.interface, link.mru, Counters())
         dataPath = PythonDataPath(reactor, device, configuration.network.mssClamp)
+        compresses = configuration.section(ipv4Factory).headerCompression == "vj"
         ipv4 = IPCP(
             IPv4Settings(
                 localAddress=self._own,
@@ -277,6 +279,7 @@ class PPP:
                 mtu=link.mru,
                 requestDNS=True,
                 yields=True,
+                compressHeaders=compresses,
             )
         )
         call = ClientCall(reactor, dataPath, self._linkSettings(), [ipv4])

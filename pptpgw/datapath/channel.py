@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.checks import OpenProtocol
+from pptpgw.datapath.checks import NO_ROOM, OpenProtocol
 from pptpgw.datapath.earlylimit import EarlyLimit
 from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorType, split
@@ -44,7 +44,6 @@ NOT_ENCRYPTED = "not sent in clear"
 NO_MPPE = "encrypted before MPPE was open"
 NOT_OPEN = "network protocol not open"
 NOT_SENT = "not sent by the system"
-FULL = "not sent: the transport takes none"
 
 NOTHING: dict[int, OpenProtocol] = {}
 
@@ -187,6 +186,7 @@ class Channel(ABC):
         found = recovery.follow(decryptor, frame, gap)
         if found is not None:
             self._setDecryptor(found)
+            self.lost()
         return None if found is None else self._decryptor
 
     def _encrypted(self, frame: bytes) -> None:
@@ -244,6 +244,14 @@ class Channel(ABC):
                 return
         self._owner.frameReceived(protocol, information)
 
+    def lost(self) -> None:
+        """
+        Note that frames from the peer were lost, for networks in which a packet may depend on the
+        one before.
+        """
+        for network in self._networks.values():
+            network.lost()
+
     # Frames to the peer
 
     def transmit(self, network: OpenProtocol | Passage, packets: Sequence[bytes]) -> None:
@@ -253,7 +261,7 @@ class Channel(ABC):
         raise NotImplementedError
 
     @property
-    def _isFull(self) -> bool:
+    def isFull(self) -> bool:
         """
         Whether the transport has no room, so that packets are discarded.
         """
@@ -348,8 +356,10 @@ class Channel(ABC):
             return
         self.closeNetwork(protocol)
         self._isProven()
-        self._networks[protocol] = self._host.networkOpened(self, protocol, attachment)
-        self._known |= {protocol}
+        network = self._host.networkOpened(self, protocol, attachment)
+        self._networks[protocol] = network
+        self._networks.update(network.forms)
+        self._known |= {protocol, *network.forms}
         self._recompute()
 
     def closeNetwork(self, protocol: int) -> None:
@@ -358,6 +368,8 @@ class Channel(ABC):
         """
         network = self._networks.pop(protocol, None)
         if network is not None:
+            for form in network.forms:
+                self._networks.pop(form, None)
             network.close()
             self._host.networkClosed(network)
 
@@ -381,8 +393,8 @@ class Channel(ABC):
             self.transmit(passage, frames)
             return
         for frame in frames:
-            if self._isFull:
-                self.counters.discard(FULL)
+            if self.isFull:
+                self.counters.discard(NO_ROOM)
             else:
                 self.sendFrame(protocol, frame)
 

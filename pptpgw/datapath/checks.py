@@ -6,7 +6,8 @@ L{pptpgw.datapath.openipv4} and L{pptpgw.datapath.openipv6} have those that look
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from pptpgw.counting.bucket import Bucket
@@ -19,6 +20,7 @@ from pptpgw.log import Logger
 SPOOFED = "source address not the peer's"
 TOO_BIG = "too big for the peer"
 NOT_DELIVERED = "not taken by the network"
+NO_ROOM = "not sent: the transport takes none"
 
 FAILURE_LIMIT = 1 / 20, 3
 """
@@ -45,10 +47,22 @@ class Carrier(Protocol):
         The counters of the call.
         """
 
+    @property
+    def isFull(self) -> bool:
+        """
+        Whether the transport has no room, so that packets are discarded.
+        """
+
     def transmit(self, network: OpenProtocol, packets: Sequence[bytes]) -> None:
         """
         Send packets of C{network}, which aren't larger than its MTU.
         """
+
+
+Transmit = Callable[["OpenProtocol", Sequence[bytes]], None]
+"""
+A function that sends packets of a network.
+"""
 
 
 class OpenProtocol:
@@ -105,7 +119,7 @@ class OpenProtocol:
         """
         Send packets by C{carrier} from now on.
         """
-        self._carry = carrier.transmit
+        self._carry: Transmit = carrier.transmit
 
     def received(self, packets: Sequence[bytes]) -> None:
         """
@@ -147,6 +161,18 @@ class OpenProtocol:
         if fitting:
             self._carry(self, fitting)
 
+    @property
+    def forms(self) -> Mapping[int, OpenProtocol]:
+        """
+        The forms of the network's packets that have protocol numbers of their own, by these.
+        """
+        return NO_FORMS
+
+    def lost(self) -> None:
+        """
+        Note that a frame from the peer was lost, of whatever protocol. Nothing needs to be done.
+        """
+
     def dropped(self, count: int) -> None:
         """
         See L{Peer}.
@@ -163,3 +189,6 @@ class OpenProtocol:
                 protocol=self.protocol,
             )
         self._counters.discard(NOT_DELIVERED)
+
+
+NO_FORMS: Mapping[int, OpenProtocol] = MappingProxyType({})

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pptpgw.datapath.channel import FULL, NOT_ENCRYPTED, NOT_SENT, Channel
-from pptpgw.datapath.checks import OpenProtocol
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
+from pptpgw.datapath.checks import NO_ROOM, OpenProtocol
 from pptpgw.datapath.interface import ReceiveFrames
 from pptpgw.datapath.passage import Passage
 from pptpgw.error import Malformed
@@ -54,6 +54,13 @@ class FramedChannel(Channel):
             self.counters.framesReceived += 1
             self._frame(protocol, information)
 
+    def damaged(self, reason: str) -> None:
+        """
+        Count a frame that came, but can't be read.
+        """
+        self.counters.discard(reason)
+        self.lost()
+
     def _unlimit(self) -> None:
         """
         See L{Channel._unlimit}.
@@ -61,9 +68,9 @@ class FramedChannel(Channel):
         self._receive = self._framesReceived
 
     @property
-    def _isFull(self) -> bool:
+    def isFull(self) -> bool:
         """
-        See L{Channel._isFull}.
+        See L{Channel.isFull}.
         """
         return bool(self._sender.full)
 
@@ -79,7 +86,7 @@ class FramedChannel(Channel):
             return
         for packet in packets:
             if self._sender.full:
-                counters.discard(FULL)
+                counters.discard(NO_ROOM)
                 continue
             try:
                 if encryptor is None:

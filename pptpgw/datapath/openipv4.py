@@ -4,11 +4,12 @@ IPv4 while it is open for a call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG, Carrier, OpenProtocol
+from pptpgw.datapath.headers import Headers
 from pptpgw.datapath.interface import DeliverAll, DeliverPacket, Peer
 from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
@@ -32,10 +33,11 @@ class OpenIPv4(OpenProtocol):
     that is too large is fragmented or, if it forbids that, answered with an ICMP error.
 
     @ivar clamp: whether the MSS is clamped.
+    @ivar headers: the compression of TCP's headers; None if there is none.
     @ivar sources: the addresses that the peer may send from.
     """
 
-    __slots__ = ("_source", "clamp", "sources")
+    __slots__ = ("_source", "clamp", "headers", "sources")
 
     def __init__(
         self,
@@ -52,11 +54,45 @@ class OpenIPv4(OpenProtocol):
         @param routes: see L{Sources}.
         @param clamp: whether to clamp the MSS.
         """
+        self.headers: Headers | None = None
         super().__init__(protocol, attachment, carrier, deliver, deliverAll, failures)
+        if attachment.headers is not None:
+            self.headers = Headers(self, attachment.headers, carrier.counters)
+            self.carriedBy(carrier)
         self.sources = Sources(attachment, IPv4Network, routes)
         # The peer's only address, since comparing it is faster than a look-up.
         self._source = self.sources.single()
         self.clamp = clamp
+
+    @property
+    def forms(self) -> Mapping[int, OpenProtocol]:
+        """
+        See L{OpenProtocol.forms}.
+        """
+        return super().forms if self.headers is None else self.headers.forms
+
+    def carriedBy(self, carrier: Carrier) -> None:
+        """
+        See L{OpenProtocol.carriedBy}.
+        """
+        super().carriedBy(carrier)
+        if self.headers is not None:
+            self._carry = self.headers.carrying(carrier)
+
+    def lost(self) -> None:
+        """
+        See L{OpenProtocol.lost}.
+        """
+        if self.headers is not None:
+            self.headers.lost()
+
+    def close(self) -> None:
+        """
+        See L{OpenProtocol.close}.
+        """
+        super().close()
+        for form in self.forms.values():
+            form.close()
 
     def received(self, packets: Sequence[bytes]) -> None:
         """

@@ -26,6 +26,14 @@ class TunnelKind:
     medium: int = 0
     portType: int = 5
 
+    @property
+    def isLine(self) -> bool:
+        """
+        Whether calls come by lines (Async), which keep the order of frames and tell of damaged
+        ones.
+        """
+        return self.portType == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Stations:

@@ -18,6 +18,22 @@ from pptpgw.interfaces.caller import Caller
 from pptpgw.interfaces.environment import IEnvironment
 
 
+class HeaderCompression(NamedTuple):
+    """
+    The compression of TCP's headers that IPCP has agreed on (RFC 1332 section 4).
+
+    @ivar sendSlots: how many connections the peer remembers; 0 if headers aren't compressed on
+        their way to it.
+    @ivar omitsSlot: whether the peer takes headers without their slot, if it is that of the packet
+        before.
+    @ivar receiveSlots: how many connections this end remembers; 0 if the peer doesn't compress.
+    """
+
+    sendSlots: int
+    omitsSlot: bool
+    receiveSlots: int
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """
@@ -36,6 +52,7 @@ class Attachment:
         all. Only if it is an L{IGate} can the kernel judge packets in its place.
     @ivar localAddress: for IPv6: our own link-local address, which the network interface of the
         call gets if it has one for itself. None: it gets none.
+    @ivar headers: for IPv4 on lines: how TCP's headers are compressed; None: they aren't.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -44,6 +61,7 @@ class Attachment:
     local: Callable[[bytes], None] | None = None
     permits: Callable[[bytes], bool] | None = None
     localAddress: IPv6Address | None = None
+    headers: HeaderCompression | None = None
 
 
 class IGate(Interface):

@@ -347,7 +347,7 @@ class TestErrors:
         text = fault("[ipv4]\nzzz = 1")
         assert (
             text == "x.toml: unknown key zzz in [ipv4]: there are local, pool, pools, "
-            "unknown-pool, allocator, dns, wins"
+            "unknown-pool, allocator, dns, wins, header-compression"
         )
 
     def test_aKeyThatMovedIsNamedWithItsNewPlace(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ class Fixture:
     One network on a data path, with a call and a TUN device that record what they get.
     """
 
+    isFull = False
+
     def __init__(self, protocol: int, gate: Gate | None) -> None:
         self.counters = Counters()
         self.sent: list[bytes] = []

@@ -9,22 +9,34 @@ import random
 import weakref
 
 import pytest
+from scapy.layers.inet import IP, TCP
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pptpgw.counting.counters import Counters
 from pptpgw.datapath.capture import Capture
-from pptpgw.datapath.channel import FULL, NOT_ENCRYPTED, NOT_SENT
+from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT
+from pptpgw.datapath.checks import NO_ROOM
 from pptpgw.datapath.earlylimit import EARLY, LIMIT
 from pptpgw.datapath.framed import FramedChannel
+from pptpgw.datapath.headers import AFTER_LOSS, BAD_HEADER
 from pptpgw.datapath.python import PythonDataPath
-from pptpgw.datapath.recording import startRecording
-from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IFrameSender, MPPEParameters
+from pptpgw.datapath.recording import startRecording, stopRecording
+from pptpgw.interfaces import (
+    Attachment,
+    HeaderCompression,
+    IChannel,
+    IChannelHost,
+    IFrameSender,
+    MPPEParameters,
+)
 from pptpgw.ppp.wire.ppp import IPV4, LCP
 from pptpgw.testing import MemoryTUN
 from tests.datapath.test_capture import MemorySink, read
 from tests.datapath.test_python import KEY, SUBSCRIBER, Owner, packet
+
+ADDRESS = str(SUBSCRIBER.network_address)
 
 
 @implementer(IFrameSender)
@@ -94,6 +106,14 @@ def numbered(number: int) -> bytes:
     return packet(payload=number.to_bytes(4, "big") + bytes(36))
 
 
+def tcp(number: int, source: str = ADDRESS, port: int = 1000) -> bytes:
+    """
+    One of the segments of a connection.
+    """
+    header = IP(src=source, dst=ADDRESS, id=number)
+    return bytes(header / TCP(sport=port, seq=100 * number, flags="A") / bytes(100))
+
+
 @pytest.fixture
 def here() -> End:
     return End()
@@ -102,6 +122,113 @@ def here() -> End:
 @pytest.fixture
 def there() -> End:
     return End()
+
+
+def test_headerCompression(here: End, there: End) -> None:
+    """
+    TCP's headers are compressed on their way to a peer that remembers connections. A packet that
+    the transport has no room for isn't compressed, and one whose frame was damaged makes others
+    useless until one names its slot. Counters count packets as they were.
+    """
+    headers = HeaderCompression(16, True, 16)
+    for end in (here, there):
+        end.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=headers))
+    here.channel.setFraming(True, True)
+    packets = [tcp(number) for number in range(6)]
+    for number, one in enumerate(packets):
+        here.sender.full = number == 2
+        here.channel.sendPacket(IPV4, one)
+    assert [frame[0] for frame in here.sender.sent] == [0x2F, 0x2D, 0x2D, 0x2D, 0x2D]
+    assert here.discards == {NO_ROOM: 1}
+    counters = here.channel.counters
+    assert (counters.packetsSent, counters.octetsSent) == (5, 5 * len(packets[0]))
+    assert sum(map(len, here.sender.sent)) < counters.octetsSent - 100
+    first, second, third, *others = here.sender.sent
+    there.channel.received(first)
+    there.channel.received(second)
+    there.channel.received(third)
+    assert there.received == [packets[0], packets[1], packets[3]]
+    there.channel.damaged("bad")
+    there.channel.received(others[0])
+    there.channel.received(b"\x2d")
+    assert len(there.received) == 3
+    assert there.discards == {"bad": 1, AFTER_LOSS: 1, BAD_HEADER: 1}
+    there.channel.received(first)
+    assert there.received[3:] == [packets[0]]
+    counters = there.channel.counters
+    assert (counters.packetsReceived, counters.octetsReceived) == (4, 4 * len(packets[0]))
+    # Restored packets are checked like others.
+    there.channel.received(bytes([0x2F]) + tcp(0, "192.0.2.66"))
+    there.channel.closeNetwork(IPV4)
+    there.channel.received(first)
+    assert len(there.received) == 4
+    assert there.owner.frames[-1] == (0x2F, first[1:])
+
+
+def test_headersInOneDirection(here: End, there: End) -> None:
+    """
+    An end that doesn't compress takes compressed packets, and the other way round.
+    """
+    one, other = HeaderCompression(4, False, 0), HeaderCompression(0, False, 4)
+    here.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=one))
+    there.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=other))
+    for number in range(3):
+        here.channel.sendPacket(IPV4, tcp(number))
+        there.channel.sendPacket(IPV4, tcp(number))
+    assert [frame[3] for frame in here.sender.sent] == [0x2F, 0x2D, 0x2D]
+    assert [frame[3] for frame in there.sender.sent] == [0x21, 0x21, 0x21]
+    for frame in here.sender.sent:
+        there.channel.received(frame)
+        here.channel.received(frame)
+    assert there.received == [tcp(0), tcp(1), tcp(2)]
+    assert here.received == [] and here.discards == {BAD_HEADER: 3}
+
+
+def test_compressedHeadersUnderMPPE(here: End, there: End) -> None:
+    """
+    Compressed headers are encrypted like packets. After frames that were lost without a word, MPPE
+    notices, and nothing is restored wrongly.
+    """
+    headers = HeaderCompression(16, True, 16)
+    for end in (here, there):
+        end.open(True)
+        end.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=headers))
+    for number in range(12):
+        here.channel.sendPacket(IPV4, tcp(number, port=1000 + number // 8))
+    for number, frame in enumerate(here.sender.sent):
+        assert frame[2:4] == b"\x00\xfd"
+        if number != 3:
+            there.channel.received(frame)
+    # The second connection begins with packet 8.
+    assert there.received == [tcp(number) for number in range(3)] + [
+        tcp(number, port=1001) for number in range(8, 12)
+    ]
+    assert there.discards == {AFTER_LOSS: 4}
+
+
+def test_aCaptureOfCompressedHeaders(here: End) -> None:
+    """
+    Recording begins and ends without a change of the headers' compression.
+    """
+    headers = HeaderCompression(16, True, 16)
+    here.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=headers))
+    recorded: list[tuple[int, bytes]] = []
+
+    class Recorder:
+        def record(self, direction: int, frame: bytes) -> None:
+            recorded.append((direction, frame))
+
+        def closed(self) -> None:
+            pass
+
+    recorder = Recorder()
+    here.channel.sendPacket(IPV4, tcp(0))
+    startRecording(here.channel, recorder)
+    here.channel.sendPacket(IPV4, tcp(1))
+    stopRecording(here.channel, recorder)
+    here.channel.sendPacket(IPV4, tcp(2))
+    assert [frame[3] for frame in here.sender.sent] == [0x2F, 0x2D, 0x2D]
+    assert [frame for _, frame in recorded] == [here.sender.sent[1]]
 
 
 def test_interfaces(here: End) -> None:
@@ -225,7 +352,7 @@ def test_aFullTransport(here: End, there: End) -> None:
     there.open(True)
     first, second = here.frames(2)
     here.sender.full = True
-    assert here.frames(5) == [] and here.discards == {FULL: 5}
+    assert here.frames(5) == [] and here.discards == {NO_ROOM: 5}
     here.channel.sendFrame(LCP, b"an echo")
     assert here.sender.sent == [b"\xff\x03\xc0\x21an echo"]
     here.sender.full = False

@@ -39,6 +39,8 @@ class Fixture:
     An IPv6 network, with a call and a TUN device that record what they get.
     """
 
+    isFull = False
+
     def __init__(
         self,
         addresses: tuple[IPv6Network, ...] = (PREFIX, DELEGATED),

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pptpgw.datapath.channel import FULL, MALFORMED, NOT_SENT
+from pptpgw.datapath.channel import MALFORMED, NOT_SENT
+from pptpgw.datapath.checks import NO_ROOM
 from pptpgw.datapath.earlylimit import EARLY, LIMIT
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.datapath.passage import MOST, Passages
@@ -152,11 +153,11 @@ def test_aTransportThatIsFull() -> None:
     line.receive(IPV4, *[b"packet"] * 100)
     line.receive(LCP, *[b"echo"] * 100)
     assert line.leg.sender.sent == []
-    assert line.leg.channel.counters.discards == {FULL: 200}
+    assert line.leg.channel.counters.discards == {NO_ROOM: 200}
     line.leg.sender.full = False
     line.leg.sender.error = OSError()
     line.receive(LCP, b"echo")
-    assert line.leg.channel.counters.discards == {FULL: 200, NOT_SENT: 1}
+    assert line.leg.channel.counters.discards == {NO_ROOM: 200, NOT_SENT: 1}
 
 
 def test_malformed() -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pptpgw.datapath import ipv4
 from pptpgw.datapath import ipv6 as path6
+from pptpgw.datapath.vj import Compressor, Decompressor
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
 from pptpgw.networks.ethernet import wire
@@ -21,9 +22,10 @@ from pptpgw.networks.ipv6.wire import dhcpv6, domain, ipv6, neighbor
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.networks.wire import checksum
-from pptpgw.networks.wire.ip import IPV6_HEADER, UDP
+from pptpgw.networks.wire.ip import IPV6_HEADER, TCP, UDP
 from pptpgw.ppp.eaptls import Reassembly
 from pptpgw.ppp.wire import chap, eap, lqr, pap, ppp
+from pptpgw.ppp.wire.ppp import COMPRESSED_TCP, UNCOMPRESSED_TCP
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
 from pptpgw.tunnels.l2tp.wire import header as l2tp
@@ -39,6 +41,9 @@ V = TypeVar("V")
 _SOURCE = IPv6Address("fe80::1")
 _DESTINATION = IPv6Address("ff02::2")
 _HEADER = 20
+_SEGMENT = bytes.fromhex(
+    "4500002d000140004006262c0a4d000a0a4d000103e80050000000010000000150101000000000006162636465"
+)
 _FILTER = Filter(
     (
         "permit tcp from any to any port 80,1000-2000",
@@ -47,6 +52,45 @@ _FILTER = Filter(
         "permit ip from any to any",
     )
 )
+
+
+def _headers(octets: bytes) -> None:
+    """
+    Compressed headers of TCP: packets that are ours arrive, and whatever comes besides is restored
+    to IPv4 or refused.
+    """
+    reader = Reader(octets)
+    compressor, decompressor = Compressor(4, True), Decompressor(4)
+    other = Decompressor(reader.number() % 17)
+    while reader.more:
+        kind, octets = reader.number() % 8, reader.chunk()
+        if kind == 0:
+            other.lost()
+        elif kind < 4:
+            # A packet of which a few octets are chosen.
+            packet = bytearray(_SEGMENT)
+            for place in range(0, len(octets) - 1, 2):
+                packet[octets[place] % len(packet)] = octets[place + 1]
+            protocol, sent = compressor.compress(bytes(packet))
+            if protocol == UNCOMPRESSED_TCP:
+                assert decompressor.remember(sent) == packet
+            elif protocol == COMPRESSED_TCP:
+                restored = decompressor.decompress(sent)
+                # The checksum of IP's header is made anew.
+                packet[10:12] = b"\0\0"
+                packet[10:12] = checksum.checksum(bytes(packet[: (packet[0] & 15) * 4])).to_bytes(
+                    2, "big"
+                )
+                assert restored == bytes(packet)
+            else:
+                assert sent == packet
+        else:
+            try:
+                taken = other.remember(octets) if kind < 6 else other.decompress(octets)
+            except Malformed:
+                continue
+            assert taken is None or (taken[9] == TCP and taken[0] >> 4 == 4)
+    assert len(other._headers) <= 16
 
 
 def decoder(decode: Callable[[bytes], V], encode: Callable[[V], bytes] | None = None) -> Target:
@@ -340,6 +384,7 @@ TARGETS: dict[str, Target] = {
     "sstp": decoder(sstp.decodeMessage, encoded),
     "sstp-values": _values,
     "text": _readable,
+    "vj": _headers,
 }
 """
 Targets by name.

@@ -1,12 +1,13 @@
 """
-Lines between programs of the lab: null modems, which may damage octets, and pppd as the end that
-answers.
+Lines between programs of the lab: null modems, which may damage octets, pppd as the end that
+answers, and octets that go by TCP there and back.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.lab.forked import Forked
-from tests.lab.peers import Host, Process
+from tests.lab.peers import Host, Namespace, Process
 
 PPTPGW = Path(sys.executable).parent / "pptpgw"
 
@@ -138,6 +139,32 @@ class NullModem:
         self._thread.join()
         for descriptor in (*self._ends, self._stopped, self._stop):
             os.close(descriptor)
+
+
+def echoed(here: Namespace, there: Namespace, address: str, octets: bytes) -> bytes:
+    """
+    Send C{octets} by TCP from one network namespace to C{address}, which is another one's, and
+    return what comes back after that has them all.
+    """
+
+    def echo() -> None:
+        connection = listener.accept()[0]
+        with connection, connection.makefile("rb") as file:
+            connection.sendall(file.read())
+
+    with there.entered():
+        listener = socket.create_server((address, 0))
+    with listener:
+        thread = threading.Thread(target=echo, daemon=True)
+        thread.start()
+        with here.entered():
+            connection = socket.create_connection(listener.getsockname(), timeout=60)
+        with connection, connection.makefile("rb") as file:
+            connection.sendall(octets)
+            connection.shutdown(socket.SHUT_WR)
+            returned = file.read()
+        thread.join()
+    return returned
 
 
 def ppp(host: Host, *words: str, log: str = "pptpgw.log") -> Process:

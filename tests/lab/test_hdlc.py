@@ -19,13 +19,14 @@ from tests.lab.lines import (
     answering,
     doubled,
     dropped,
+    echoed,
     flipped,
     nothing,
     passwordFile,
     ppp,
     unchanged,
 )
-from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Network, Process
+from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Caller, Network, Process
 from tests.lab.server import ALICE, StartGateway, toml
 from tests.lab.server import SECRETS as USERS
 
@@ -153,6 +154,61 @@ def test_aBadLine(network: Network, startGateway: StartGateway, nullModem: NullM
         assert 30 < answered < 60
         nullModem.damage[:] = [unchanged, unchanged]
         caller.ping(count=5)
+    assert caller.hangUp() is not None
+    gateway.waitFor("ended after")
+
+
+VJ = {"header-compression": "vj"}
+
+
+def headers(caller: Caller) -> tuple[dict[str, int], dict[str, int]]:
+    """
+    What pppd's statistics say of the headers that it received and sent, by the names of columns.
+    """
+    titles, figures = caller.host.run("pppstats", "-c", "1", "-v", caller.interface).splitlines()
+    ways = [
+        dict(zip(names.split(), map(int, numbers.split()), strict=True))
+        for names, numbers in zip(titles.split("|"), figures.split("|"), strict=True)
+    ]
+    return ways[0], ways[1]
+
+
+@pytest.mark.parametrize("omits", [True, False])
+def test_headerCompression(
+    omits: bool, network: Network, startGateway: StartGateway, nullModem: NullModem
+) -> None:
+    """
+    The gateway and pppd compress headers of TCP in both directions. What TCP carries arrives also
+    if the line changes octets.
+    """
+    gateway = startGateway(
+        listen=LISTEN,
+        hdlc={"endpoints": [f"serial:{nullModem.devices[1]}:115200"]},
+        link={"encryption": "off"},
+        ipv4=VJ,
+    )
+    host = network.host()
+    for namespace in (host, network.gateway):
+        # Timestamps change in every packet, for which RFC 1144 has no short form.
+        namespace.sysctl("net.ipv4.tcp_timestamps=0")
+    options = [] if omits else ["novjccomp", "vj-max-slots", "4"]
+    line = [nullModem.devices[0], "115200", "local"]
+    caller = host.callBy(line, *ALICE, *options).up()
+    # pppd naks what it doesn't have.
+    agreed = "<compress VJ 0f 01>" if omits else "<compress VJ 03 00>"
+    assert agreed in caller.sent("IPCP ConfReq")[-1]
+    assert agreed in caller.received("IPCP ConfReq")[-1]
+    octets = bytes(range(256)) * 400
+    assert echoed(host, network.gateway, LOCAL_ADDRESS, octets) == octets
+    received, sent = headers(caller)
+    assert received["VJCOMP"] > 50 and sent["VJCOMP"] > 50
+    assert received["VJERR"] == received["VJTOSS"] == 0
+    spoilers = [Spoiler(every, flipped) for every in (15001, 12001)]
+    nullModem.damage[:] = spoilers
+    assert echoed(host, network.gateway, LOCAL_ADDRESS, octets) == octets
+    assert all(spoiler.done > 2 for spoiler in spoilers)
+    nullModem.damage[:] = [unchanged, unchanged]
+    caller.ping(count=5)
     assert caller.hangUp() is not None
     gateway.waitFor("ended after")
 

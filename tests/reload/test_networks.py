@@ -4,6 +4,7 @@ Tests that sessions after a reload get what the sections of networks and tunnels
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pptpgw.interfaces import Effect
 from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, makeProtocol, resultOf
+from pptpgw.tunnels.hdlc.call import HDLC
 from pptpgw.tunnels.sstp.certificate import make
 from tests.reload.world import World, shows
 
@@ -51,6 +53,20 @@ def test_ipv4() -> None:
     assert [one.peerAddress for one in found] == ["10.77.0.10", "10.79.0.10", "10.78.0.10"]
     assert [(one.dns, one.wins) for one in found[1:]] == [(("192.0.2.53",), ("192.0.2.42",))] * 2
     assert (found[0].dns, found[0].wins) == ((), ())
+
+
+@shows("[ipv4] header-compression")
+def test_headerCompression() -> None:
+    """
+    The headers of lines to come. (Those of PPTP are never compressed.)
+    """
+    world = World()
+    (network,) = world.service.networks.values()
+    line = replace(CALLER, tunnel=HDLC)
+    for value in ("no", "vj"):
+        world.reload(f'[ipv4]\nheader-compression = "{value}"\n')
+        protocol = makeProtocol(network, Profile(value), line)
+        assert protocol.settings.compressHeaders is (value == "vj")
 
 
 @shows(

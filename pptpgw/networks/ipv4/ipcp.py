@@ -10,7 +10,10 @@ The rules:
    address, takes the address that the server names, and gives up if it gets none.
  - Name servers that we have are given in a Nak; requests for name servers that we don't have are
    rejected.
- - IP-Addresses (option 1, obsolete) and IP-Compression-Protocol (2) are rejected.
+ - IP-Compression-Protocol is Van Jacobson's alone (RFC 1332 section 4), where the settings permit
+   it: a peer that asks for another one gets a Nak. Each direction is agreed on by itself, and may
+   do without.
+ - IP-Addresses (option 1, obsolete) is rejected.
 """
 
 from __future__ import annotations
@@ -23,20 +26,29 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
-from pptpgw.interfaces import Attachment, IAddressedProtocol
+from pptpgw.interfaces import Attachment, HeaderCompression, IAddressedProtocol
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.decode.text import hexed
 from pptpgw.ppp.decode.words import OptionWords, Words, dotted, named
 from pptpgw.ppp.option import GiveUp, Option
 from pptpgw.ppp.wire import ppp
+from pptpgw.ppp.wire.ppp import COMPRESSED_TCP
 from pptpgw.sessions.remedy import Remedy
 
-# Option types (RFC 1332 section 3.3, RFC 1877 section 1).
+# Option types (RFC 1332 section 3, RFC 1877 section 1).
+IP_COMPRESSION = 2
 IP_ADDRESS = 3
 PRIMARY_DNS = 129
 PRIMARY_NBNS = 130
 SECONDARY_DNS = 131
 SECONDARY_NBNS = 132
+
+SLOTS = 16
+"""
+How many connections' headers this end remembers, and uses of those that the peer remembers.
+"""
+
+_VJ = COMPRESSED_TCP.to_bytes(2, "big")
 
 
 def _server(word: str) -> OptionWords:
@@ -51,7 +63,7 @@ WORDS = Words(
     "IPCP",
     {
         1: dotted("addrs", 2),
-        2: named("compress", {b"\x00\x2d": "VJ", b"\x00\x37": "old-VJ"}, 2),
+        IP_COMPRESSION: named("compress", {_VJ: "VJ", b"\x00\x37": "old-VJ"}, 2),
         IP_ADDRESS: dotted("addr"),
         PRIMARY_DNS: _server("ms-dns1"),
         PRIMARY_NBNS: _server("ms-wins"),
@@ -83,6 +95,7 @@ class IPv4Settings:
     @ivar requestDNS: whether to ask the peer for name servers.
     @ivar yields: whether we take the address that the peer suggests instead of ours, even if
         C{peerAddress} is set.
+    @ivar compressHeaders: whether TCP's headers may be compressed.
     """
 
     localAddress: str = "0.0.0.0"
@@ -94,6 +107,7 @@ class IPv4Settings:
     receive: Callable[[bytes], None] | None = None
     requestDNS: bool = False
     yields: bool = False
+    compressHeaders: bool = False
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
@@ -187,6 +201,37 @@ class _NameServer(Option["IPCP"]):
         return _packed(servers[self._index]) if self._index < len(servers) else None
 
 
+class _Compression(Option["IPCP"]):
+    """
+    IP-Compression-Protocol (RFC 1332 section 4): how the headers are compressed that the end that
+    sends it receives. Its value is the protocol, the highest slot and whether slots may be omitted.
+    """
+
+    __slots__ = ()
+
+    _ours = bytes((*_VJ, SLOTS - 1, 1))
+
+    def wanted(self, owner: IPCP) -> bytes | None:
+        return self._ours if owner.settings.compressHeaders else None
+
+    def naked(self, owner: IPCP, current: bytes, suggested: bytes) -> bytes | None:
+        if not _isVJ(suggested):
+            return None
+        return bytes((*_VJ, min(suggested[2], SLOTS - 1), suggested[3]))
+
+    def judge(self, owner: IPCP, value: bytes) -> bytes | None:
+        if not owner.settings.compressHeaders:
+            return None
+        return value if _isVJ(value) else self._ours
+
+
+def _isVJ(value: bytes) -> bool:
+    """
+    Return whether the value of an option is one of Van Jacobson's compression.
+    """
+    return len(value) == 4 and value.startswith(_VJ) and value[3] <= 1
+
+
 @implementer(IAddressedProtocol)
 class IPCP(NetworkProtocol):
     """
@@ -199,6 +244,7 @@ class IPCP(NetworkProtocol):
     control = ppp.IPCP
     protocol = ppp.IPV4
     kinds: ClassVar[Mapping[int, Option[Any]]] = {
+        IP_COMPRESSION: _Compression(),
         IP_ADDRESS: _Address(),
         PRIMARY_DNS: _NameServer("dns", 0),
         PRIMARY_NBNS: _NameServer("wins", 0),
@@ -254,4 +300,19 @@ class IPCP(NetworkProtocol):
             addresses=own + self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
+            headers=self._headers(),
+        )
+
+    def _headers(self) -> HeaderCompression | None:
+        """
+        Return how TCP's headers are compressed; None if they aren't in either direction.
+        """
+        receive = self.negotiator.granted.get(IP_COMPRESSION)
+        send = self.negotiator.allowed.get(IP_COMPRESSION)
+        if receive is None and send is None:
+            return None
+        return HeaderCompression(
+            min(send[2] + 1, SLOTS) if send is not None else 0,
+            send is not None and send[3] == 1,
+            receive[2] + 1 if receive is not None else 0,
         )

@@ -5,6 +5,8 @@ The rules:
 
  - An account's own address, pool, name servers and smaller MTU take precedence over those of the
    configuration.
+ - TCP's headers are compressed on lines alone, which keep the order of frames and tell of damaged
+   ones. Other tunnels lose frames without a word, or have no need to save octets.
  - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
  - The configuration may change while there are sessions. New sessions get what the new one says. A
    session keeps its address to its end, even if no pool has the address any more.
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -100,6 +102,8 @@ class IPv4Section:
     @ivar allocator: the plugin that gives addresses.
     @ivar dns: at most two name servers.
     @ivar wins: at most two NetBIOS name servers.
+    @ivar headerCompression: whether TCP's headers are compressed on lines where the caller wants
+        it, and how.
     """
 
     local: IPv4Address = key(
@@ -113,6 +117,7 @@ class IPv4Section:
     allocator: str = key(SPECIFICATION, "ranges", restart("sessions have addresses of the old one"))
     dns: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, (), NEW)
     wins: tuple[IPv4Address, ...] = key(TWO_ADDRESSES, (), NEW)
+    headerCompression: Literal["no", "vj"] = key(choice("no", "vj"), "no", NEW)
 
     def allPools(self, gateway: Iterable[IPv4Address]) -> dict[str, PoolRanges]:
         """
@@ -248,7 +253,7 @@ class IPv4Sessions(Stages):
             )
             subscriber = replace(profile, pool="")
         allocated: Deferred[str] = self.pool.allocate(subscriber, caller)
-        return allocated.addCallback(self._protocol, profile)
+        return allocated.addCallback(self._protocol, profile, caller)
 
     def release(self, protocol: IPCP) -> Deferred[Any] | None:
         """
@@ -260,7 +265,7 @@ class IPv4Sessions(Stages):
         released: Deferred[Any] | None = self.pool.release(settings.peerAddress)
         return released
 
-    def _protocol(self, address: str, profile: Profile) -> IPCP:
+    def _protocol(self, address: str, profile: Profile, caller: Caller) -> IPCP:
         settings, own = self._settings, networkOf(address)
         try:
             if own.network_address in self._gateway or not isUnicast(own):
@@ -285,6 +290,7 @@ class IPv4Sessions(Stages):
                 dns=tuple(map(str, profile.dns or settings.dns)),
                 wins=tuple(map(str, profile.wins or settings.wins)),
                 mtu=min(mru, profile.mtu or mru),
+                compressHeaders=settings.headerCompression == "vj" and caller.tunnel.isLine,
             )
         )
 

@@ -16,6 +16,8 @@ from pptpgw.error import Malformed
 
 # Protocol numbers (RFC 1661 section 2; assigned by IANA).
 IPV4 = 0x0021
+COMPRESSED_TCP = 0x002D
+UNCOMPRESSED_TCP = 0x002F
 IPX = 0x002B
 BRIDGE = 0x0031
 IPV6 = 0x0057

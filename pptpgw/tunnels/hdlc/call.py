@@ -59,7 +59,7 @@ class HDLCCall:
         self.called = called
         self.accm = accm
         self.proven = False
-        self.channel: IChannel | None = None
+        self.channel: FramedChannel | None = None
         self._framer = framer
         self._close = close
         self._owner: ICallOwner | None = None

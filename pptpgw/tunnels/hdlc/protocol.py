@@ -152,7 +152,7 @@ class HDLCProtocol(Protocol):
         if channel is None:
             self._owner.discard(reason)
         else:
-            channel.counters.discard(reason)
+            channel.damaged(reason)
 
     # IPushProducer
 

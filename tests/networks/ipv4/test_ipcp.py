@@ -4,6 +4,7 @@ Tests for L{pptpgw.networks.ipv4.ipcp}.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -17,7 +18,7 @@ from scapy.layers.ppp import (
 )
 from zope.interface.verify import verifyObject
 
-from pptpgw.interfaces import Attachment, INetworkProtocol
+from pptpgw.interfaces import Attachment, HeaderCompression, INetworkProtocol
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.ppp.option import MAX_FAILURE
 from pptpgw.ppp.wire import ppp
@@ -151,6 +152,47 @@ def test_ourAddressRefused() -> None:
     link.request((3, PEER))
     assert len(link.told) == 1
     assert link.ipcp.localAddress == "10.77.0.1"
+
+
+VJ = "002d0f01"
+COMPRESSING = replace(SERVER, compressHeaders=True)
+
+
+def test_headerCompression() -> None:
+    """
+    We ask for Van Jacobson's compression and allow it, with as many slots as both ends have.
+    """
+    link = Link(COMPRESSING)
+    assert link.asked() == {2: VJ, 3: OURS}
+    assert link.request((3, PEER), (2, "00370f01")) == (NAK, [(2, VJ)])
+    assert link.request((3, PEER), (2, "002d")) == (NAK, [(2, VJ)])
+    assert link.request((3, PEER), (2, "002d0f02")) == (NAK, [(2, VJ)])
+    assert link.request((3, PEER), (2, "002dff00")) == (ACK, [(3, PEER), (2, "002dff00")])
+    link.answer(NAK, (2, "002d0300"))
+    assert link.asked() == {2: "002d0300", 3: OURS}
+    link.answer(ACK)
+    assert link.attachments[0x21].headers == HeaderCompression(16, False, 4)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "asked"),
+    [
+        ((REJECT, (2, VJ)), None),
+        ((NAK, (2, "00370f01")), None),
+        ((NAK, (2, "002dff01")), VJ),
+    ],
+)
+def test_headersOfThePeer(refusal: tuple[int, tuple[int, str]], asked: str | None) -> None:
+    """
+    A peer may do without compression of what it sends, and asks for none of what we send.
+    """
+    link = Link(COMPRESSING)
+    link.answer(*refusal)
+    assert link.asked().get(2) == asked
+    link.answer(ACK)
+    assert link.request((3, PEER)) == (ACK, [(3, PEER)])
+    headers = None if asked is None else HeaderCompression(0, False, 16)
+    assert link.attachments[0x21].headers == headers
 
 
 def test_client() -> None:

@@ -4,6 +4,7 @@ Tests for L{pptpgw.networks.ipv4.plugin}.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
@@ -28,6 +29,7 @@ from pptpgw.networks.ipv4.ipcp import IPCP
 from pptpgw.sessions.pool import AddressPool
 from pptpgw.sessions.profile import Profile
 from pptpgw.testing import CALLER, MemoryInterface, makeEnvironment, makeProtocol
+from pptpgw.tunnels.hdlc.call import HDLC
 
 
 def made(
@@ -354,3 +356,15 @@ def test_anotherAllocatorHasNoNamedPools() -> None:
     with pytest.raises(ConfigurationError, match="knows no other pool"):
         network.judge(reloaded(POOLS))
     assert list(network.judge(reloaded('pool = ["10.79.0.1"]'))) == ["pool"]
+
+
+@pytest.mark.parametrize("value", ["no", "vj"])
+def test_headersAreCompressedOnLines(value: str) -> None:
+    """
+    Only callers by lines may have the headers of TCP compressed.
+    """
+    network = made(f'header-compression = "{value}"')
+    line = replace(CALLER, tunnel=HDLC)
+    for caller, compresses in ((CALLER, False), (line, value == "vj")):
+        protocol: IPCP = makeProtocol(network, Profile("alice"), caller)
+        assert protocol.settings.compressHeaders is compresses
