@@ -59,8 +59,8 @@ from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPe
 from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.forward import (
     Forward,
-    IEscapingCall,
     IForwarder,
+    IJoinedCall,
     IProxiedCall,
     Negotiated,
     ProxyClaim,
@@ -202,7 +202,6 @@ __all__ = [
     "IEAPMethod",
     "IEAPPeer",
     "IEnvironment",
-    "IEscapingCall",
     "IExchange",
     "IFollowing",
     "IForwarder",
@@ -210,6 +209,7 @@ __all__ = [
     "IGate",
     "IGatewayService",
     "IHealth",
+    "IJoinedCall",
     "IKernelCall",
     "IKernelInterface",
     "IKernelTransport",

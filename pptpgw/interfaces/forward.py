@@ -110,16 +110,22 @@ class IProxiedCall(ICall):
     )
 
 
-class IEscapingCall(ICall):
+class IJoinedCall(ICall):
     """
-    A call that is joined to another one, and whose other end may say which characters are to be
-    escaped on the line of that one, if it has one (RFC 1662 section 7.1).
+    A call that may be joined to another one, whose line concerns the other end if it has one.
     """
 
     setACCM: Callable[[int, int], object] | None = Attribute(
-        "Called with the maps of what is sent by the line and of what comes from it; None to "
+        "Called with the maps of the characters that the other end says are to be escaped on the "
+        "line (RFC 1662 section 7.1): of what is sent by it and of what comes from it; None to "
         "ignore them. The owner of the call sets it, and it is None again after the end."
     )
+
+    def joined(other: ICall) -> None:
+        """
+        Note which call this one is joined to. The other end is told of errors on its line, until
+        this call ends. This is called once at most.
+        """
 
 
 class IForwarder(Interface):

@@ -40,7 +40,7 @@ from pptpgw.interfaces import (
     ICarriedCall,
     IChannel,
     IChannelOwner,
-    IEscapingCall,
+    IJoinedCall,
     TunnelEnds,
 )
 from pptpgw.ppp.link import Link, Phase
@@ -285,9 +285,11 @@ class Switch:
         channel.setFraming(False, False, ppp.DEFAULT_ACCM, 0)
         other.setFraming(False, False, ppp.DEFAULT_ACCM, 0)
         kept = line.link.handOver(method)
-        for call, beyond in ((passed.call, channel), (line.call, other)):
-            if IEscapingCall.providedBy(call):
-                IEscapingCall(call).setACCM = partial(beyond.setFraming, False, False)
+        joined = (passed.call, line.call, channel), (line.call, passed.call, other)
+        for call, otherCall, beyond in joined:
+            if IJoinedCall.providedBy(call):
+                IJoinedCall(call).joined(otherCall)
+                IJoinedCall(call).setACCM = partial(beyond.setFraming, False, False)
         onwards, back = other.sendFrames, channel.sendFrames
         isBound = IBoundCall.providedBy(line.call)
         if isBound:

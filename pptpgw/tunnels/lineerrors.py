@@ -1,6 +1,6 @@
 """
-The errors of a caller's line, of which a network server is told: by the WENs of L2TP (RFC 2661
-section 6.13) and the WAN-Error-Notifies of PPTP (RFC 2637 section 2.14).
+The errors of a line, of which a network server is told whose call passes by it: by the WENs of L2TP
+(RFC 2661 section 6.13) and the WAN-Error-Notifies of PPTP (RFC 2637 section 2.14).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ The seconds between two notices, at least (RFC 2661 section 6.13).
 
 class LineErrorNotices:
     """
-    Tells the network server of one call when the line of its caller has had more errors.
+    Tells the network server of one call when the line has had more errors.
     """
 
     def __init__(self, clock: IReactorTime, tell: Callable[[LineErrors], object]) -> None:
@@ -32,12 +32,12 @@ class LineErrorNotices:
         self._told = LineErrors()
         self._timer: IDelayedCall | None = None
 
-    def begin(self, caller: ICall | None) -> None:
+    def begin(self, call: ICall) -> None:
         """
         Watch the line of a call. Nothing is done if there is none.
         """
-        if caller is not None and ILineCall.providedBy(caller):
-            self._watch(ILineCall(caller))
+        if ILineCall.providedBy(call):
+            self._watch(ILineCall(call))
 
     def end(self) -> None:
         """

@@ -21,8 +21,8 @@ from pptpgw.interfaces import (
     ICarriedCall,
     IChannelOwner,
     IConcentratedCall,
-    IEscapingCall,
     IForwarder,
+    IJoinedCall,
     IProxiedCall,
     Negotiated,
     Refusal,
@@ -37,13 +37,14 @@ from pptpgw.tunnels.pptp.owner import Ends
 LEG = TunnelKind("leg", "Leg", type=99, medium=1)
 
 
-@implementer(IProxiedCall, IConcentratedCall, ICarriedCall, IEscapingCall)
+@implementer(IProxiedCall, IConcentratedCall, ICarriedCall, IJoinedCall)
 class LegCall:
     """
     One end of a call that was placed.
 
     @ivar other: the other end; None if nobody is there.
     @ivar causes: why it was hung up.
+    @ivar joinedTo: the call that it was joined to.
     """
 
     tunnel = LEG
@@ -62,6 +63,7 @@ class LegCall:
         self.owner = owner
         self.negotiated: Negotiated | None = None
         self.setACCM: Any = None
+        self.joinedTo: ICall | None = None
         self.stations = Stations()
         self.concentrator = ""
         self.tunnelEnds = TunnelEnds(LEG, self.caller, self.called)
@@ -88,6 +90,9 @@ class LegCall:
 
     def authenticated(self, grant: Grant) -> None:
         pass
+
+    def joined(self, other: ICall) -> None:
+        self.joinedTo = other
 
     def openChannel(self, owner: IChannelOwner, dataPath: Any) -> Any:
         raise AssertionError("its data path is in memory")

@@ -264,11 +264,13 @@ def test_claims(method: Any) -> None:
 
 def test_controlCharacters() -> None:
     """
-    What the other end has agreed on with the caller is escaped on the caller's line.
+    What the other end has agreed on with the caller is escaped on the caller's line, whose call it
+    is told of.
     """
     world = makeWorld()
     call(world)
     (line,) = world.gateway.lines
+    assert world.legs[0].joinedTo is line.call
     channel: Any = line.channel
     assert channel.framing == (False, False, DEFAULT_ACCM, 0)
     world.legs[0].setACCM(0xA0000, 0x1)

@@ -24,13 +24,14 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import (
     UNKNOWN_STATIONS,
     Grant,
+    ICall,
     ICallOwner,
     ICarriedCall,
     IChannel,
     IChannelHost,
     IChannelOwner,
     IConcentratedCall,
-    IEscapingCall,
+    IJoinedCall,
     IKernelCall,
     IKernelTransport,
     IProtectedCall,
@@ -83,13 +84,13 @@ class L2TPCallConnection(DataConnection, TypingProtocol):
     IProxiedCall,
     IConcentratedCall,
     ICarriedCall,
-    IEscapingCall,
+    IJoinedCall,
     IKernelCall,
 )
 class L2TPCall:
     """
     See L{IStagedCall}, L{IProtectedCall}, L{IProxiedCall}, L{IConcentratedCall},
-    L{ICarriedCall}, L{IEscapingCall} and L{IKernelCall}.
+    L{ICarriedCall}, L{IJoinedCall} and L{IKernelCall}.
 
     @ivar kind: which end we are, and who asked for the call.
     @ivar connection: the control connection of the call.
@@ -278,6 +279,14 @@ class L2TPCall:
         """
         return self._carriage.openTransport(self.encrypted, receive)
 
+    def joined(self, other: ICall) -> None:
+        """
+        See L{IJoinedCall.joined}. An LNS tells a LAC nothing of lines.
+        """
+        if self.kind.isLAC:
+            self._notices = LineErrorNotices(self.connection.clock, self._tellErrors)
+            self._notices.begin(other)
+
     # Methods for the control connection
 
     def requested(self) -> None:
@@ -356,8 +365,6 @@ class L2TPCall:
         """
         self._carriage.peerID = message.get(AVP.ASSIGNED_SESSION_ID)
         self._send(MessageType.ICCN, self._connected(), self._details.hidden)
-        self._notices = LineErrorNotices(self.connection.clock, self._tellErrors)
-        self._notices.begin(self._details.caller)
         self._establish()
 
     def l2tp_ICCN(self, message: L2TPMessage) -> None:

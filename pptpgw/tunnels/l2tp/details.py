@@ -49,13 +49,11 @@ class CallDetails(NamedTuple):
     @ivar request: those of the ICRQ.
     @ivar connected: those of the ICCN.
     @ivar hidden: the attributes whose values are hidden.
-    @ivar caller: the call that is passed on; None if none is.
     """
 
     request: Mapping[int, Any]
     connected: Mapping[int, Any]
     hidden: frozenset[int] = frozenset()
-    caller: ICall | None = None
 
 
 NO_DETAILS = CallDetails({}, {})
@@ -75,7 +73,7 @@ def detailsOf(negotiated: Negotiated, caller: ICall, mayHide: bool) -> CallDetai
     if caller.accm is not None:
         connected[AVP.FRAMING_TYPE] = ASYNCHRONOUS
     if not negotiated.lastSent:
-        return CallDetails(request, connected, caller=caller)
+        return CallDetails(request, connected)
     connected |= {
         AVP.INITIAL_RECEIVED_LCP_CONFREQ: negotiated.firstReceived,
         AVP.LAST_SENT_LCP_CONFREQ: negotiated.lastSent,
@@ -84,7 +82,7 @@ def detailsOf(negotiated: Negotiated, caller: ICall, mayHide: bool) -> CallDetai
     }
     claim = negotiated.claim
     if claim is None:
-        return CallDetails(request, connected, caller=caller)
+        return CallDetails(request, connected)
     kind = _TYPES.get((claim.number, claim.algorithm))
     hidden: frozenset[int] = frozenset()
     if kind is ProxyAuthentication.PAP:
@@ -95,7 +93,7 @@ def detailsOf(negotiated: Negotiated, caller: ICall, mayHide: bool) -> CallDetai
         connected[AVP.PROXY_AUTHEN_CHALLENGE] = claim.challenge
         connected[AVP.PROXY_AUTHEN_ID] = claim.identifier
         connected[AVP.PROXY_AUTHEN_RESPONSE] = claim.response
-    return CallDetails(request, connected, hidden, caller)
+    return CallDetails(request, connected, hidden)
 
 
 def _requested(caller: ICall) -> dict[int, Any]:

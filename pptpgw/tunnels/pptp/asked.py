@@ -23,7 +23,7 @@ from pptpgw.interfaces import (
     IChannelOwner,
     IConcentratedCall,
     IDiallingCall,
-    IEscapingCall,
+    IJoinedCall,
     IKernelCall,
     IKernelTransport,
     Refusal,
@@ -150,14 +150,14 @@ class AskedCall(Call):
         """
 
 
-@implementer(IDiallingCall, IEscapingCall)
+@implementer(IDiallingCall, IJoinedCall)
 class AskedOutgoingCall(AskedCall):
     """
     A call that a PNS asks of us, the PAC. It is established when it is accepted. See
-    L{IDiallingCall} and L{IEscapingCall}.
+    L{IDiallingCall} and L{IJoinedCall}.
     """
 
-    __slots__ = ("_request", "number", "setACCM")
+    __slots__ = ("_request", "number")
 
     role = Role.PAC
 
@@ -168,15 +168,7 @@ class AskedOutgoingCall(AskedCall):
         self.peerCallID = request.callID
         self.peerWindow = request.window
         self.number = readable(request.phoneNumber)
-        self.setACCM: Callable[[int, int], object] | None = None
         self._request = request
-
-    def finish(self, cause: str) -> None:
-        """
-        See L{Call.finish}.
-        """
-        self.setACCM = None
-        super().finish(cause)
 
     def _answer(self) -> None:
         """

@@ -35,18 +35,21 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import CallError
 from pptpgw.interfaces import (
     Grant,
+    ICall,
     ICallOwner,
     IChannel,
     IChannelHost,
     IChannelOwner,
     IKernelTransport,
     IStagedCall,
+    LineErrors,
     Refusal,
     TunnelKind,
 )
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.lineerrors import LineErrorNotices
 from pptpgw.tunnels.pptp.callcode import disconnection
 from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
@@ -57,6 +60,7 @@ from pptpgw.tunnels.pptp.wire.message import (
     CallDisconnectNotify,
     ControlMessage,
     SetLinkInfo,
+    WANErrorNotify,
 )
 from pptpgw.tunnels.telling import tell
 
@@ -138,9 +142,11 @@ class Call(ABC):
     @ivar peerWindow: the peer's receive window in packets.
     @ivar owner: the L{ICallOwner}; None before a call is accepted, and after its end.
     @ivar cause: why the call ended or is ending.
+    @ivar setACCM: see L{IJoinedCall}, which calls provide that we have as PAC.
     """
 
     __slots__ = (
+        "_notices",
         "_timer",
         "_told",
         "cause",
@@ -149,6 +155,7 @@ class Call(ABC):
         "owner",
         "peerCallID",
         "peerWindow",
+        "setACCM",
         "state",
     )
 
@@ -173,6 +180,8 @@ class Call(ABC):
         self.peerWindow = 0
         self.state = CallState.WAIT_REPLY
         self.cause = ""
+        self.setACCM: Callable[[int, int], object] | None = None
+        self._notices: LineErrorNotices | None = None
         self._timer: IDelayedCall | None = None
         # The maps that the PAC uses.
         self._told = DEFAULT_ACCM, DEFAULT_ACCM
@@ -301,6 +310,13 @@ class Call(ABC):
             self._told = send, receive
             self.connection.send(SetLinkInfo(self.peerCallID, send, receive))
 
+    def joined(self, other: ICall) -> None:
+        """
+        See L{IJoinedCall.joined}: the PNS gets WAN-Error-Notifies (RFC 2637 section 2.14).
+        """
+        self._notices = LineErrorNotices(self.connection.clock, self._tellErrors)
+        self._notices.begin(other)
+
     # Methods for the control connection
 
     @property
@@ -342,6 +358,9 @@ class Call(ABC):
         if self.state is CallState.ENDED:
             return
         self._cancel()
+        self.setACCM = None
+        if self._notices is not None:
+            self._notices.end()
         self.state = CallState.ENDED
         self.cause = cause
         self.connection.callFinished(self)
@@ -358,6 +377,11 @@ class Call(ABC):
 
     def _cancel(self) -> None:
         self._timer = cancelled(self._timer)
+
+    def _tellErrors(self, errors: LineErrors) -> None:
+        self.connection.send(
+            WANErrorNotify(self.peerCallID, crcErrors=errors.crc, framingErrors=errors.framing)
+        )
 
     def _notNotified(self) -> None:
         self.finish(self.cause)

@@ -57,6 +57,4 @@ class PPTPConcentrator(Concentrator[ControlConnection]):
         """
         See L{Concentrator.request}.
         """
-        call = connection.offerCall(leg, numbersOf(leg.caller))
-        call.passes(leg.caller)
-        return call
+        return connection.offerCall(leg, numbersOf(leg.caller))

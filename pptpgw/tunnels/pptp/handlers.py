@@ -212,7 +212,7 @@ def pptp_SET_LINK_INFO(connection: CallConnection, message: SetLinkInfo) -> None
     Take the ACCMs that a PNS has negotiated, for a line to which the call may be joined.
     """
     call = connection.calls.get(message.peerCallID)
-    if isinstance(call, AskedOutgoingCall | PlacedIncomingCall) and call.setACCM is not None:
+    if call is not None and call.setACCM is not None:
         call.setACCM(message.sendACCM, message.receiveACCM)
 
 

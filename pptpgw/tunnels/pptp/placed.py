@@ -8,16 +8,14 @@ The peer has C{replyTimeout} for its reply.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from enum import IntEnum
 from typing import ClassVar
 
 from zope.interface import implementer
 
 from pptpgw.error import CallError
-from pptpgw.interfaces import ICall, ICallOwner, IEscapingCall, LineErrors, Refusal, Stations
+from pptpgw.interfaces import ICallOwner, IJoinedCall, Refusal, Stations
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.tunnels.lineerrors import LineErrorNotices
 from pptpgw.tunnels.pptp.call import Call, CallConnection
 from pptpgw.tunnels.pptp.statetable import CallState, Role
 from pptpgw.tunnels.pptp.wire.code import (
@@ -34,7 +32,6 @@ from pptpgw.tunnels.pptp.wire.message import (
     IncomingCallRequest,
     OutgoingCallReply,
     OutgoingCallRequest,
-    WANErrorNotify,
 )
 
 LONGEST_NUMBER = 64
@@ -156,38 +153,17 @@ class PlacedOutgoingCall(PlacedCall):
         )
 
 
-@implementer(IEscapingCall)
+@implementer(IJoinedCall)
 class PlacedIncomingCall(PlacedCall):
     """
     A call that we, the PAC, offer to a PNS. It is connected as soon as the PNS accepts it, since
-    the caller waits already. See L{IEscapingCall}.
-
-    @ivar setACCM: see L{IEscapingCall}.
+    the caller waits already. See L{IJoinedCall}.
     """
 
-    __slots__ = ("_notices", "_passed", "setACCM")
+    __slots__ = ()
 
     role = Role.PAC
     results = IncomingCallResult
-
-    def __init__(
-        self,
-        connection: CallConnection,
-        localCallID: int,
-        serial: int,
-        owner: ICallOwner,
-        stations: Stations,
-    ) -> None:
-        super().__init__(connection, localCallID, serial, owner, stations)
-        self.setACCM: Callable[[int, int], object] | None = None
-        self._passed: ICall | None = None
-        self._notices = LineErrorNotices(connection.clock, self._tellErrors)
-
-    def passes(self, caller: ICall) -> None:
-        """
-        Note which call is passed on. Errors of its line are told to the PNS.
-        """
-        self._passed = caller
 
     def _request(self) -> IncomingCallRequest:
         """
@@ -217,21 +193,7 @@ class PlacedIncomingCall(PlacedCall):
         )
         # A peer in the same process may have ended the call already.
         if self.isEstablished:
-            self._notices.begin(self._passed)
             super().establish()
-
-    def finish(self, cause: str) -> None:
-        """
-        See L{Call.finish}.
-        """
-        self._notices.end()
-        self.setACCM = None
-        super().finish(cause)
-
-    def _tellErrors(self, errors: LineErrors) -> None:
-        self.connection.send(
-            WANErrorNotify(self.peerCallID, crcErrors=errors.crc, framingErrors=errors.framing)
-        )
 
 
 def _number(text: str) -> bytes:

@@ -137,6 +137,7 @@ def test_aSerialLine() -> None:
     placed = world.place()
     world.run()
     call: Any = resultOf(placed)
+    call.joined(line)
     call.setACCM = partial(channel.setFraming, False, False)
     channel.setFraming(False, False, DEFAULT_ACCM, 0)
     answered: Any = world.lns.calls[0]
@@ -151,6 +152,11 @@ def test_aSerialLine() -> None:
     world.run(61)
     (told,) = world.messages(MessageType.WEN)
     assert told.get(AVP.CALL_ERRORS) == CallErrors(1, 0)
+    # An LNS tells a LAC nothing of that.
+    answered.joined(line)
+    framer.dataReceived(b"\x7espam spam\x7e")
+    world.run(61)
+    assert len(world.messages(MessageType.WEN)) == 2
     call.hangUp("over")
     for one in (channel, beyond):
         one.close()
@@ -180,6 +186,7 @@ def test_errorsOfALine() -> None:
     placed = world.place()
     world.run()
     call: Any = resultOf(placed)
+    call.joined(line)
     world.run(130)
     assert world.messages(MessageType.WEN) == []
     line.errors = LineErrors(3, 1)

@@ -614,16 +614,22 @@ class Errors:
     errors = LineErrors()
 
 
-def test_offeredFromALine(pns: Line) -> None:
+@pytest.mark.parametrize("isOffered", [True, False])
+def test_joinedToALine(isOffered: bool) -> None:
     """
-    The PNS is told of the errors of the caller's line, at most once a minute, and tells which
-    characters are to be escaped on it.
+    The PNS is told of the errors of the line by which a call passes, which it asked for or was
+    offered, at most once a minute. It tells which characters are to be escaped on the line.
     """
     line: Any = Errors()
     alsoProvides(line, ILineCall)
-    call = offered(pns)
-    call.passes(line)
-    pns.receive(IncomingCallReply(callID=6, peerCallID=call.localCallID))
+    pns = Line(Side.ORIGINATOR if isOffered else Side.RECEIVER)
+    call: Any
+    if isOffered:
+        call = offered(pns)
+        pns.receive(IncomingCallReply(callID=6, peerCallID=call.localCallID))
+    else:
+        call = pns.asked(6)
+    call.joined(line)
     maps: list[tuple[int, int]] = []
     call.setACCM = lambda send, receive: maps.append((send, receive))
     pns.receive(SetLinkInfo(call.localCallID, 0xA0000, 0))
