@@ -253,6 +253,7 @@ def serve(state: FilePath[str]) -> None:
         await selfCall(reactor, service, password, fingerprint)
         announce(password, addresses, fingerprint)
         operator = Operator("make run", OperatorRole.ADMIN)
+        assert service.management is not None
         link = service.management.operating.consoles.link(operator)
         announceManagement(link, state.child(CONFIGURATION).path)
         say("Ctrl-C ends it.")

@@ -162,8 +162,8 @@ class Logger(logger.Logger):
     """
     The logger of every module of pptpgw, which escapes values and adds the session's identifier.
 
-    The attribute of a class is one logger for all of its instances, where Twisted's would be another
-    one each time, with the instance as the source of its events.
+    The attribute of a class is one logger for all of its instances, where Twisted's would be
+    another one each time, with the instance as the source of its events.
     """
 
     # What L{__get__} returns, by class; None before the first use.

@@ -8,6 +8,7 @@ C{privilegedStartService}, so that the process may give up its privileges afterw
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ from pptpgw.build import build
 from pptpgw.clock import steady
 from pptpgw.config.configuration import Configuration, choiceOf
 from pptpgw.config.environment import Plugged
-from pptpgw.config.reload import NotPutBack, SectionInForce
+from pptpgw.config.reload import NotPutBack, ReloadStep, SectionInForce, nothing
+from pptpgw.config.section import ManagementSection
 from pptpgw.counting.counters import Totals
 from pptpgw.datapath import mppe
 from pptpgw.error import ConfigurationError, PPTPGWError
@@ -40,7 +42,6 @@ from pptpgw.interfaces import (
     ReloadOutcome,
 )
 from pptpgw.log import Logger
-from pptpgw.management.service import ManagementService
 from pptpgw.ports.descriptors import allowDescriptors
 from pptpgw.ppp import mschap
 from pptpgw.ppp.settings import LinkSettings
@@ -54,6 +55,7 @@ from pptpgw.timing.lifecycle import Stages
 
 if TYPE_CHECKING:
     from pptpgw.client import PPTPClientEndpoint
+    from pptpgw.management.service import ManagementService
 
 # The number of open files other than those of connections: ports, logs, libraries.
 _OTHER_FILES = 64
@@ -75,7 +77,8 @@ class GatewayService(Stages):
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
-    @ivar management: the L{ManagementService}, by which operators see and steer the gateway.
+    @ivar management: the L{ManagementService}, by which operators see and steer the gateway; None
+        as long as no configuration has had an endpoint for it.
     @ivar store: the store where each session has a row; None if there is none.
     """
 
@@ -120,8 +123,9 @@ class GatewayService(Stages):
         self._drain = Draining(reactor, parts.gateway, parts.gateway.context.now, self._end)
         for service in parts.services:
             service.setServiceParent(self)
-        self.management = ManagementService(reactor, configuration.management, self)
-        IService(self.management).setServiceParent(self)
+        self.management: ManagementService | None = None
+        if configuration.management.endpoints:
+            self._manage(configuration.management)
 
     def lacking(self) -> list[str]:
         """
@@ -277,7 +281,7 @@ class GatewayService(Stages):
         See L{IGatewayService.wouldChange}.
         """
         new = self._read() if configuration is None else configuration
-        return self._parts.plan(new, self.management.follow).reloaded
+        return self._parts.plan(new, self._followManagement).reloaded
 
     def judge(self, profile: Profile) -> None:
         """
@@ -303,6 +307,30 @@ class GatewayService(Stages):
         """
         self.gateway.sessions.operated(act)
 
+    def _manage(self, section: ManagementSection) -> ManagementService:
+        """
+        Make the service of the management interface, and start it if the gateway runs.
+
+        @raise ConfigurationError: an endpoint string can't be used.
+        """
+        from pptpgw.management.service import ManagementService
+
+        self.management = ManagementService(self._reactor, section, self)
+        IService(self.management).setServiceParent(self)
+        return self.management
+
+    def _followManagement(self, configuration: Configuration) -> ReloadStep:
+        """
+        Prepare to be managed as another configuration says.
+        """
+        management, section = self.management, configuration.management
+        if management is None:
+            if not section.endpoints:
+                return ReloadStep("[management]", nothing)
+            # Its endpoints are opened with everything else that is new.
+            management = self._manage(replace(section, endpoints=()))
+        return management.follow(configuration)
+
     def _end(self) -> None:
         """
         Stop, since the gateway is drained.
@@ -317,7 +345,7 @@ class GatewayService(Stages):
     def _reload(self, configuration: Configuration | None) -> Reloaded:
         try:
             new = self._read() if configuration is None else configuration
-            planned = self._parts.plan(new, self.management.follow)
+            planned = self._parts.plan(new, self._followManagement)
             planned.apply()
         except PPTPGWError as error:
             lost = isinstance(error, NotPutBack)

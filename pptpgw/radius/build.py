@@ -15,7 +15,6 @@ from pptpgw.ports.queue import Queue
 from pptpgw.radius.accounting import Accounting
 from pptpgw.radius.client import RADIUSClient
 from pptpgw.radius.nas import NAS
-from pptpgw.radius.radsec import TLSTransport
 from pptpgw.radius.servers import Server
 from pptpgw.radius.spool import Spool
 from pptpgw.radius.transport import ITransport, RADIUSService, TransportFactory
@@ -61,11 +60,12 @@ def makeTransports(
         )
 
     # A server that is reached by TLS has one connection for both services.
-    secured = {
-        server: TLSTransport(reactor, server, radius.timeout, counters)
-        for server in radius.server
-        if server.transport == "tls" and server not in same
-    }
+    secured: dict[Server, ITransport] = {}
+    for server in radius.server:
+        if server.transport == "tls" and server not in same:
+            from pptpgw.radius.radsec import TLSTransport
+
+            secured[server] = TLSTransport(reactor, server, radius.timeout, counters)
 
     def makeTransport(server: Server, service: RADIUSService) -> ITransport:
         if server in secured:

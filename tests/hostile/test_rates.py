@@ -14,10 +14,11 @@ from pptpgw.networks.generic import hub
 from pptpgw.networks.ipv6 import dhcpv6
 from pptpgw.networks.ipv6 import router as ipv6router
 from pptpgw.networks.ipv6.prefix import RESTING
-from pptpgw.networks.ipv6.wire import ipv6, neighbor
+from pptpgw.networks.ipv6.wire import ipv6
 from pptpgw.networks.ipv6.wire.dhcpv6 import DHCPv6MessageType
 from pptpgw.networks.ipx import router, routing, table
 from pptpgw.networks.ipx import wire as ipx
+from pptpgw.networks.wire.ip import ROUTER_SOLICITATION
 from pptpgw.ppp.link import OPENINGS
 from pptpgw.ppp.wire import ppp
 from tests.hostile import packets
@@ -194,7 +195,7 @@ def test_aHub(world: World) -> None:
 @pytest.mark.parametrize(
     ("packet", "limit"),
     (
-        (packets.icmp(neighbor.ROUTER_SOLICITATION, bytes(4)), ipv6router.SOLICITED_LIMIT),
+        (packets.icmp(ROUTER_SOLICITATION, bytes(4)), ipv6router.SOLICITED_LIMIT),
         (packets.icmp(ipv6.ECHO_REQUEST, bytes(1000)), ipv6router.LIMIT),
         (packets.solicit(rapid=True), dhcpv6.MAX_MESSAGES),
         (packets.dhcp(DHCPv6MessageType.INFORMATION_REQUEST), dhcpv6.MAX_MESSAGES),

@@ -27,7 +27,7 @@ class Configured(Forked):
     The gateway, and the file of its configuration.
     """
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, **sections: dict[str, object]) -> None:
         self.file, self.socket = folder / "pptpgw.toml", folder / "management.sock"
         secrets = folder / "chap-secrets"
         secrets.touch(0o600)
@@ -36,7 +36,7 @@ class Configured(Forked):
             "auth": {"checkers": [f"chap-secrets:{secrets}"]},
             "management": {"endpoints": [f"unix:{self.socket}:mode=600"]},
         }
-        self.write()
+        self.write(**sections)
         words = ["--nodaemon", "--pidfile=", "pptpgw", "--config", str(self.file)]
         super().__init__(world.gateway, TWISTD, words, folder / "twistd.log")
         self.waitFor(SERVES)
@@ -97,6 +97,25 @@ def test_aReload(gateway: Configured, client: Callable[[], Client]) -> None:
     os.kill(gateway.pid, signal.SIGHUP)
     gateway.waitFor("the session's time is over")
     caller.ask("ended", first["number"])
+
+
+def test_managedLater(world: World, tmp_path: Path) -> None:
+    """
+    A gateway that nobody could manage is managed once its file names an endpoint. A file with one
+    that can't be used changes nothing.
+    """
+    gateway = Configured(world, tmp_path, management={"endpoints": []})
+    try:
+        gateway.write(management={"endpoints": ["unix:/proc/nowhere/socket"]})
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.waitFor("the configuration is unchanged: .*/proc/nowhere/socket can't be opened")
+        gateway.write()
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.waitFor("the configuration was read again")
+        assert gateway.ask("GET", "log") == {"level": "debug"}
+    finally:
+        gateway.interrupt(signal.SIGTERM)
+    assert "Traceback" not in gateway.text
 
 
 def test_aDrain(gateway: Configured, client: Callable[[], Client]) -> None:

@@ -81,19 +81,40 @@ argument.
 """
 
 
+def imported(world: World, folder: Path, *options: str) -> list[str]:
+    """
+    The modules that a gateway with these options has imported when it ends.
+    """
+    told = folder / "imported"
+    command = (sys.executable, "-c", TELLING, str(told), *FOREGROUND[2:], *options)
+    gateway = Program(world.gateway, folder / "log", *command)
+    gateway.waitFor(SERVES)
+    gateway.interrupt()
+    return told.read_text().split()
+
+
+def test_whatServesNoCallerIsImportedWhenNeeded(world: World, tmp_path: Path, auth: str) -> None:
+    """
+    A gateway without endpoints for operators and without RADIUS servers has imported nothing that
+    these alone need.
+    """
+    file = tmp_path / "pptpgw.toml"
+    file.touch(0o600)
+    file.write_text(toml({"management": {"endpoints": []}}))
+    never = ("pptpgw.management", "pptpgw.radius.radsec", "prometheus_client", "twisted.web")
+    found = imported(world, tmp_path, "--auth", auth, "--config", str(file))
+    assert "pptpgw.gateway" in found
+    assert [one for one in found if one.startswith(never)] == []
+
+
 def test_onlyWhatIsChosenIsImported(world: World, tmp_path: Path, auth: str) -> None:
     """
     A gateway that runs has imported the modules of no plugin that isn't chosen, nor anything else
     that only some gateways need. Of what isn't chosen there may be the octets of a network
     protocol, which filters know, and the strings of endpoints, which each C{twistd} knows.
     """
-    told = tmp_path / "imported"
-    command = (sys.executable, "-c", TELLING, str(told), *FOREGROUND[2:], "--auth", auth)
-    gateway = Program(world.gateway, tmp_path / "log", *command)
-    gateway.waitFor(SERVES)
-    gateway.interrupt()
-    imported = told.read_text().split()
-    assert "pptpgw.gateway" in imported and "pptpgw.networks.ipv4.plugin" in imported
+    modules = imported(world, tmp_path, "--auth", auth)
+    assert "pptpgw.gateway" in modules and "pptpgw.networks.ipv4.plugin" in modules
     points = [one for one in distribution("pptpgw").entry_points if one.group.startswith("pptpgw.")]
     chosen = {one.module for one in points if CHOSEN.get(one.group) == one.name}
     assert len(chosen) == len(CHOSEN)
@@ -118,7 +139,7 @@ def test_onlyWhatIsChosenIsImported(world: World, tmp_path: Path, auth: str) -> 
     }
     found = [
         name
-        for name in imported
+        for name in modules
         if any(name == one or name.startswith(f"{one}.") for one in never) and ".wire" not in name
     ]
     assert sorted(found) == [

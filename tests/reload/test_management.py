@@ -65,7 +65,8 @@ def test_hosts() -> None:
     The names by which browsers may address the interface.
     """
     world = World()
-    access = world.service.management.operating.access
+    management: Any = world.service.management
+    access = management.operating.access
     with pytest.raises(Problem):
         access.check(request("gate.example"))
     world.reload('[management]\nhosts = ["gate.example"]')

@@ -12,9 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pptpgw.networks.ipv6.wire.dhcpv6 import SERVER_PORT
-from pptpgw.networks.ipv6.wire.neighbor import ROUTER_SOLICITATION
-from pptpgw.networks.wire.ip import ICMPV6, IPV6_HEADER, UDP
+from pptpgw.networks.wire.ip import (
+    DHCPV6_SERVER,
+    ICMPV6,
+    IPV6_HEADER,
+    ROUTER_SOLICITATION,
+    UDP,
+)
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ports.reader import Reader
@@ -45,7 +49,7 @@ ASKING = Assembled(
         bpf.equal(ROUTER_SOLICITATION, yes="keep", no="drop"),
         bpf.here("udp"),
         bpf.half(IPV6_HEADER + 2),
-        bpf.equal(SERVER_PORT, no="drop"),
+        bpf.equal(DHCPV6_SERVER, no="drop"),
         bpf.here("keep"),
         bpf.result(bpf.KEEP),
         bpf.here("drop"),

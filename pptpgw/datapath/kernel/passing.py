@@ -17,8 +17,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from pptpgw.datapath.kernel.judging import PACKET, PROTOCOL, within
 from pptpgw.interfaces import Attachment
-from pptpgw.networks.ipv6.wire.dhcpv6 import SERVER_PORT
-from pptpgw.networks.wire.ip import ICMPV6, IPV6_HEADER, UDP
+from pptpgw.networks.wire.ip import DHCPV6_SERVER, ICMPV6, IPV6_HEADER, UDP
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Instruction, Program
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -96,7 +95,7 @@ def _message(way: str, types: Iterable[int], port: int) -> Iterator[Instruction]
     yield bpf.equal(ICMPV6, yes=f"{way} ICMPv6")
     yield bpf.equal(UDP, no="drop")
     yield bpf.half(PACKET + port)
-    yield bpf.equal(SERVER_PORT, yes=f"{way} kept", no="drop")
+    yield bpf.equal(DHCPV6_SERVER, yes=f"{way} kept", no="drop")
     yield bpf.here(f"{way} ICMPv6")
     if types:
         yield bpf.byte(PACKET + IPV6_HEADER)

@@ -31,7 +31,7 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
-from pptpgw.networks.ipv6.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT, SERVER_PORT
+from pptpgw.networks.ipv6.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT
 from pptpgw.networks.ipv6.wire.ipv6 import (
     ALL_NODES,
     ALL_ROUTERS,
@@ -49,14 +49,13 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
 )
 from pptpgw.networks.ipv6.wire.neighbor import (
     NEIGHBOR_SOLICITATION,
-    ROUTER_SOLICITATION,
     NeighborAdvertisement,
     RouterAdvertisement,
     checkRouterSolicitation,
     neighborSolicited,
     solicitedNode,
 )
-from pptpgw.networks.wire.ip import ICMPV6, UDP
+from pptpgw.networks.wire.ip import DHCPV6_SERVER, ICMPV6, ROUTER_SOLICITATION, UDP
 from pptpgw.timing.timer import cancelled
 
 # MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of section 10;
@@ -212,12 +211,12 @@ class IPv6Router:
         """
         Answer a UDP datagram; see L{_received}.
         """
-        if datagram.destinationPort != SERVER_PORT or self._dhcp is None:
+        if datagram.destinationPort != DHCPV6_SERVER or self._dhcp is None:
             return NOT_OURS
         unicast = packet.destination == self.address
         reply = self._dhcp.received(datagram.payload, packet.source, unicast)
         if reply is not None:
-            answer = Datagram(SERVER_PORT, CLIENT_PORT, reply)
+            answer = Datagram(DHCPV6_SERVER, CLIENT_PORT, reply)
             self._send(encodeDatagram(self.address, packet.source, answer))
         return ""
 

@@ -27,6 +27,10 @@ ICMPV6 = 58
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
 EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS))
 
+# What hosts send to routers of their link (RFC 4861), and the port of DHCPv6 servers (RFC 8415).
+ROUTER_SOLICITATION = 133
+DHCPV6_SERVER = 547
+
 EXTENSION_LIMIT = 6
 """
 The most extension headers that are looked into; a packet has four or five at most (RFC 8200 section

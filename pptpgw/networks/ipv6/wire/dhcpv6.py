@@ -27,7 +27,6 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import (
 )
 
 CLIENT_PORT = 546
-SERVER_PORT = 547
 
 ALL_SERVERS = IPv6Address("ff02::1:2")
 """

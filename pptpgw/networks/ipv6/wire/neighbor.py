@@ -17,7 +17,6 @@ from pptpgw.networks.ipv6.wire.domain import encodeNames
 from pptpgw.networks.ipv6.wire.ipv6 import UNSPECIFIED, ICMPv6Message, IPv6Packet
 
 # Types of ICMPv6 messages.
-ROUTER_SOLICITATION = 133
 ROUTER_ADVERTISEMENT = 134
 NEIGHBOR_SOLICITATION = 135
 NEIGHBOR_ADVERTISEMENT = 136
