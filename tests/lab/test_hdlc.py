@@ -351,13 +351,15 @@ def test_diallingOnASerialLineByAChatScript(
     C{pptpgw ppp --chat} dials by a modem, which pppd's chat program plays, and reaches pppd.
     """
     hosts = network.hosts(2)
-    modem = "chat -v '' \\\\c ATZ 'OK\\\\c' ATDT5551234 'CONNECT 115200\\\\c'"
+    modem = "chat -v -s '' \\\\c ATZ 'OK\\\\c' ATDT5551234 'CONNECT 115200\\\\c'"
     answerer = answering(
         hosts[1],
         [nullModem.devices[1], "115200", "local", "connect", modem],
         "require-mschap-v2",
         "require-mppe-128",
     )
+    # pppd discards what has come before it starts the modem.
+    answerer.waitFor(r"expect \(ATZ\)")
     caller = dial(
         network,
         f"serial:{nullModem.devices[0]}:115200",

@@ -42,13 +42,16 @@ class Labelled:
     """
 
     def __init__(self, host: Host, user: str, password: str) -> None:
-        self._log = (host.runFolder / f"mpls-{time.monotonic_ns()}.log").open("w+b")
-        self._process = subprocess.Popen(
-            host.command(sys.executable, LABELLED, GATEWAY_ADDRESS, user, password),
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        # The process alone has this open: whoever read by its descriptor would move the place at
+        # which it writes.
+        self._log = host.runFolder / f"mpls-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                host.command(sys.executable, LABELLED, GATEWAY_ADDRESS, user, password),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self.address = self._wait(r"open (\S+)\n")[1]
         self._read = 0
 
@@ -100,8 +103,7 @@ class Labelled:
 
     @property
     def _text(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def _wait(self, pattern: str, position: int = 0) -> re.Match[str]:
         deadline = time.monotonic() + 20

@@ -95,7 +95,8 @@ class End:
     """
     A gateway's channel with its port and device.
 
-    @ivar sent: the GRE packets that were sent, without acknowledgements.
+    @ivar sent: the GRE packets that were sent, without acknowledgements, by their call ids: one
+        call's may overtake another's, if the thread has one and Python the other.
     @ivar acknowledged: how many packets only acknowledged.
     @ivar written: the packets that were passed to the kernel.
     """
@@ -114,7 +115,7 @@ class End:
         self.channel = kind(self.host, self.owner, Ends(LOCAL, PEER, OURS, THEIRS), self.port)
         self.owner.channel = self.channel
         self.native = native
-        self.sent: list[object] = []
+        self.sent: dict[int, list[object]] = {}
         self.acknowledged = 0
         self.written: list[bytes] = []
         self.carried = 0
@@ -149,7 +150,7 @@ class End:
                 self.acknowledged += 1
                 continue
             callID, payload, sequence, _ = decode(octets)
-            self.sent.append((callID, sequence, payload))
+            self.sent.setdefault(callID, []).append((sequence, payload))
 
     def figures(self) -> dict[str, object]:
         """
