@@ -6,7 +6,7 @@ of callers. They open nothing. L{pptpgw.service.GatewayService} holds the parts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.application.service import IService
@@ -19,6 +19,8 @@ from pptpgw.config.configuration import SECTIONS, Configuration, sectionName
 from pptpgw.config.environment import Environment
 from pptpgw.config.reload import Follow, Plan, SectionInForce, sectionsInForce
 from pptpgw.counting.counters import Counters
+from pptpgw.dialling.service import Dialling
+from pptpgw.error import ConfigurationError
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     IDataPath,
@@ -56,6 +58,7 @@ class GatewayParts:
     @ivar networks: the networks by the names of their protocols.
     @ivar reservation: reserves the addresses that accounts own.
     @ivar tunnels: the tunnels by the names of their plugins.
+    @ivar dialling: the calls of C{[[dial]]}.
     @ivar services: everything that is opened or started, in this order.
     @ivar preparable: the parts that can say what they lack for a start.
     @ivar followers: prepare the parts, in this order, to follow another configuration.
@@ -68,6 +71,7 @@ class GatewayParts:
     networks: Mapping[str, INetwork]
     reservation: Reservation
     tunnels: Mapping[str, ITunnel]
+    dialling: Dialling
     services: Sequence[IService]
     preparable: Sequence[IPreparable]
     followers: Sequence[Follow]
@@ -175,6 +179,7 @@ def build(
     placing = {name: one for name, one in tunnels.items() if IForwarder.providedBy(one)}
     forwarding.forwarders = {name: IForwarder(one) for name, one in placing.items()}
     forwarding.assertPlaced(configuration.forwarding)
+    dialling = Dialling(gateway.context, tunnels, networks, configuration)
     gateway.health += [IHealth(one) for one in tunnels.values() if IHealth.providedBy(one)]
     clockWatch = ClockWatch(reactor)
     reservation = Reservation(reactor, lambda: judging.stores, networks.values())
@@ -212,6 +217,7 @@ def build(
             Part(f"the ports of tunnel {name}", stop=tunnel.stopListening)
             for name, tunnel in tunnels.items()
         ),
+        dialling,
     ]
     parts = (
         *tunnels.values(),
@@ -230,11 +236,13 @@ def build(
         networks,
         reservation,
         tunnels,
+        dialling,
         services,
         preparable,
         (
             *reporting.followers,
             gateway.follow,
+            dialling.follow,
             lambda configuration: judging.follow(configuration, gateway.use),
         ),
     )
@@ -305,10 +313,13 @@ def makeObservers(environment: Environment) -> Iterator[ISessionObserver]:
 def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel]:
     """
     Make the tunnels that the configuration names, by name. They offer their calls to C{gateway}.
+    Those that only C{[[dial]]} names don't listen.
 
     @raise ConfigurationError: a plugin isn't installed, or its section can't be used.
     """
-    listen = environment.configuration.listen
+    configuration = environment.configuration
+    listening = configuration.listen.tunnels
+    dialling = dict.fromkeys(one.tunnel for one in configuration.dial.dial)
     given = TunnelEnvironment(
         environment.reactor,
         gateway,
@@ -319,8 +330,12 @@ def makeTunnels(environment: Environment, gateway: Gateway) -> dict[str, ITunnel
         gateway.context.known,
         environment,
     )
-    tunnels = {}
-    for name, factory in plugin.choose(ITunnelFactory, listen.tunnels).items():
+    tunnels: dict[str, ITunnel] = {}
+    named = dict.fromkeys((*listening, *dialling))
+    if not named:
+        raise ConfigurationError("[listen] tunnels names no tunnel, and there is no [[dial]]")
+    for name, factory in plugin.choose(ITunnelFactory, tuple(named)).items():
+        given = replace(given, listens=name in listening)
         tunnels[name] = factory.makeTunnel(environment.settings(factory), given)
         environment.plug(factory, tunnels[name])
     return tunnels

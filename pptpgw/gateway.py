@@ -22,6 +22,7 @@ from pptpgw.config.section import LimitsSection
 from pptpgw.counting.counters import Counters, Totals
 from pptpgw.error import Category, PPTPGWError, Refused, Unavailable
 from pptpgw.interfaces import (
+    Direction,
     ICall,
     ICallTaker,
     IDataPath,
@@ -35,6 +36,7 @@ from pptpgw.log import Logger, Quota
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission, isWithin
+from pptpgw.sessions.answered import AnsweredLine
 from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
 from pptpgw.sessions.cause import Cause, Termination, causeOf
 from pptpgw.sessions.context import LineContext
@@ -68,7 +70,8 @@ class Gateway:
     The gateway.
 
     @ivar sessions: the registry of sessions and their observers.
-    @ivar lines: the current callers, authenticated or not.
+    @ivar lines: the lines of the current callers, authenticated or not, and of calls that the
+        gateway has dialled.
     @ivar attempts: what became of each call, and of callers that were turned away.
     @ivar tally: counts what became of callers.
     @ivar context: what the lines of callers are given.
@@ -228,6 +231,14 @@ class Gateway:
         return not (self.lines or self.sessions.endings or self.context.returns)
 
     @property
+    def isDrained(self) -> bool:
+        """
+        Whether no caller's call is left. Calls that the gateway has dialled may be.
+        """
+        called = len(self.lines) > self.lines.dialled
+        return not (called or self.sessions.endings or self.context.returns)
+
+    @property
     def faults(self) -> list[str]:
         """
         What is wrong with parts that must be without fault for calls to be taken.
@@ -238,7 +249,7 @@ class Gateway:
         """
         Take no more calls until L{undrain}. The current ones go on.
 
-        @param settled: called when a call has ended and the gateway is L{empty}.
+        @param settled: called when a call has ended and the gateway L{isDrained}.
         """
         self._draining = settled
 
@@ -250,9 +261,14 @@ class Gateway:
 
     def hangUpAll(self, cause: str) -> None:
         """
-        End every call in order, without waiting for the end.
+        End every caller's call in order, without waiting for the end.
         """
-        inSlices(self.context.clock, self._each(Line.hangUp, cause))
+
+        def hangUp(line: Line, cause: str) -> None:
+            if line.direction is Direction.IN:
+                line.hangUp(cause)
+
+        inSlices(self.context.clock, self._each(hangUp, cause))
 
     # ICallTaker
 
@@ -285,7 +301,7 @@ class Gateway:
             self.counters.own.discard("call displaced by a newer one")
             other.drop(_DISPLACED)
         try:
-            line = Line(self.context, call, settings)
+            line = AnsweredLine(self.context, call, settings)
         except PPTPGWError as error:
             self._refuse(call, Refusal.BUSY, causeOf(error), Category.OUTAGE)
             return
@@ -337,11 +353,9 @@ class Gateway:
         self._settle()
 
     def _settle(self) -> None:
-        if not self.empty:
-            return
-        if self._stopped is not None and not self._stopped.called:
+        if self.empty and self._stopped is not None and not self._stopped.called:
             self._stopped.callback(None)
-        if self._draining is not None:
+        if self.isDrained and self._draining is not None:
             self._draining()
 
     def _living(self) -> Iterable[Counters]:

@@ -77,6 +77,7 @@ class GatewayService(Stages):
     @ivar dataPath: the L{pptpgw.interfaces.IDataPath}.
     @ivar networks: the L{pptpgw.interfaces.INetwork}s, by the names of the network protocols.
     @ivar tunnels: the L{pptpgw.interfaces.ITunnel}s, by the names of their plugins.
+    @ivar dialling: the calls that the gateway dials, a L{pptpgw.dialling.service.Dialling}.
     @ivar management: the L{ManagementService}, by which operators see and steer the gateway; None
         as long as no configuration has had an endpoint for it.
     @ivar store: the store where each session has a row; None if there is none.
@@ -116,6 +117,7 @@ class GatewayService(Stages):
         self.dataPath = parts.dataPath
         self.networks = parts.networks
         self.tunnels = parts.tunnels
+        self.dialling = parts.dialling
         self.store = parts.environment.store
         self._environment = parts.environment
         self._reservation = parts.reservation
@@ -420,11 +422,13 @@ class GatewayService(Stages):
         if not self.running:
             # The gateway was stopped before the reactor ran.
             return
+        listening = self.configuration.listen.tunnels
+        answering = (one for name, one in self.tunnels.items() if name in listening)
         self._log.info(
             "pptpgw {version} answers on {places}; {networks}; packets pass by {path}; "
             "MPPE: {mppe}; encryption: {encryption}",
             version=__version__,
-            places=", ".join(place for one in self.tunnels.values() for place in one.places),
+            places=", ".join(place for one in answering for place in one.places) or "nothing",
             networks=", ".join(self.networks),
             path=self.dataPath.path,
             mppe=mppe.implementation,

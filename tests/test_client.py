@@ -33,7 +33,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.tunnels.pptp.client import SharedPorts
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from tests.chapsecrets import secretsIn
-from tests.dialling import HERE, THERE, Dialling, Hearing, factoryFor, program
+from tests.endpoints import HERE, THERE, Dialling, Hearing, factoryFor, program
 from tests.test_gateway import SERVER
 
 SET_UP = 17

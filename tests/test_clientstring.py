@@ -22,7 +22,7 @@ from pptpgw.tunnels.l2tp.client import LACClient
 from pptpgw.tunnels.sstp.client import SSTPClient
 from tests.certificates import Authority
 from tests.chapsecrets import secretsIn
-from tests.dialling import THERE, Dialling, Hearing
+from tests.endpoints import THERE, Dialling, Hearing
 from tests.test_gateway import SERVER
 
 

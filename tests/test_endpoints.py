@@ -39,7 +39,7 @@ from pptpgw.tunnels.hdlc.tunnel import HDLCSettings, HDLCTunnel
 from pptpgw.tunnels.l2tp.tunnel import L2TPSettings, L2TPTunnel
 from pptpgw.tunnels.sstp.tunnel import SSTPSettings, SSTPTunnel
 from tests.chapsecrets import secretsIn
-from tests.dialling import Hearing, factoryFor
+from tests.endpoints import Hearing, factoryFor
 
 HOST = "127.0.0.1"
 LISTEN = f"tcp:0:interface={HOST}"

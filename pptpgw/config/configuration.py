@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pptpgw.config import discovery as plugin
+from pptpgw.config.dial import DialSection
 from pptpgw.config.forwarding import ForwardingSection
 from pptpgw.config.kind import NoSettings
 from pptpgw.config.secrecy import assertPrivate
@@ -62,6 +63,7 @@ class Configuration:
     accounts: AccountsSection = field(default_factory=AccountsSection)
     network: NetworkSection = field(default_factory=NetworkSection)
     forwarding: ForwardingSection = field(default_factory=ForwardingSection)
+    dial: DialSection = field(default_factory=DialSection)
     plugins: PluginsSection = field(default_factory=PluginsSection)
     datapath: DataPathSection = field(default_factory=DataPathSection)
     capture: CaptureSection = field(default_factory=CaptureSection)
@@ -141,6 +143,7 @@ SECTIONS: Mapping[str, type] = {
     "accounts": AccountsSection,
     "network": NetworkSection,
     "forwarding": ForwardingSection,
+    "dial": DialSection,
     "plugins": PluginsSection,
     "datapath": DataPathSection,
     "capture": CaptureSection,
@@ -153,6 +156,11 @@ SECTIONS: Mapping[str, type] = {
 }
 """
 The sections that are always there, by name.
+"""
+
+LISTS = frozenset({"dial"})
+"""
+The sections that have nothing but a list of tables, which bears their own name.
 """
 
 MOVED: dict[str, str] = {
@@ -274,6 +282,9 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Kinds, str, str, obje
     """
     for name, table in document.items():
         within: dict[str, object] = {}
+        if isinstance(table, list) and name in LISTS:
+            # C{[[dial]]} is a list of tables without a section around it.
+            table = {name: table}
         kind = WITHIN.get(name)
         if kind is not None and isinstance(table, dict):
             keys = keysOf(SECTIONS[name])

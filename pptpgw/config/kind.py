@@ -349,8 +349,9 @@ PROTOCOLS = ValueKind(
     "a list of one or more distinct names of network protocols; --help-network lists them",
     lambda value: listOf("names", matching("a name", PLUGIN_NAME).convert).convert(value or None),
 )
-TUNNELS = ValueKind(
-    "a list of one or more distinct names of tunnels; --help-plugins lists them", PROTOCOLS.convert
+TUNNELS = listOf(
+    "distinct names of tunnels; --help-plugins lists them",
+    matching("a name", PLUGIN_NAME).convert,
 )
 ENDPOINTS = listOf(
     'distinct server endpoint strings of Twisted, as in "tcp:1723:interface=192.0.2.1"',

@@ -110,7 +110,9 @@ def valuesOf(
             try:
                 values[keys[name].attribute] = kind.convert(value)
             except Fault as fault:
-                heading = f"[[{place.strip('[] ')}.{name}]] " if place else ""
+                section = place.strip("[] ")
+                path = name if section == name else f"{section}.{name}"
+                heading = f"[[{path}]] " if place else ""
                 faults += [heading + one for one in fault.faults]
             except (ValueError, TypeError):
                 faults.append(f"{place}{name} = {kind.show(value)}: must be {kind.allowed}")

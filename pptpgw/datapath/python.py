@@ -5,8 +5,9 @@ routes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -227,9 +228,13 @@ class PythonDataPath:
         else:
             network = OpenProtocol(*shared)
         if attachment.receive is None:
+            source = _givenTo(attachment)
+            if source is not None and self.interface is not None:
+                self._add(self.interface.addAddress, IPv4Interface(source))
             for route in attachment.addresses:
                 self._routes.add(route, network)
-                self._addRoute(route)
+                if self.interface is not None:
+                    self._add(self.interface.addRoute, route, source)
         return network
 
     def networkClosed(self, network: OpenProtocol) -> None:
@@ -244,17 +249,19 @@ class PythonDataPath:
             self._routes.remove(route, network)
             if self.interface is not None:
                 self.interface.removeRoute(route)
+        source = _givenTo(network.attachment)
+        if source is not None and self.interface is not None:
+            self.interface.removeAddress(IPv4Interface(source))
 
-    def _addRoute(self, route: IPv4Network | IPv6Network) -> None:
+    def _add(self, add: Callable[..., None], *what: Any) -> None:
         """
-        Have the kernel route packets for C{route} to the TUN device; log an error if it refuses.
+        Give the TUN device an address or a route; log an error if the kernel refuses.
         """
-        if self.interface is not None:
-            try:
-                self.interface.addRoute(route)
-            except PPTPGWError as error:
-                # The session goes on with its address, although packets for it don't arrive.
-                self._log.error("{error}", error=str(error))
+        try:
+            add(*what)
+        except PPTPGWError as error:
+            # The session goes on with its address, although packets for it don't arrive.
+            self._log.error("{error}", error=str(error))
 
     def _destination(self, packet: bytes) -> bytes:
         """
@@ -266,3 +273,11 @@ class PythonDataPath:
         if version == 6 and len(packet) >= 40:
             return packet[24:40]
         return b""
+
+
+def _givenTo(attachment: Attachment) -> IPv4Address | None:
+    """
+    Return the address that the TUN device has for an attachment; None if it has none for it.
+    """
+    given = attachment.localAddress
+    return given if isinstance(given, IPv4Address) else None

@@ -34,6 +34,7 @@ from pptpgw.interfaces.authentication import (
 from pptpgw.interfaces.caller import (
     UNKNOWN_STATIONS,
     Caller,
+    Direction,
     Stations,
     TunnelEnds,
     TunnelKind,
@@ -59,6 +60,7 @@ from pptpgw.interfaces.eap import EAPClaim, IEAPConversation, IEAPMethod, IEAPPe
 from pptpgw.interfaces.environment import IEnvironment
 from pptpgw.interfaces.forward import (
     Forward,
+    IDialler,
     IForwarder,
     IJoinedCall,
     IProxiedCall,
@@ -72,6 +74,7 @@ from pptpgw.interfaces.network import (
     Attachments,
     HeaderCompression,
     IAddressedProtocol,
+    IAskingNetwork,
     IDetachable,
     IGate,
     INegotiated,
@@ -157,6 +160,7 @@ __all__ = [
     "Change",
     "Claim",
     "ClientStage",
+    "Direction",
     "Drain",
     "EAPClaim",
     "Effect",
@@ -170,6 +174,7 @@ __all__ = [
     "IAddressPools",
     "IAddressedProtocol",
     "IAlertedOwner",
+    "IAskingNetwork",
     "IAttackObserver",
     "IAttempt",
     "IAttempts",
@@ -196,6 +201,7 @@ __all__ = [
     "IDataPath",
     "IDataPathFactory",
     "IDetachable",
+    "IDialler",
     "IDiallingCall",
     "IEAPConversation",
     "IEAPCredentials",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
 
-from pptpgw.interfaces.caller import TunnelKind
+from pptpgw.interfaces.caller import Direction, TunnelKind
 
 
 class Outcome(Enum):
@@ -90,6 +90,10 @@ class IAttempt(Interface):
     source: str = Attribute("The address of the caller, in text.")
     guesser: str = Attribute("See L{pptpgw.interfaces.Caller.guesser}.")
     tunnel: TunnelKind = Attribute("The L{TunnelKind} of the tunnel.")
+    direction: Direction = Attribute(
+        "Who placed the call, a L{Direction}. If this gateway did, C{source} is our own address; "
+        "it is that of the other end if there was no call."
+    )
     protection: str = Attribute("See L{pptpgw.interfaces.Caller.protection}.")
     user: str = Attribute(
         "The name that the caller gave last, or that its account has; empty if it gave none."

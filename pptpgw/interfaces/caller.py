@@ -5,6 +5,23 @@ The values that say who calls, and by which kind of tunnel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Direction(Enum):
+    """
+    Who placed a call. The value is the word for programs.
+    """
+
+    IN = "in"
+    """
+    The other end called this gateway.
+    """
+
+    OUT = "out"
+    """
+    This gateway dialled the other end.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +108,7 @@ The stations of a call of which only addresses are known.
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    The caller that makes a claim.
+    The caller that makes a claim, or the two ends of a call that this gateway dialled.
 
     @ivar address: the address that the caller calls from, in text.
     @ivar called: the address that was called, in text.
@@ -104,6 +121,7 @@ class Caller:
     @ivar carrier: what is known of the tunnel beside its addresses; None for nothing.
     @ivar protection: what encrypts the call's packets beneath PPP, in words, see
         L{pptpgw.interfaces.IProtectedCall.protection}; empty if nothing does, or it isn't known.
+    @ivar direction: who placed the call. If it is C{OUT}, C{address} is our own.
     """
 
     address: str
@@ -115,6 +133,7 @@ class Caller:
     concentrator: str = ""
     carrier: TunnelEnds | None = None
     protection: str = ""
+    direction: Direction = Direction.IN
 
     @property
     def ends(self) -> TunnelEnds:

@@ -5,7 +5,7 @@ The data path of the whole gateway, and the plugins that make one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,16 +26,24 @@ class IKernelInterface(Interface):
 
     def addAddress(address: IPv4Interface | IPv6Interface) -> None:
         """
-        Give the interface an address. The address is removed together with the interface.
+        Give the interface an address. One call of L{removeAddress} undoes one call of this; what
+        is left is removed together with the interface.
 
         @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 
-    def addRoute(network: IPv4Network | IPv6Network) -> None:
+    def removeAddress(address: IPv4Interface | IPv6Interface) -> None:
+        """
+        Undo one call of L{addAddress}. Do nothing if there was none.
+        """
+
+    def addRoute(network: IPv4Network | IPv6Network, source: IPv4Address | None = None) -> None:
         """
         Route C{network} to the interface, unless a wider route leads there already. One call of
         L{removeRoute} undoes one call of this; the rest are undone when the interface is removed.
 
+        @param source: the address of this machine that it sends there from; None: any. A network
+            with a source has a route of its own.
         @raise pptpgw.error.PPTPGWError: the kernel refuses; the text says why.
         """
 

@@ -1,6 +1,6 @@
 """
-Calls that are passed on: where to, what the other end is told, and the tunnels that carry them
-there; and calls that others pass on to this gateway.
+Calls that this gateway places: those that are passed on, with what the other end is told of them,
+and those that it dials; the tunnels that carry them; and calls that others pass on to this gateway.
 
 The PPP of a call that is passed on doesn't end here. Its frames pass between the channel of the
 caller and that of a second call, which this gateway places.
@@ -21,11 +21,12 @@ from pptpgw.interfaces.tunnel import ICall, ICallOwner
 @dataclass(frozen=True, slots=True)
 class Forward:
     """
-    An end to which a call may be passed on.
+    An end to which a call may be placed.
 
     @ivar tunnel: the tunnel that leads there: the name of its plugin, or the number that it has in
         RADIUS (Tunnel-Type, RFC 2868 section 3.1).
-    @ivar endpoint: the address of the other end, in text, or its host name.
+    @ivar endpoint: the address of the other end, in text, or its host name, and a port behind a
+        colon if it isn't the usual one; for a line Twisted's client endpoint string.
     @ivar secret: the secret that both ends know; empty for none.
     @ivar name: the name by which we introduce ourselves; empty: the tunnel's own.
     @ivar peerName: the name by which the other end must introduce itself; empty for any.
@@ -33,6 +34,10 @@ class Forward:
     @ivar assignment: calls of which everything else is the same share a tunnel only if this is the
         same, too (Tunnel-Assignment-ID, RFC 2868 section 3.6).
     @ivar preference: those with lower numbers are tried first.
+    @ivar number: the telephone number that the other end, or a modem, is to dial; empty for none.
+    @ivar ca: the file with the authorities that certificates of the other end may be by; empty:
+        those of the system.
+    @ivar fingerprint: the SHA-256 of the only certificate that is believed; empty: any by C{ca}.
     """
 
     tunnel: str | int
@@ -43,6 +48,9 @@ class Forward:
     source: str = ""
     assignment: str = ""
     preference: int = 0
+    number: str = ""
+    ca: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +155,21 @@ class IForwarder(Interface):
         @return: fires with the call once it can carry frames. The channel must be opened at once,
             as the other end may send. It fails with L{pptpgw.error.PPTPGWError} if the other end
             can't be reached or refuses. To cancel it gives the call up.
+        """
+
+
+class IDialler(Interface):
+    """
+    A tunnel (L{pptpgw.interfaces.ITunnel}) that dials: it places calls whose PPP ends here, as a
+    client does.
+    """
+
+    kind = Attribute("The kind of tunnel, a L{pptpgw.interfaces.TunnelKind}.")
+
+    def dial(end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        Place a call to C{end}, by a connection of its own.
+
+        @param owner: see L{IForwarder.place}.
+        @return: see L{IForwarder.place}. It may also fail with an error of Twisted's endpoints.
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -51,7 +51,9 @@ class Attachment:
         whether it may pass. It isn't called for packets that concern the link alone. None permits
         all. Only if it is an L{IGate} can the kernel judge packets in its place.
     @ivar localAddress: for IPv6: our own link-local address, which the network interface of the
-        call gets if it has one for itself. None: it gets none.
+        call gets if it has one for itself. For IPv4: the address that the peer has given us, which
+        that interface gets, or else the data path's; this machine uses it as the source of what it
+        sends to C{addresses}. None: it gets none.
     @ivar headers: for IPv4 on lines: how TCP's headers are compressed; None: they aren't.
     """
 
@@ -60,7 +62,7 @@ class Attachment:
     receive: Callable[[bytes], None] | None = None
     local: Callable[[bytes], None] | None = None
     permits: Callable[[bytes], bool] | None = None
-    localAddress: IPv6Address | None = None
+    localAddress: IPv4Address | IPv6Address | None = None
     headers: HeaderCompression | None = None
 
 
@@ -272,6 +274,23 @@ class INetwork(Interface):
 
         @return: None, or a Deferred that fires when that is done. A gateway that stops waits for
             the Deferred, within C{[listen] drain-timeout}.
+        """
+
+
+class IAskingNetwork(INetwork):
+    """
+    A network that calls can use, too, which this gateway dials: there it asks the other end for
+    what callers ask of it.
+    """
+
+    def ask(dial: Any, subscriber: ISubscriber, caller: Caller) -> Any:
+        """
+        Make the L{INetworkProtocol} of one dialled call. L{INetwork.release} takes it back.
+
+        @param dial: the row of the configuration, a L{pptpgw.config.dial.Dial}.
+        @param subscriber: what the session of the call may do, with the name of C{dial}.
+        @param caller: the call's ends, with the number and the identifier of the session.
+        @raise pptpgw.error.PPTPGWError: it can't be used for this call; the text says why.
         """
 
 

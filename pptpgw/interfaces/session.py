@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from pptpgw.interfaces.caller import Stations, TunnelEnds, TunnelKind
+from pptpgw.interfaces.caller import Direction, Stations, TunnelEnds, TunnelKind
 from pptpgw.interfaces.network import INetworkProtocol
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class LinkQuality(NamedTuple):
 
 class ISession(Interface):
     """
-    One authenticated caller, from its authentication to the end of its call. The gateway keeps the
+    One authenticated caller, from its authentication to the end of its call, or a call that this
+    gateway dialled, from the moment that both ends are sure of each other. The gateway keeps the
     attributes up to date.
     """
 
@@ -87,7 +88,14 @@ class ISession(Interface):
         "The identifier of the session, which no other session has, not even one of another run. "
         "Lines of the log about the session begin with it."
     )
-    user: str = Attribute("The user's name, as the account has it.")
+    user: str = Attribute(
+        "The user's name, as the account has it; the name of the [[dial]], if this gateway dialled."
+    )
+    direction: Direction = Attribute("Who placed the call, a L{Direction}.")
+    other: str = Attribute(
+        "Where the other end is, in words for the log: 'from' its address if it called, 'to' its "
+        "address if this gateway dialled."
+    )
     profile: Any = Attribute(
         "What the user's account allows the session now, a L{pptpgw.sessions.profile.Profile}."
     )

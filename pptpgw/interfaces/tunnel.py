@@ -334,6 +334,9 @@ class ITunnelEnvironment(Interface):
         "L{pptpgw.sessions.places.Known}. A tunnel that limits connections keeps places for them."
     )
     environment = Attribute("The L{IEnvironment} that plugins of every kind are given.")
+    listens: bool = Attribute(
+        "Whether the tunnel is to listen; if not, it only places calls (L{IDialler})."
+    )
 
 
 class ITunnel(Interface):

@@ -50,10 +50,13 @@ class KernelInterface:
         self._kernel: Kernel | None = None
         self._index = 0
         self._mtu = 0
-        # Each with the address of the other end of the link, if there is one.
-        self._addresses: list[tuple[Interface, IPv4Address | None]] = []
+        # The number of requests for each address; with the address of the other end of the link, if
+        # there is one.
+        self._addresses: dict[tuple[Interface, IPv4Address | None], int] = {}
         # The number of requests for a route, for each network.
         self._wanted: dict[Network, int] = {}
+        # The source of what is sent to the networks that have one.
+        self._sources: dict[Network, IPv4Address] = {}
         # The networks that have a route of their own. Each has the networks within it that need no
         # route because of it; and each of these has the network whose route it uses.
         self._routes: dict[Network, dict[Network, None]] = {}
@@ -98,8 +101,22 @@ class KernelInterface:
         @param peer: the address of the only other host that the interface leads to, to which the
             kernel makes a route; None if the interface is not such a link of two.
         """
-        self._ask(f"address {address} of", rtnetlink.addAddress(self._index, address, peer))
-        self._addresses.append((address, peer))
+        key = address, peer
+        requests = self._addresses.get(key, 0)
+        if not requests:
+            self._ask(f"address {address} of", rtnetlink.addAddress(self._index, address, peer))
+        self._addresses[key] = requests + 1
+
+    def removeAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        """
+        See L{IKernelInterface.removeAddress}.
+        """
+        key = address, None
+        requests = self._addresses.pop(key, 0)
+        if requests > 1:
+            self._addresses[key] = requests - 1
+        elif requests and self._kernel is not None:
+            self._kernel.ask([rtnetlink.removeAddress(self._index, address)])
 
     def remove(self) -> None:
         """
@@ -115,10 +132,12 @@ class KernelInterface:
         kernel.ask(requests)
         kernel.close()
         self._addresses.clear()
-        for kept in (self._wanted, self._routes, self._covers, self._leading):
+        for kept in (self._wanted, self._sources, self._routes, self._covers, self._leading):
             kept.clear()
 
-    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
+    def addRoute(
+        self, network: IPv4Network | IPv6Network, source: IPv4Address | None = None
+    ) -> None:
         """
         See L{IKernelInterface.addRoute}.
         """
@@ -126,7 +145,9 @@ class KernelInterface:
             return
         requests = self._wanted.get(network, 0)
         if not requests:
-            if network in self._routes:
+            if source is not None:
+                self._leadFrom(network, source)
+            elif network in self._routes:
                 # The route was about to be removed.
                 self._keep(network)
             else:
@@ -144,6 +165,10 @@ class KernelInterface:
             self._wanted[network] = requests - 1
             return
         del self._wanted[network]
+        if self._sources.pop(network, None) is not None:
+            # At once, before the source may go.
+            self._drop(network)
+            return
         wide = self._covers.pop(network, None)
         if wide is not None:
             del self._routes[wide][network]
@@ -235,6 +260,17 @@ class KernelInterface:
         self._routes[network] = {}
         self._keep(network)
 
+    def _leadFrom(self, network: Network, source: IPv4Address) -> None:
+        """
+        Lead C{network} to the interface by a route of its own, which serves no other network.
+        """
+        if network in self._routes:
+            self._drop(network)
+        request = rtnetlink.addRoute(self._index, network, source=source)
+        self._ask(f"a route for {network} to", request, *_ABSENT)
+        self._routes[network] = {}
+        self._sources[network] = source
+
     def _keep(self, network: Network) -> None:
         """
         Let the route of C{network} serve the networks within it too.
@@ -285,7 +321,10 @@ class KernelInterface:
             if self._kernel is None:
                 return
             step = [one for one in networks[place : place + _STEP] if one in self._routes]
-            requests = [rtnetlink.addRoute(self._index, network) for network in step]
+            requests = [
+                rtnetlink.addRoute(self._index, network, source=self._sources.get(network))
+                for network in step
+            ]
             for network, code in zip(step, self._kernel.ask(requests), strict=True):
                 if code not in (0, errno.EEXIST):
                     raise self._error(f"a route for {network} to", code)

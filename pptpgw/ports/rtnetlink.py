@@ -72,7 +72,7 @@ _INFO_KIND = 1
 # The attribute of IPv6 by which a device gets no link-local address by itself.
 _ADDRESS_GENERATION, _NO_ADDRESS = 8, 1
 _ADDRESS, _ADDRESS_LOCAL = 1, 2
-_ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_METRIC = 1, 4, 6
+_ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_METRIC, _ROUTE_SOURCE = 1, 4, 6, 7
 _MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
 # From linux/netlink.h: an option by which answers don't repeat the request.
 _SOL_NETLINK, _CAP_ACK = 270, 10
@@ -218,12 +218,15 @@ def removeAddress(index: int, address: Interface, peer: IPv4Address | None = Non
     return _addressRequest(NetlinkMessageType.DELETE_ADDRESS, 0, index, address, peer)
 
 
-def addRoute(index: int, network: Network, first: bool = False) -> bytes:
+def addRoute(
+    index: int, network: Network, first: bool = False, source: IPv4Address | None = None
+) -> bytes:
     """
     Return the request to route a network to a device.
 
     @param first: whether this route precedes others of the same network; otherwise there must be
         none.
+    @param source: the address of this machine that it sends there from; None: any.
     """
     what = _STATIC, _UNIVERSE, _UNICAST
     if not first:
@@ -231,6 +234,8 @@ def addRoute(index: int, network: Network, first: bool = False) -> bytes:
     else:
         # A new route of IPv4 precedes those that are there; one of IPv6 does by its metric.
         flags, more = CREATE, _FIRST if network.version == 6 else b""
+    if source is not None:
+        more += option(_ROUTE_SOURCE, source.packed)
     return _routeRequest(NetlinkMessageType.NEW_ROUTE, flags, index, network, what, more)
 
 

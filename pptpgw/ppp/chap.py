@@ -376,7 +376,7 @@ class CHAPPeer(PeerExchange):
             if challenge is not None:
                 changing = changePassword(challenge, self._name, self._password, self._new)
         if changing is None:
-            self._refused(explain(failure.message))
+            self._disbelieved(explain(failure.message))
             return
         change, self._answer = changing
         self._asked, self._packet = challenge, change.encode()
@@ -391,7 +391,7 @@ class CHAPPeer(PeerExchange):
         # Another Success is ignored until the next Challenge.
         self._answer = None
         if not answer.check(message):
-            self._refused("the authenticator did not prove that it knows the password")
+            self._disbelieved("the authenticator did not prove that it knows the password")
         elif not self._proven:
             self._proven = True
             self._disarm()

@@ -116,7 +116,7 @@ class EAPPeer(PeerExchange):
                 self._requested(packet, message)
             elif isinstance(message, eap.EAPFailure):
                 failure = self._conversation.failure if self._conversation is not None else ""
-                self._refused(failure or "the authenticator does not believe us")
+                self._disbelieved(failure or "the authenticator does not believe us")
             else:
                 self._succeeded()
         except Malformed:

@@ -156,6 +156,12 @@ class PeerExchange(Exchange):
         self.stop()
         self._results.refused(reason)
 
+    def _disbelieved(self, reason: str) -> None:
+        """
+        End the exchange, since one end doesn't believe the other. Trying again won't help.
+        """
+        self._refused(Cause(reason, Termination.USER_ERROR, Remedy.NOT_BELIEVED))
+
 
 class AuthenticatorExchange(Exchange):
     """

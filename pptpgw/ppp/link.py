@@ -380,8 +380,9 @@ class Link:
         See L{IVerdicts.granted}: prepare the peer's network protocols.
         """
         if self.phase is Phase.AUTHENTICATE and self._network is not None:
-            self.method = self.lcp.demanded
-            self._keys = grant.keys
+            if not self._earnsByOurs:
+                self.method = self.lcp.demanded
+                self._keys = grant.keys
             self._network.prepare(self._owner.networkProtocols(grant), grant)
 
     def authenticated(self, grant: Grant) -> None:
@@ -394,7 +395,7 @@ class Link:
         """
         See L{IPeerResults.proven}: one exchange is done.
         """
-        if not self.authenticating:
+        if not self.authenticating or self._earnsByOurs:
             self.method = self.lcp.demandedOfUs
             self._keys = keys
         self._proved()
@@ -406,6 +407,13 @@ class Link:
         self.close(asCause(reason, Termination.USER_ERROR))
 
     # Internal methods
+
+    @property
+    def _earnsByOurs(self) -> bool:
+        """
+        Whether the keys are those of the exchange by which this end authenticates.
+        """
+        return self.settings.dials and self.lcp.demandedOfUs is not None
 
     def _begin(self) -> None:
         self._setup = cancelled(self._setup)

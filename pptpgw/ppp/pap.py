@@ -189,4 +189,4 @@ class PAPPeer(PeerExchange):
             self._results.proven(None)
         else:
             said = ascii(reply.message[:100].decode("utf-8", "replace"))
-            self._refused(f"the authenticator does not believe us: {said}")
+            self._disbelieved(f"the authenticator does not believe us: {said}")

@@ -73,6 +73,8 @@ class LinkSettings:
     @ivar identity: the name and password of this end; None if it doesn't authenticate.
     @ivar encrypted: whether the tunnel encrypts: then MPPE isn't used, and required encryption
         counts as present.
+    @ivar dials: whether this end has placed the call. If both ends authenticate, the keys are those
+        of the exchange by which the end that dials does.
     @ivar accm: the map of control characters that the peer is asked to escape (RFC 1662 section
         7.1); None for a tunnel without escaping.
     @ivar qualityReports: the seconds between two Link-Quality-Reports that the peer is asked for; 0
@@ -96,6 +98,7 @@ class LinkSettings:
     setupTimeout: float = 60
     identity: Identity | None = None
     encrypted: bool = False
+    dials: bool = False
     accm: int | None = None
     qualityReports: float = 0
     qualityLoss: float = 0
@@ -112,9 +115,9 @@ class LinkSettings:
     def usableMethods(self) -> tuple[IAuthenticationProtocol, ...]:
         """
         The methods that are offered to the peer. Those that earn no MPPE keys are left out if MPPE
-        is required.
+        is required and needs keys of theirs.
         """
-        if self.encryption != "require" or self.encrypted:
+        if self.encryption != "require" or self.encrypted or self.dials:
             return self.methods
         return tuple(method for method in self.methods if method.earnsKeys)
 

@@ -42,13 +42,15 @@ class _Counted:
     The state of one call.
 
     @ivar user: the identity of the user whose seat the call has; None if it has no seat yet.
+    @ivar isDialled: whether this gateway dialled it.
     """
 
-    __slots__ = ("setup", "source", "user")
+    __slots__ = ("isDialled", "setup", "source", "user")
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.setup = True
+        self.isDialled = False
         self.user: str | None = None
 
 
@@ -98,6 +100,7 @@ class Admission(Generic[C]):
     collection of these calls.
 
     @ivar limits: the limits of the configuration. They may be replaced: calls that exist stay.
+    @ivar dialled: how many of the calls this gateway has dialled.
     """
 
     def __init__(self, limits: LimitsSection, seconds: Callable[[], float], known: Known) -> None:
@@ -107,6 +110,7 @@ class Admission(Generic[C]):
         @param known: the sources for which half of the places are kept.
         """
         self.limits = limits
+        self.dialled = 0
         self._unproven: Places[C] = Places(seconds, known)
         self._calls: dict[C, _Counted] = {}
         self._setups = _Tally()
@@ -153,6 +157,14 @@ class Admission(Generic[C]):
         self._calls[call] = _Counted(source)
         self._unproven.add(call, source)
         self._setups.add(source)
+
+    def join(self, call: C) -> None:
+        """
+        Count C{call} among those that exist, but to no limit: this gateway dialled it.
+        """
+        self._calls[call] = state = _Counted("")
+        state.setup, state.isDialled = False, True
+        self.dialled += 1
 
     def rivals(self, call: C, user: str, profile: Profile) -> tuple[list[C], list[C]]:
         """
@@ -227,7 +239,7 @@ class Admission(Generic[C]):
         self.unseat(call)
         self.opened(call)
         self._unproven.remove(call)
-        del self._calls[call]
+        self.dialled -= self._calls.pop(call).isDialled
 
     def _allowed(self, profile: Profile) -> int:
         """

@@ -15,6 +15,7 @@ from pptpgw.interfaces import (
     AttemptEvent,
     Caller,
     Claim,
+    Direction,
     Ending,
     Frame,
     IAttempt,
@@ -162,6 +163,13 @@ class Attempt:
         See L{IAttempt}.
         """
         return self.caller.tunnel
+
+    @property
+    def direction(self) -> Direction:
+        """
+        See L{IAttempt}.
+        """
+        return self.caller.direction
 
     @property
     def protection(self) -> str:

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from pptpgw.interfaces import (
     Caller,
+    Direction,
     Frame,
     IAttempt,
     IAttempts,
@@ -188,24 +189,34 @@ class Attempts:
         stage: str,
         reason: str,
         isRefused: bool = True,
+        dial: str = "",
     ) -> None:
         """
-        Note that a caller was turned away, or went away, before it had a call. If the same
-        happened to it the last time, it is only counted.
+        Note that a caller was turned away, or went away, before it had a call; or that one that the
+        gateway dials couldn't be placed. If the same happened the last time, it is only counted.
 
+        @param source: the address of the other end.
         @param stage: the stage in which that was.
         @param isRefused: whether the gateway refused it.
+        @param dial: the name of the C{[[dial]]}; empty for a caller.
         """
         own = self._sources.get(source)
         if own:
             last = own[next(reversed(own))]
-            if not last.caller.port and (last.cause, last.going) == (reason, stage):
+            if not last.caller.port and (last.cause, last.going, last.user) == (
+                reason,
+                stage,
+                dial,
+            ):
                 last.again()
                 return
         self._turnedAway += 1
-        caller = Caller(source, "", 0, f"refused-{self._turnedAway}", tunnel)
+        direction = Direction.OUT if dial else Direction.IN
+        identifier = f"refused-{self._turnedAway}"
+        caller = Caller(source, "", 0, identifier, tunnel, direction=direction)
         now = self._seconds()
         attempt = Attempt(caller, self._now(), self._seconds, now, self._tell, stage)
+        attempt.user = attempt.identity = dial
         self._named(attempt)
         attempt.isRefused = isRefused
         attempt.end(reason)

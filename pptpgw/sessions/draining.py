@@ -43,16 +43,17 @@ class Drainable(Protocol):
         """
 
     @property
-    def empty(self) -> bool:
+    def isDrained(self) -> bool:
         """
-        Whether no call is left, and the networks have taken back what they gave.
+        Whether no caller's call is left, and the networks have taken back what they gave. Calls
+        that the gateway has dialled may be left.
         """
 
     def drain(self, settled: Callable[[], None]) -> None:
         """
         Take no more calls until L{undrain}.
 
-        @param settled: called when a call has ended and the gateway is L{empty}.
+        @param settled: called when a call has ended and the gateway L{isDrained}.
         """
 
     def undrain(self) -> None:
@@ -149,7 +150,7 @@ class Draining:
         self._gateway.hangUpAll(_OVERDUE)
 
     def _look(self) -> None:
-        if self._gateway.empty:
+        if self._gateway.isDrained:
             self._settled()
 
     def _settled(self) -> None:

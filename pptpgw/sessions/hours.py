@@ -52,17 +52,43 @@ class Hours:
         """
         if self.spans == ((0, _WEEK_MINUTES),):
             return inf
-        local = datetime.fromtimestamp(when)
-        minute = local.weekday() * _DAY_MINUTES + local.hour * 60 + local.minute
+        local, minute = _minuteOfWeek(when)
         end = next((end for start, end in self.spans if start <= minute < end), None)
         if end is None:
             return 0.0
         if end == _WEEK_MINUTES and self.spans[0][0] == 0:
             end += self.spans[0][1]
-        # Subtracting local times would be an hour wrong where summer time begins or ends.
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        monday = midnight - timedelta(days=local.weekday())
-        return max(0.0, (monday + timedelta(minutes=end)).timestamp() - when)
+        return max(0.0, _secondsTo(end, local, when))
+
+    def until(self, when: float) -> float:
+        """
+        Return how many seconds after C{when} (in seconds since 1970, in UTC) the hours begin: 0
+        within them.
+        """
+        local, minute = _minuteOfWeek(when)
+        if any(start <= minute < end for start, end in self.spans):
+            return 0.0
+        begins = (start for start, _ in self.spans if start > minute)
+        begin = next(begins, self.spans[0][0] + _WEEK_MINUTES)
+        return max(0.0, _secondsTo(begin, local, when))
+
+
+def _minuteOfWeek(when: float) -> tuple[datetime, int]:
+    """
+    Return the local time, and its minute of the week.
+    """
+    local = datetime.fromtimestamp(when)
+    return local, local.weekday() * _DAY_MINUTES + local.hour * 60 + local.minute
+
+
+def _secondsTo(minute: int, local: datetime, when: float) -> float:
+    """
+    Return the seconds from C{when}, which is C{local}, to a minute of that week or the next one.
+    """
+    # Subtracting local times would be an hour wrong where summer time begins or ends.
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = midnight - timedelta(days=local.weekday())
+    return (monday + timedelta(minutes=minute)).timestamp() - when
 
 
 @lru_cache(maxsize=1024)

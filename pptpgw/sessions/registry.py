@@ -32,6 +32,7 @@ from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
     Attack,
     Caller,
+    Direction,
     Drain,
     IAttackObserver,
     ICall,
@@ -145,13 +146,16 @@ class Registry:
 
     # What lines ask and tell
 
-    def callerOf(self, call: ICall) -> Caller:
+    def callerOf(self, call: ICall, direction: Direction = Direction.IN) -> Caller:
         """
         Give C{call} the number and the identifier that its session will have.
+
+        @param direction: who placed it.
         """
         self._calls += 1
         number, identifier = self._calls, f"{self._run}{self._calls:08x}"
-        return known(Caller(call.caller, call.called, number, identifier, call.tunnel), call)
+        ends = call.caller, call.called
+        return known(Caller(*ends, number, identifier, call.tunnel, direction=direction), call)
 
     def sessionStarted(self, session: Session) -> None:
         """
@@ -201,10 +205,10 @@ class Registry:
         Note that C{session} has another profile.
         """
         self._log.info(
-            "{user} from {caller}: changed",
+            "{user} {other}: changed",
             session=session.identifier,
             user=session.user,
-            caller=session.caller,
+            other=session.other,
         )
         self._tell(session, "a changed session", lambda one: one.sessionChanged(session))
 

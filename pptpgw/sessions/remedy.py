@@ -119,6 +119,11 @@ class Remedy(Enum):
         "newer one."
     )
 
+    NOT_BELIEVED = (
+        "Of a call that this gateway dials: compare user and password-file in [[dial]] with the "
+        "account at the other end, whose log says more. It is tried again after retry-max."
+    )
+
     # What the account allows.
 
     SESSIONS = (

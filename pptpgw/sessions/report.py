@@ -41,11 +41,11 @@ class Reports:
         @param seconds: the time since the call was requested.
         """
         self._log.info(
-            "{user} from {caller}: {protocol} {networks} open {seconds:.3f} s after the call, "
+            "{user} {other}: {protocol} {networks} open {seconds:.3f} s after the call, "
             "{authentication}, {encryption}",
             session=session.identifier,
             user=session.user,
-            caller=session.caller,
+            other=session.other,
             protocol=protocol.name,
             networks=", ".join(map(str, networks)) or "is",
             seconds=seconds,
@@ -60,10 +60,10 @@ class Reports:
         @param seconds: the time since the call was requested.
         """
         self._log.info(
-            "{user} from {caller}: {path} {seconds:.3f} s after the call, {authentication}",
+            "{user} {other}: {path} {seconds:.3f} s after the call, {authentication}",
             session=session.identifier,
             user=session.user,
-            caller=session.caller,
+            other=session.other,
             path=session.path,
             seconds=seconds,
             authentication=session.authentication,
@@ -74,10 +74,10 @@ class Reports:
         Report that a network protocol of C{session} ended, or never opened.
         """
         self._log.info(
-            "{user} from {caller}: {protocol} is over: {reason}",
+            "{user} {other}: {protocol} is over: {reason}",
             session=session.identifier,
             user=session.user,
-            caller=session.caller,
+            other=session.other,
             protocol=protocol.name,
             reason=reason,
         )
@@ -87,11 +87,11 @@ class Reports:
         Report the end of C{session}, with its figures.
         """
         self._log.info(
-            "{user} from {caller}: ended after {seconds:.0f} s, {received} octets received, "
+            "{user} {other}: ended after {seconds:.0f} s, {received} octets received, "
             "{sent} sent: {cause}",
             session=session.identifier,
             user=session.user,
-            caller=session.caller,
+            other=session.other,
             seconds=session.duration,
             received=session.counters.octetsReceived,
             sent=session.counters.octetsSent,

@@ -14,6 +14,7 @@ from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     UNKNOWN_STATIONS,
     AgreedProtocol,
+    Direction,
     ISession,
     ISubscriber,
     LinkQuality,
@@ -52,6 +53,7 @@ class Session:
         "carrier",
         "concentrator",
         "counters",
+        "direction",
         "encryption",
         "gate",
         "identifier",
@@ -101,6 +103,7 @@ class Session:
         self.called = self.concentrator = ""
         self.stations = UNKNOWN_STATIONS
         self.tunnel = UNKNOWN
+        self.direction = Direction.IN
         self.carrier: TunnelEnds | None = None
         self.passedTo: TunnelEnds | None = None
         self.authentication = "none"
@@ -119,6 +122,14 @@ class Session:
         See L{ISession.user}.
         """
         return self.profile.name
+
+    @property
+    def other(self) -> str:
+        """
+        See L{ISession.other}.
+        """
+        isOurs = self.direction is Direction.OUT
+        return f"to {self.called}" if isOurs else f"from {self.caller}"
 
     @property
     def ends(self) -> TunnelEnds:

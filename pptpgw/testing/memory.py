@@ -10,7 +10,7 @@ the TCP connection between two control connections.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -347,11 +347,19 @@ class MemoryInterface:
         """
         self.told.append(f"address {address}")
 
-    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
+    def removeAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        """
+        See L{IKernelInterface.removeAddress}.
+        """
+        self.told.append(f"no address {address}")
+
+    def addRoute(
+        self, network: IPv4Network | IPv6Network, source: IPv4Address | None = None
+    ) -> None:
         """
         See L{IKernelInterface.addRoute}.
         """
-        self.told.append(f"route {network}")
+        self.told.append(f"route {network}" + (f" from {source}" if source else ""))
 
     def removeRoute(self, network: IPv4Network | IPv6Network) -> None:
         """

@@ -1,10 +1,13 @@
 """
-The gateway as access concentrator: calls that are passed on to network servers, LNSs of L2TP (RFC
-2661 section 1.2) and PNSs of PPTP (RFC 2637 section 1.1).
+The calls that the gateway places by control connections: as access concentrator, calls that are
+passed on to network servers, LNSs of L2TP (RFC 2661 section 1.2) and PNSs of PPTP (RFC 2637 section
+1.1); and those that it dials, as a client does.
 
-Calls to the same server share a control connection, as long as everything that is agreed on with it
-is the same (Tunnel-Assignment-ID, RFC 2868 section 3.6). One without a call is closed after
-C{idleTimeout}.
+Calls that are passed on to the same server share a control connection, as long as everything that
+is agreed on with it is the same (Tunnel-Assignment-ID, RFC 2868 section 3.6). One without a call is
+closed after C{idleTimeout}. A call that is dialled has a connection of its own, which ends with it:
+servers that take clients often serve one call on a connection, and the next call shouldn't depend
+on a connection that may be cut off.
 """
 
 from __future__ import annotations
@@ -12,10 +15,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sized
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from twisted.internet.abstract import isIPAddress
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -34,6 +37,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.timing.timer import cancelled
+from pptpgw.tunnels.client import hostAndPort
 
 
 class ServerConnection(Protocol):
@@ -93,16 +97,18 @@ class Leg:
 
     @ivar placed: fires with the call when it can carry frames. Cancelling it gives the call up.
     @ivar negotiated: what was negotiated with the caller.
-    @ivar caller: the call that is passed on.
+    @ivar caller: the call that is passed on; None for a call that is dialled.
+    @ivar number: the telephone number to be dialled; empty for none.
     @ivar call: the call that was placed; None before.
     """
 
     def __init__(
         self,
         negotiated: Negotiated,
-        caller: ICall,
+        caller: ICall | None,
         owner: ICallOwner,
         over: Callable[[Leg], object],
+        number: str = "",
     ) -> None:
         """
         @param over: called when the call is given up, and when it has ended.
@@ -110,6 +116,7 @@ class Leg:
         self.placed: Deferred[ICall] = Deferred(self._cancelled)
         self.negotiated = negotiated
         self.caller = caller
+        self.number = number
         self.call: ICall | None = None
         self._owner = owner
         self._over = over
@@ -152,27 +159,30 @@ class Leg:
 
 class CalledServer(Generic[ConnectionType]):
     """
-    A network server. It owns the control connection to it.
+    A server. It owns the control connection to it.
 
+    @ivar isShared: whether more calls may be placed by its connection.
     @ivar connection: the control connection; None before it is there.
     @ivar waiting: the calls that wait for it, in order.
     """
 
-    def __init__(self, concentrator: Concentrator[ConnectionType], forward: Forward) -> None:
+    def __init__(
+        self, concentrator: Concentrator[ConnectionType], forward: Forward, isShared: bool
+    ) -> None:
+        self.isShared = isShared
         self.connection: ConnectionType | None = None
         self.waiting: dict[Leg, None] = {}
         self._concentrator = concentrator
         self._forward = forward
         self._idle: IDelayedCall | None = None
         self._connecting: Deferred[Any] | None = None
+        self._host, self._port = forward.endpoint, 0
 
     def open(self) -> None:
         """
         Look up the name of the server, and open the control connection.
         """
-        host = self._forward.endpoint
-        resolved = host if isIPAddress(host) else self._concentrator.reactor.resolve(host)
-        self._connecting = connecting = maybeDeferred(lambda: resolved)
+        self._connecting = connecting = maybeDeferred(self._resolve)
         connecting.addCallback(self._connect).addCallbacks(self._connected, self._failed)
 
     def place(self, leg: Leg) -> None:
@@ -203,7 +213,7 @@ class CalledServer(Generic[ConnectionType]):
         connection = self.connection
         if connection is not None and not connection.calls and not self.waiting:
             self._idle = cancelled(self._idle)
-            seconds = self._concentrator.idleTimeout
+            seconds = self._concentrator.idleTimeout if self.isShared else 0
             self._idle = self._concentrator.reactor.callLater(seconds, self._cleared, connection)
 
     def stop(self) -> Deferred[None] | None:
@@ -246,8 +256,17 @@ class CalledServer(Generic[ConnectionType]):
         """
         self._over(reason)
 
+    def _resolve(self) -> Deferred[str]:
+        self._host, self._port = hostAndPort(
+            self._forward.endpoint.split(":"), self._concentrator.port
+        )
+        if isIPAddress(self._host):
+            return succeed(self._host)
+        resolved: Deferred[str] = self._concentrator.reactor.resolve(self._host)
+        return resolved
+
     def _connect(self, address: str) -> Deferred[ConnectionType] | ConnectionType:
-        return self._concentrator.connect(self._forward, self, address)
+        return self._concentrator.connect(self._forward, self, (address, self._port))
 
     def _connected(self, connection: ConnectionType) -> None:
         self._connecting = None
@@ -257,7 +276,7 @@ class CalledServer(Generic[ConnectionType]):
         self._connecting = None
         error = failure.trap(PPTPGWError, ConnectError, DNSLookupError, CancelledError)
         if error is DNSLookupError:
-            self._over(f"the name {self._forward.endpoint!a} isn't known")
+            self._over(f"the name {self._host!a} isn't known")
         else:
             self._over(failure.getErrorMessage().removesuffix("."))
 
@@ -276,14 +295,20 @@ class CalledServer(Generic[ConnectionType]):
 
 class Concentrator(ABC, Generic[ConnectionType]):
     """
-    The network servers to which calls are passed on.
+    The servers to which calls are placed.
 
+    @cvar port: the port of servers whose address has none.
     @ivar reactor: looks names up, and has timers.
     """
 
+    port: ClassVar[int]
+
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
+        # Those whose connections are shared.
         self._servers: dict[Forward, CalledServer[ConnectionType]] = {}
+        # All of them whose connections aren't closed.
+        self._all: dict[CalledServer[ConnectionType], None] = {}
 
     @property
     @abstractmethod
@@ -294,14 +319,14 @@ class Concentrator(ABC, Generic[ConnectionType]):
 
     @abstractmethod
     def connect(
-        self, forward: Forward, owner: CalledServer[ConnectionType], address: str
+        self, forward: Forward, owner: CalledServer[ConnectionType], peer: tuple[str, int]
     ) -> Deferred[ConnectionType] | ConnectionType:
         """
         Open a control connection.
 
         @param forward: the network server.
         @param owner: the owner of the connection.
-        @param address: the address of the server, in text.
+        @param peer: the address of the server, in text, and its port.
         @return: the connection, which needn't be established. A Deferred may fail with
             L{PPTPGWError} and with L{ConnectError}.
         @raise PPTPGWError: it can't be opened; the text says why.
@@ -326,17 +351,31 @@ class Concentrator(ABC, Generic[ConnectionType]):
         server = self._servers.get(key)
         isNew = server is None or (server.connection is not None and server.connection.isStopping)
         if server is None or isNew:
-            server = self._servers[key] = CalledServer(self, key)
+            server = self._servers[key] = CalledServer(self, key, True)
         leg = Leg(negotiated, caller, owner, server.over)
+        self._place(server, leg, isNew)
+        return leg.placed
+
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{pptpgw.interfaces.IDialler.dial}.
+        """
+        server: CalledServer[ConnectionType] = CalledServer(self, end, False)
+        leg = Leg(Negotiated(), None, owner, server.over, end.number)
+        self._place(server, leg, True)
+        return leg.placed
+
+    def _place(self, server: CalledServer[ConnectionType], leg: Leg, isNew: bool) -> None:
         server.place(leg)
         if isNew:
+            self._all[server] = None
             server.open()
-        return leg.placed
 
     def forget(self, forward: Forward, server: CalledServer[ConnectionType]) -> None:
         """
         Forget a server, whose control connection is closed.
         """
+        self._all.pop(server, None)
         if self._servers.get(forward) is server:
             del self._servers[forward]
 
@@ -346,5 +385,5 @@ class Concentrator(ABC, Generic[ConnectionType]):
 
         @return: fires when all are closed.
         """
-        stopping = [server.stop() for server in tuple(self._servers.values())]
+        stopping = [server.stop() for server in tuple(self._all)]
         return DeferredList([one for one in stopping if one is not None])

@@ -33,6 +33,7 @@ class TunnelEnvironment:
     tally: Tally
     known: Known
     environment: IEnvironment
+    listens: bool = True
 
     @property
     def listen(self) -> ListenSection:

@@ -280,7 +280,6 @@ class TestErrors:
             ("listen", 'clients = ["192.0.2.1/24"]', "networks without host bits"),
             ("pptp", "handshake-timeout = nan", "a number of seconds from 1 to 300"),
             ("pptp", 'endpoints = ["1723"]', "endpoint strings"),
-            ("listen", "tunnels = []", "names of tunnels"),
             ("link", "authentication = []", "one or more distinct names of authentication"),
             ("link", 'authentication = ["pap", "pap"]', "one or more distinct names"),
             ("link", 'authentication = "pap"', "a list of one or more"),

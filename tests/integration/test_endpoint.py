@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialling import program
+from tests.endpoints import program
 from tests.integration.conftest import Serve
 from tests.integration.world import ALICE, GATEWAY, ROOT, Program, Served, World
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Interface,
+    IPv6Network,
+    ip_network,
+)
 from struct import unpack_from
 
 import pytest
@@ -218,7 +225,12 @@ class Interface:
     def addAddress(self, address: IPv4Interface | IPv6Interface) -> None:
         raise AssertionError("not asked for")
 
-    def addRoute(self, network: IPv4Network | IPv6Network) -> None:
+    def removeAddress(self, address: IPv4Interface | IPv6Interface) -> None:
+        raise AssertionError("not asked for")
+
+    def addRoute(
+        self, network: IPv4Network | IPv6Network, source: IPv4Address | None = None
+    ) -> None:
         raise AssertionError("not asked for")
 
     def removeRoute(self, network: IPv4Network | IPv6Network) -> None:

@@ -17,6 +17,7 @@ from pptpgw.auth.protocols import CHAP, MSCHAPV2
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Forward, IAuthenticationProtocol, IChannelOwner, Outcome
 from pptpgw.ppp.wire import ppp
+from pptpgw.sessions.answered import AnsweredLine
 from pptpgw.sessions.diagnosis import adviceOn
 from pptpgw.sessions.guard import REPEATED
 from pptpgw.sessions.profile import Profile
@@ -429,7 +430,7 @@ def test_freed() -> None:
     references = [weakref.ref(one) for one in world.dataPath.legs]
     call.hangUp("bye")
     world.run(10, 0.1)
-    assert line._switch is None
+    assert isinstance(line, AnsweredLine) and line._switch is None
     world.dataPath.legs.clear()
     world.forwarder.calls.clear()
     gc.disable()

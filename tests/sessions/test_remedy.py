@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,6 +43,7 @@ from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.networkserver import NetworkServer
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
+from tests.dialling.test_service import Sites
 from tests.sessions.legs import Forwarder
 from tests.sessions.test_bound import THERE, BoundWorld
 from tests.sessions.test_diagnosis import CAROL, Checker, Gateway
@@ -543,6 +546,16 @@ def _() -> IAttempt:
     gateway.gateway.context.forwarding.forwarders = {"leg": Forwarder(gateway.clock)}
     gateway.call()
     return over(gateway)
+
+
+@leadsTo(Remedy.NOT_BELIEVED)
+def _() -> IAttempt:
+    with TemporaryDirectory() as folder:
+        sites = Sites(Path(folder))
+        sites.write("password", "wrong")
+        sites.reload(sites.configuration())
+        sites.start()
+        return next(iter(sites.south.gateway.attempts))
 
 
 # Sessions that have ended.

@@ -16,6 +16,7 @@ from pptpgw.error import CallError
 from pptpgw.interfaces import Forward, IBridgedChannel, IChannel, Outcome
 from pptpgw.ppp.automaton import State
 from pptpgw.ppp.wire.ppp import DEFAULT_ACCM, IPV4, LCP
+from pptpgw.sessions.answered import AnsweredLine
 from pptpgw.sessions.cause import Termination, codeOf
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
@@ -109,7 +110,7 @@ def test_outsideOfThisProcess(
         call(world)
         (session,) = world.gateway.sessions
         (line,) = world.gateway.lines
-        assert line._switch is not None
+        assert isinstance(line, AnsweredLine) and line._switch is not None
         other = line._switch._channel
         assert asked == ([("bridge", other)] if bridged else [])
         session.change(Profile("alice", idleTimeout=30))
@@ -443,6 +444,7 @@ def test_freed() -> None:
     world = makeWorld()
     caller = call(world)
     (line,) = world.gateway.lines
+    assert isinstance(line, AnsweredLine)
     switch, link, session = line._switch, line.link, line.session
     caller.hangUp("bye")
     world.run(1)

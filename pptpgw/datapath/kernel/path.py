@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -151,7 +151,8 @@ class KernelDataPath:
         former = () if before is None else before.addresses
         requests = [rtnetlink.setLink(index, mtu=mtu, up=True, bare=True, group=GROUP)]
         if attachment.localAddress is not None:
-            self._try(lambda: enableIPv6(name), name)
+            if attachment.localAddress.version == 6:
+                self._try(lambda: enableIPv6(name), name)
             requests.append(rtnetlink.addAddress(index, _onLink(attachment.localAddress)))
         # The whole pool is routed to the process, possibly by the same networks.
         requests += [
@@ -226,8 +227,8 @@ class KernelDataPath:
         )
 
 
-def _onLink(address: IPv6Address) -> IPv6Interface:
+def _onLink(address: IPv4Address | IPv6Address) -> IPv4Interface | IPv6Interface:
     """
-    Return a link-local address with the prefix of all of them.
+    Return an address of IPv4, or a link-local one with the prefix of all of them.
     """
-    return IPv6Interface((address, 64))
+    return IPv6Interface((address, 64)) if address.version == 6 else IPv4Interface(address)

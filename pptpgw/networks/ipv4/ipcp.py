@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
+from pptpgw.error import Refused
 from pptpgw.interfaces import Attachment, HeaderCompression, IAddressedProtocol
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.decode.text import hexed
@@ -80,6 +81,12 @@ _UNSPECIFIED = bytes(4)
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 
+Judge = Callable[[IPv4Address, IPv4Address | None], IPv4Address | None]
+"""
+A function that judges the addresses that a peer gives us and itself.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class IPv4Settings:
     """
@@ -96,6 +103,9 @@ class IPv4Settings:
     @ivar yields: whether we take the address that the peer suggests instead of ours, even if
         C{peerAddress} is set.
     @ivar compressHeaders: whether TCP's headers may be compressed.
+    @ivar judge: for a client: called with both addresses once they are agreed on, ours first, None
+        for one that isn't told. It returns which of the peer's to lead to it, None for none, and
+        raises L{pptpgw.error.Refused} if they can't be used. None takes everything.
     """
 
     localAddress: str = "0.0.0.0"
@@ -108,6 +118,7 @@ class IPv4Settings:
     requestDNS: bool = False
     yields: bool = False
     compressHeaders: bool = False
+    judge: Judge | None = None
 
     @classmethod
     def client(cls, receive: Callable[[bytes], None], mtu: int = 1400) -> IPv4Settings:
@@ -285,21 +296,27 @@ class IPCP(NetworkProtocol):
 
     def agreed(self) -> None:
         """
-        Give up if we have no address of our own.
+        Give up if we have no address of our own, or the addresses can't be used.
         """
         if self.negotiator.granted.get(IP_ADDRESS) == _UNSPECIFIED:
             raise GiveUp("the peer gives us no address")
+        try:
+            self._judged()
+        except Refused as refusal:
+            raise GiveUp(str(refusal)) from refusal
 
     def attachment(self) -> Attachment:
         """
         Return the attachment: the peer's address and the networks behind it.
         """
-        peer = self.peerAddress
-        own = (networkOf(peer),) if peer is not None else ()
+        peer = self._judged()
+        own = (networkOf(str(peer)),) if peer is not None else ()
+        judged = self.settings.judge is not None
         return Attachment(
             addresses=own + self.settings.addresses,
             mtu=min(self.settings.mtu, self.peerMRU),
             receive=self.settings.receive,
+            localAddress=IPv4Address(self.localAddress) if judged else None,
             headers=self._headers(),
         )
 
@@ -316,3 +333,12 @@ class IPCP(NetworkProtocol):
             send is not None and send[3] == 1,
             receive[2] + 1 if receive is not None else 0,
         )
+
+    def _judged(self) -> IPv4Address | None:
+        """
+        Return the peer's address, if packets are to be led to it.
+        """
+        peer = self.peerAddress
+        told = None if peer is None else IPv4Address(peer)
+        judge = self.settings.judge
+        return told if judge is None else judge(IPv4Address(self.localAddress), told)

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.config import discovery
+from pptpgw.config.dial import Dial
 from pptpgw.config.kind import (
     ADDRESS,
     NEW,
@@ -48,6 +49,7 @@ from pptpgw.interfaces import (
     IAddressPool,
     IAddressPoolFactory,
     IAddressPools,
+    IAskingNetwork,
     ICountedPools,
     IEnvironment,
     IKernelInterface,
@@ -61,6 +63,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.networks.ipv4.ipcp import IPCP, WORDS, IPv4Settings, networkOf
+from pptpgw.networks.ipv4.told import Told
 from pptpgw.networks.routes import NetworksBehind
 from pptpgw.sessions.pool import ownedOf
 from pptpgw.sessions.profile import Profile
@@ -132,7 +135,7 @@ class IPv4Section:
         return pools
 
 
-@implementer(IReadableNetwork, IReloadable, IReserving, ICountedPools)
+@implementer(IReadableNetwork, IAskingNetwork, IReloadable, IReserving, ICountedPools)
 class IPv4Sessions(Stages):
     """
     The IPv4 network of the gateway. See L{IReadableNetwork}. As a service, it starts and stops the
@@ -260,10 +263,30 @@ class IPv4Sessions(Stages):
         Release the session's address and networks. See L{INetwork.release}.
         """
         settings = protocol.settings
-        assert settings.peerAddress is not None
+        if settings.peerAddress is None:
+            # A call that we dialled.
+            self._behind.release(settings.addresses)
+            return None
         self._behind.release((networkOf(settings.peerAddress), *settings.addresses))
         released: Deferred[Any] | None = self.pool.release(settings.peerAddress)
         return released
+
+    def ask(self, dial: Dial, subscriber: ISubscriber, caller: Caller) -> IPCP:
+        """
+        Make IPCP for a call that this gateway dialled. See L{IAskingNetwork.ask}. The other end
+        gives us our address and tells its own, to which the networks of C{dial} are routed, too.
+        """
+        environment, profile = self._environment, subscriber.profile
+        # Those that callers get addresses from, if there can be any.
+        pools = self.pool.networks if environment.configuration.listen.tunnels else ()
+        mru: int = environment.mru
+        return IPCP(
+            IPv4Settings(
+                addresses=self._behind.give(profile, (), pools),
+                mtu=min(mru, profile.mtu or mru),
+                judge=Told(environment.sessions, caller.session, self._gateway, pools),
+            )
+        )
 
     def _protocol(self, address: str, profile: Profile, caller: Caller) -> IPCP:
         settings, own = self._settings, networkOf(address)

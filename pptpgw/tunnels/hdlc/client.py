@@ -81,7 +81,9 @@ class HDLCClientFactory(Factory):
         """
         if self._protocol is not None:
             return None
-        self._protocol = HDLCProtocol(self._clock, addressText(addr), self._accm, self)
+        self._protocol = HDLCProtocol(
+            self._clock, addressText(addr), self._accm, self, isPlaced=True
+        )
         return self._protocol
 
     @property

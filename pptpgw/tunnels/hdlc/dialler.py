@@ -1,6 +1,6 @@
 """
-Calls that are passed on over lines: those of a PNS that asks for a telephone number to be dialled,
-for example (RFC 2637 section 2.7).
+Calls that are placed over lines: those that the gateway dials, and those that are passed on, from a
+PNS that asks for a telephone number to be dialled, for example (RFC 2637 section 2.7).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Telephone numbers. A modem takes other characters for commands.
 
 class Dialler:
     """
-    The lines by which calls are passed on.
+    The lines by which calls are placed.
 
     @ivar chat: the chat script that is run on each line first; empty for none.
     @ivar accm: the ACCM of lines.
@@ -57,6 +57,17 @@ class Dialler:
             none.
         """
         number = IDiallingCall(caller).number if IDiallingCall.providedBy(caller) else ""
+        return self._place(forward, number, Leg(negotiated, caller, owner, self._over))
+
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{pptpgw.interfaces.IDialler.dial}.
+
+        @raise CallError: C{end} describes no line, or its number is none.
+        """
+        return self._place(end, end.number, Leg(Negotiated(), None, owner, self._over))
+
+    def _place(self, forward: Forward, number: str, leg: Leg) -> Deferred[ICall]:
         if not _NUMBER.fullmatch(number):
             raise CallError(f"{number!a} is no telephone number")
         try:
@@ -66,7 +77,6 @@ class Dialler:
         if self.chat:
             script = parseChat(self.chat, number)
             endpoint = ChatEndpoint(self._reactor, endpoint, script)
-        leg = Leg(negotiated, caller, owner, self._over)
         self._legs[leg] = factory = HDLCClientFactory(self._reactor, leg, self.accm)
         connecting: Deferred[Any] = endpoint.connect(factory)
         connecting.addErrback(self._failed, leg)
@@ -75,7 +85,7 @@ class Dialler:
 
     def stop(self) -> None:
         """
-        Disconnect at once every line by which a call passes or is being placed.
+        Disconnect at once every line by which a call was or is being placed.
         """
         for factory in tuple(self._legs.values()):
             factory.abort()

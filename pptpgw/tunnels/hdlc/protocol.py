@@ -56,16 +56,25 @@ class HDLCProtocol(Protocol):
     """
     The protocol of a connection, which carries one call.
 
-    @ivar caller: the address of the end that calls, in text.
+    @ivar caller: the address of the other end, in text.
     @ivar call: the L{HDLCCall}, once the protocol is connected.
     """
 
     call: HDLCCall
 
-    def __init__(self, clock: IReactorTime, caller: str, accm: int, owner: StreamOwner) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        caller: str,
+        accm: int,
+        owner: StreamOwner,
+        isPlaced: bool = False,
+    ) -> None:
         """
         @param accm: the ACCM that the peer is asked to use.
+        @param isPlaced: whether the call is ours.
         """
+        self._isPlaced = isPlaced
         self.caller = caller
         self._clock = clock
         self._accm = accm
@@ -84,7 +93,8 @@ class HDLCProtocol(Protocol):
             transport.setTcpNoDelay(True)
         self._framer = framer = Framer(self._clock, transport.write, self._discard)
         called = addressText(transport.getHost())
-        self.call = HDLCCall(self.caller, called, framer, self._accm, self.close)
+        ends = (called, self.caller) if self._isPlaced else (self.caller, called)
+        self.call = HDLCCall(*ends, framer, self._accm, self.close)
         transport.registerProducer(self, True)
         self._owner.opened(self)
 

@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
     Forward,
     ICall,
     ICallOwner,
+    IDialler,
     IForwarder,
     IReloadable,
     ITunnel,
@@ -130,10 +131,10 @@ class ILines(Interface):
     factory = Attribute("The L{HDLCFactory}, whose protocols answer, each on one line.")
 
 
-@implementer(ITunnel, IForwarder, IReloadable, ILines)
+@implementer(ITunnel, IForwarder, IDialler, IReloadable, ILines)
 class HDLCTunnel:
     """
-    The tunnel that answers calls over lines, and passes calls on over lines.
+    The tunnel that answers calls over lines, and places calls over lines.
 
     @ivar factory: the factory of the lines.
     @ivar entrance: the entrance of the tunnel.
@@ -145,6 +146,7 @@ class HDLCTunnel:
         self.factory = HDLCFactory(settings, environment)
         self._dialler = Dialler(environment.reactor, settings.chat, settings.accm)
         self.entrance = self.factory.entrance
+        self._listens = environment.listens
         self._settings = settings
         self._endpoints = [
             (f"[hdlc] endpoints: {text}", endpointFromString(environment.reactor, "hdlc", text))
@@ -170,7 +172,8 @@ class HDLCTunnel:
 
         @raise pptpgw.error.ConfigurationError: a line can't be opened; the text says why.
         """
-        self.entrance.start(self.factory, self._endpoints)
+        if self._listens:
+            self.entrance.start(self.factory, self._endpoints)
 
     def judge(self, settings: HDLCSettings) -> dict[str, str]:
         """
@@ -193,6 +196,12 @@ class HDLCTunnel:
         See L{IForwarder.place}.
         """
         return self._dialler.place(forward, negotiated, caller, owner)
+
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{IDialler.dial}.
+        """
+        return self._dialler.dial(end, owner)
 
     def stopListening(self) -> Deferred[Any]:
         """

@@ -1,5 +1,6 @@
 """
-The gateway as LAC: calls that are passed on to LNSs (RFC 2661 sections 1.2 and 5.2.1).
+The gateway as LAC: calls that are passed on to LNSs (RFC 2661 sections 1.2 and 5.2.1), and those
+that it dials, as a LAC client (section 1.2).
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ any) to a peer.
 
 class L2TPConcentrator(Concentrator[L2TPConnection]):
     """
-    The LNSs to which calls are passed on.
+    The LNSs to which calls are placed.
 
     @ivar settings: the settings of control connections to come.
     """
+
+    port = PORT
 
     def __init__(self, reactor: Any, settings: ControlSettings, open: Open) -> None:
         super().__init__(reactor)
@@ -44,18 +47,20 @@ class L2TPConcentrator(Concentrator[L2TPConnection]):
         return self.settings.idleTimeout
 
     def connect(
-        self, forward: Forward, owner: CalledServer[L2TPConnection], address: str
+        self, forward: Forward, owner: CalledServer[L2TPConnection], peer: Address
     ) -> L2TPConnection:
         """
         See L{Concentrator.connect}.
         """
         name = forward.name.encode() or self.settings.name
         settings = replace(self.settings, name=name, trust=trusting(forward.secret))
-        return self._open(settings, owner, forward.source, (address, PORT))
+        return self._open(settings, owner, forward.source, peer)
 
     def request(self, connection: L2TPConnection, leg: Leg) -> ICall:
         """
         See L{Concentrator.request}.
         """
+        if leg.caller is None:
+            return connection.placeCall(leg)
         details = detailsOf(leg.negotiated, leg.caller, connection.hasSecret)
         return connection.placeCall(leg, details=details)

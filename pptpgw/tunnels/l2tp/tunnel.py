@@ -19,6 +19,7 @@ from pptpgw.interfaces import (
     Forward,
     ICall,
     ICallOwner,
+    IDialler,
     IForwarder,
     IHealth,
     IKernelTunnelFactory,
@@ -105,10 +106,10 @@ class L2TPSettings(TunnelSection):
         )
 
 
-@implementer(ITunnel, IForwarder, IPreparable, IReloadable, IHealth)
+@implementer(ITunnel, IForwarder, IDialler, IPreparable, IReloadable, IHealth)
 class L2TPTunnel:
     """
-    The L2TP tunnel: an LNS and, for calls that are passed on, a LAC.
+    The L2TP tunnel: an LNS and, for calls that are passed on or dialled, a LAC.
 
     @ivar entrance: the entrance of the tunnel.
     @ivar ports: the UDP ports.
@@ -118,6 +119,7 @@ class L2TPTunnel:
 
     def __init__(self, settings: L2TPSettings, environment: ITunnelEnvironment) -> None:
         self._settings = settings
+        self._listens = environment.listens
         self._server = NetworkServer(environment)
         self.entrance = self._server.entrance
         refuses = settings.clear == "refuse"
@@ -191,8 +193,9 @@ class L2TPTunnel:
                     f"(ss -lunp sport = {port.number} shows it)? [listen] addresses and "
                     "[l2tp] port choose others"
                 ) from error
-        self.entrance.begin()
-        self._server.accepts = True
+        if self._listens:
+            self.entrance.begin()
+            self._server.accepts = True
 
     def judge(self, settings: L2TPSettings) -> dict[str, str]:
         """
@@ -219,6 +222,12 @@ class L2TPTunnel:
         See L{IForwarder.place}.
         """
         return self._concentrator.place(forward, negotiated, caller, owner)
+
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{IDialler.dial}.
+        """
+        return self._concentrator.dial(end, owner)
 
     def _open(
         self, settings: ControlSettings, owner: L2TPOwner, localAddress: str, peer: Address

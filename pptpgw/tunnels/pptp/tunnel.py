@@ -24,6 +24,7 @@ from pptpgw.interfaces import (
     ICall,
     ICallOwner,
     ICallTaker,
+    IDialler,
     IForwarder,
     IHealth,
     IKernelTunnelFactory,
@@ -54,7 +55,6 @@ from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.pppox import PPPoXSocket
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import Role
-from pptpgw.tunnels.pptp.wire.message import PORT
 
 EVERY_ADDRESS = ""
 
@@ -257,11 +257,12 @@ class ISharedGRE(Interface):
     port = Attribute("The TCP port on which the tunnel listens.")
 
 
-@implementer(ITunnel, IForwarder, IPreparable, IReloadable, IHealth, ISharedGRE)
+@implementer(ITunnel, IForwarder, IDialler, IPreparable, IReloadable, IHealth, ISharedGRE)
 class PPTPTunnel:
     """
     The PPTP tunnel. It is a PPTP Access Concentrator for clients, the PNS of concentrators that
-    offer calls, and a concentrator again for calls that are passed on (RFC 2637 section 1.1).
+    offer calls, and a concentrator again for calls that are passed on (RFC 2637 section 1.1). Calls
+    that it dials make it a client.
 
     @ivar gre: the GRE ports of the tunnel.
     """
@@ -270,6 +271,7 @@ class PPTPTunnel:
 
     def __init__(self, settings: PPTPSettings, environment: ITunnelEnvironment) -> None:
         self._reactor = environment.reactor
+        self._listens = environment.listens
         self._settings = settings
         self._addresses = [str(one) for one in environment.listen.addresses]
         counters: Counters = environment.counters
@@ -328,6 +330,8 @@ class PPTPTunnel:
         @raise pptpgw.error.PPTPGWError: a port can't be opened; the text says why and what to do.
         """
         self.gre.start()
+        if not self._listens:
+            return
         self._entrance.start(self._control, self._endpoints, self._advice)
         for port in self._entrance.ports:
             sendAtOnce(port)
@@ -355,21 +359,26 @@ class PPTPTunnel:
         """
         return self._concentrator.place(forward, negotiated, caller, owner)
 
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{IDialler.dial}.
+        """
+        return self._concentrator.dial(end, owner)
+
     def _open(
         self,
         settings: ConnectionSettings,
         owner: ConnectionOwner,
         localAddress: str,
-        address: str,
+        peer: tuple[str, int],
     ) -> Deferred[ControlConnection]:
         """
-        Open a control connection to a PNS.
+        Open a control connection.
         """
         source = localAddress or next(iter(self._addresses), "")
         endpoint = TCP4ClientEndpoint(
             self._reactor,
-            address,
-            PORT,
+            *peer,
             timeout=settings.handshakeTimeout,
             bindAddress=(source, 0) if source else None,
         )

@@ -29,6 +29,7 @@ from pptpgw.datapath.python import PythonDataPath
 from pptpgw.error import CallError, Malformed
 from pptpgw.interfaces import (
     ClientStage,
+    ICallOwner,
     IClientConnection,
     IDataPath,
     INetworkProtocol,
@@ -106,13 +107,22 @@ class ClientConnection:
 
         @raise CallError: the connection is closed, or has had its call.
         """
+        settings = replace(settings, encrypted=True)
+        call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
+        call.placed(self.place(call))
+        return call
+
+    def place(self, owner: ICallOwner) -> SSTPCall:
+        """
+        Place the call of this connection.
+
+        @param owner: told when it is established, and when it has ended.
+        @raise CallError: the connection is closed, or has had its call.
+        """
         if self._isUsed or self.gone.called:
             raise CallError("the SSTP connection is closed, or has had its call")
         self._isUsed = True
-        settings = replace(settings, encrypted=True)
-        call = ClientCall(self._clock, self._dataPath, settings, protocols, listener)
-        self.connection.call = SSTPCall(self.connection, *self._ends, owner=call)
-        call.placed(self.connection.call)
+        self.connection.call = call = SSTPCall(self.connection, *self._ends, owner=owner)
         self.connection.machine.start()
         return call
 

@@ -25,6 +25,10 @@ from pptpgw.config.kind import BOOLEAN, ENDPOINTS, FILE, NEW, key, restart, seco
 from pptpgw.config.section import TunnelSection
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
+    Forward,
+    ICall,
+    ICallOwner,
+    IDialler,
     IPreparable,
     IReloadable,
     ITunnel,
@@ -36,6 +40,7 @@ from pptpgw.ports.listening import endpointFromString
 from pptpgw.tunnels.entrance import Entrance, addressText
 from pptpgw.tunnels.sstp.call import SSTP
 from pptpgw.tunnels.sstp.certificate import Certificate, loaded, make
+from pptpgw.tunnels.sstp.dialler import SSTPDialler
 from pptpgw.tunnels.sstp.opening import Request
 from pptpgw.tunnels.sstp.otherwise import OTHERWISE, Otherwise
 from pptpgw.tunnels.sstp.port import thisHost
@@ -173,15 +178,16 @@ class SSTPFactory(ServerFactory):
         self._environment.counters.discard(reason)
 
 
-@implementer(ITunnel, IReloadable, IPreparable)
+@implementer(ITunnel, IDialler, IReloadable, IPreparable)
 class SSTPTunnel:
     """
-    The tunnel that answers calls over TLS.
+    The tunnel that answers calls over TLS, and dials.
 
     @ivar factory: the factory of the connections.
     @ivar entrance: the entrance of the tunnel.
     """
 
+    kind = SSTP
     _log = Logger()
 
     def __init__(self, settings: SSTPSettings, environment: ITunnelEnvironment) -> None:
@@ -191,6 +197,8 @@ class SSTPTunnel:
             raise ConfigurationError(f"[link] mru = {mru}: SSTP carries at most {most} octets")
         self.factory = SSTPFactory(settings, environment)
         self.entrance = self.factory.entrance
+        self._dialler = SSTPDialler(environment.reactor)
+        self._listens = environment.listens
         self._settings = settings
         self._reactor = environment.reactor
         self._endpoints = [
@@ -199,7 +207,7 @@ class SSTPTunnel:
         ]
         self._judged: Certificate | None = None
         self._otherwise: Otherwise | None = None
-        if not _isMade(settings):
+        if self._listens and not _isMade(settings):
             self.factory.certificate = _load(settings)
 
     @property
@@ -214,7 +222,7 @@ class SSTPTunnel:
         See L{IPreparable.lacking}.
         """
         folder = Path(self._settings.certificate).parent
-        if _isMade(self._settings) and not folder.is_dir():
+        if self._listens and _isMade(self._settings) and not folder.is_dir():
             yield f"[sstp] certificate: there is no folder {folder} to make a certificate in"
 
     def start(self) -> None:
@@ -224,6 +232,8 @@ class SSTPTunnel:
         @raise pptpgw.error.ConfigurationError: a port can't be opened, or the certificate can't be
             made; the text says why.
         """
+        if not self._listens:
+            return
         settings = self._settings
         if _isMade(settings):
             make(settings.certificate, thisHost())
@@ -244,7 +254,7 @@ class SSTPTunnel:
         See L{IReloadable.judge}: read the certificate and the key again, which may be others in the
         same files.
         """
-        self._judged = _load(settings)
+        self._judged = _load(settings) if self._listens else None
         self._otherwise = Otherwise(self._reactor, settings.otherwise)
         return {}
 
@@ -268,7 +278,14 @@ class SSTPTunnel:
         """
         See L{ITunnel.stop}.
         """
+        self._dialler.stop()
         return self.entrance.stop()
+
+    def dial(self, end: Forward, owner: ICallOwner) -> Deferred[ICall]:
+        """
+        See L{IDialler.dial}.
+        """
+        return self._dialler.dial(end, owner)
 
 
 def _isMade(settings: SSTPSettings) -> bool:

@@ -62,8 +62,13 @@ class World(PassingWorld):
         self.gateway.context.forwarding.forwarders = {"pptp": self.concentrator}
 
     def _open(
-        self, settings: ConnectionSettings, owner: ConnectionOwner, source: str, address: str
+        self,
+        settings: ConnectionSettings,
+        owner: ConnectionOwner,
+        source: str,
+        peer: tuple[str, int],
     ) -> Deferred[ControlConnection]:
+        address, _ = peer
         if address != PNS:
             return fail(ConnectionRefusedError())
         here = ControlConnection(

@@ -1,0 +1,3 @@
+"""
+Calls that this gateway dials and keeps up.
+"""

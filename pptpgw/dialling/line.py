@@ -1,0 +1,149 @@
+"""
+The lines of calls that this gateway dials: here this end authenticates, and asks for what a network
+gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred, fail
+
+from pptpgw.dialling.plan import DialPlan
+from pptpgw.error import PPTPGWError, Refused
+from pptpgw.interfaces import (
+    Claim,
+    Direction,
+    Grant,
+    IBoundCall,
+    ICall,
+    IKeys,
+    INetworkProtocol,
+)
+from pptpgw.sessions.context import LineContext
+from pptpgw.sessions.line import Line
+
+
+class DialListener(TypingProtocol):
+    """
+    Who has dialled, which is told what becomes of the line.
+    """
+
+    def lineOpened(self, line: DialledLine) -> None:
+        """
+        Note that the first network protocol of C{line} is open.
+        """
+
+    def lineEnded(self, line: DialledLine, cause: str) -> None:
+        """
+        Note that C{line} is over, and everything that it had is given back.
+        """
+
+
+class DialledLine(Line):
+    """
+    A call that this gateway has dialled.
+    """
+
+    __slots__ = ("_listener", "_plan")
+
+    direction = Direction.OUT
+
+    def __init__(
+        self, context: LineContext, call: ICall, plan: DialPlan, listener: DialListener
+    ) -> None:
+        """
+        @param call: the call, which is established.
+        @raise pptpgw.error.PPTPGWError: the data path can't carry the call.
+        """
+        self._plan = plan
+        self._listener: DialListener | None = listener
+        settings = replace(plan.settings, encrypted=call.encrypted, accm=call.accm)
+        super().__init__(context, call, settings)
+        self.identity = plan.dial.name
+        self.attempt.named(plan.dial.name, plan.dial.name)
+
+    # ICallOwner
+
+    def callEstablished(self, call: ICall) -> None:
+        """
+        See L{Line.callEstablished}: begin with LCP.
+        """
+        self._establish(call)
+        self.link.lowerUp(self.channel, call.headStart)
+
+    # pptpgw.ppp.settings.LinkOwner
+
+    def authenticate(self, claim: Claim) -> Deferred[Grant]:
+        """
+        Have the claim of the other end judged.
+        """
+        judge = self._plan.judge
+        if judge is None:
+            return fail(Refused("the other end isn't asked who it is", retry=False))
+        return judge(replace(claim, caller=self.caller))
+
+    def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
+        """
+        Make the network protocols, or keep those that there are if LCP is negotiated anew.
+
+        @raise Refused: one end wasn't asked to authenticate that should have been, or a network has
+            nothing for the call.
+        """
+        plan = self._plan
+        if plan.judge is not None and grant is None:
+            raise Refused("the other end didn't authenticate itself", retry=False)
+        identity = plan.settings.identity
+        if identity is not None and identity.methods and self.link.lcp.demandedOfUs is None:
+            raise Refused("the other end didn't ask who we are", retry=False)
+        if not self._made:
+            self._gate = self._context.filters.gate(plan.profile)
+            made = []
+            try:
+                for one in plan.networks:
+                    made.append((one, one.ask(plan.dial, plan.profile, self.caller)))
+            except PPTPGWError as error:
+                raise Refused(str(error), retry=False) from error
+            finally:
+                self._made = made
+        return [protocol for _, protocol in self._made]
+
+    def authenticated(self, keys: IKeys | None) -> None:
+        """
+        Bind the call to the authentication where its tunnel is, and begin the session, since both
+        ends are sure of each other.
+        """
+        if IBoundCall.providedBy(self.call):
+            IBoundCall(self.call).bind(keys)
+        if self.session is not None:
+            self.session.authentication = self.authentication
+            return
+        self.attempt.passed("authentication", "network")
+        # An observer may end it at once.
+        self.session = session = self._makeSession(
+            self._plan.profile, self._context.sessions.sessionChanged
+        )
+        self._context.sessions.sessionStarted(session)
+
+    def linkEnded(self, cause: str) -> None:
+        """
+        See L{Line.linkEnded}. The listener is told last.
+        """
+        super().linkEnded(cause)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.lineEnded(self, cause)
+
+    # Line
+
+    def _firstOpened(self, seconds: float) -> None:
+        if self._listener is not None:
+            self._listener.lineOpened(self)
+
+    def _neverOpened(self) -> None:
+        pass
+
+    def _over(self, cause: str) -> None:
+        pass
