@@ -64,4 +64,5 @@ class PPTPConcentrator(Concentrator[ControlConnection]):
         """
         if leg.caller is None:
             return connection.placeCall(leg, Stations(called=leg.number))
-        return connection.offerCall(leg, numbersOf(leg.caller))
+        isAsynchronous = leg.caller.accm is not None
+        return connection.offerCall(leg, numbersOf(leg.caller), isAsynchronous)

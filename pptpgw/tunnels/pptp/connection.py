@@ -8,6 +8,8 @@ L{pptpgw.tunnels.pptp.handlers} has a function for each message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -218,14 +220,20 @@ class ControlConnection:
         return self._placed(PlacedOutgoingCall, owner, stations)
 
     def offerCall(
-        self, owner: ICallOwner, stations: Stations = UNKNOWN_STATIONS
+        self,
+        owner: ICallOwner,
+        stations: Stations = UNKNOWN_STATIONS,
+        isAsynchronous: bool = False,
     ) -> PlacedIncomingCall:
         """
         As PAC, offer the peer a call that has come in; see L{placeCall}.
-        """
-        return self._placed(PlacedIncomingCall, owner, stations)
 
-    def _placed(self, kind: type[Placed], owner: ICallOwner, stations: Stations) -> Placed:
+        @param isAsynchronous: whether it has come by an asynchronous line.
+        """
+        kind = partial(PlacedIncomingCall, isAsynchronous=isAsynchronous)
+        return self._placed(kind, owner, stations)
+
+    def _placed(self, kind: Callable[..., Placed], owner: ICallOwner, stations: Stations) -> Placed:
         if self.state is not ConnectionState.ESTABLISHED:
             raise CallError(f"{self!r} can't place a call")
         callID = self.allocate()

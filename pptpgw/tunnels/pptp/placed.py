@@ -39,6 +39,11 @@ LONGEST_NUMBER = 64
 The number of octets that a message has for a phone number.
 """
 
+_ASYNCHRONOUS, _SYNCHRONOUS = 1, 2
+"""
+The types of framing (RFC 2637 section 2.11), and of the bearer: analog and digital (section 2.9).
+"""
+
 Reply = OutgoingCallReply | IncomingCallReply
 
 
@@ -160,10 +165,26 @@ class PlacedIncomingCall(PlacedCall):
     the caller waits already. See L{IJoinedCall}.
     """
 
-    __slots__ = ()
+    __slots__ = ("_kind",)
 
     role = Role.PAC
     results = IncomingCallResult
+
+    def __init__(
+        self,
+        connection: CallConnection,
+        localCallID: int,
+        serial: int,
+        owner: ICallOwner,
+        stations: Stations,
+        isAsynchronous: bool,
+    ) -> None:
+        """
+        @param isAsynchronous: whether the call has come by an asynchronous line.
+        """
+        super().__init__(connection, localCallID, serial, owner, stations)
+        # An asynchronous line is analog, as far as we know.
+        self._kind = _ASYNCHRONOUS if isAsynchronous else _SYNCHRONOUS
 
     def _request(self) -> IncomingCallRequest:
         """
@@ -173,6 +194,7 @@ class PlacedIncomingCall(PlacedCall):
         return IncomingCallRequest(
             callID=self.localCallID,
             callSerialNumber=self._serial,
+            bearerType=self._kind,
             dialedNumberLength=len(called),
             dialingNumberLength=len(calling),
             dialedNumber=called,
@@ -188,7 +210,10 @@ class PlacedIncomingCall(PlacedCall):
         self.state = CallState.ESTABLISHED
         self.connection.send(
             IncomingCallConnected(
-                peerCallID=self.peerCallID, connectSpeed=settings.linkSpeed, window=settings.window
+                peerCallID=self.peerCallID,
+                connectSpeed=settings.linkSpeed,
+                window=settings.window,
+                framingType=self._kind,
             )
         )
         # A peer in the same process may have ended the call already.

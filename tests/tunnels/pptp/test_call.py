@@ -572,23 +572,27 @@ def test_incomingCleared(pac: Line) -> None:
 # Incoming calls, as PAC.
 
 
-def offered(line: Line) -> PlacedIncomingCall:
+def offered(line: Line, isAsynchronous: bool = False) -> PlacedIncomingCall:
     """
     An incoming call that we offer.
     """
-    return line.connection.offerCall(line, Stations("0123 456", "555"))
+    return line.connection.offerCall(line, Stations("0123 456", "555"), isAsynchronous)
 
 
-def test_offer(pns: Line) -> None:
+@pytest.mark.parametrize("isAsynchronous", [False, True])
+def test_offer(pns: Line, isAsynchronous: bool) -> None:
     """
-    We offer a call with its numbers, and connect it as soon as the PNS accepts it.
+    We offer a call with its numbers, and connect it as soon as the PNS accepts it. The bearer and
+    the framing are those of its line.
     """
-    call = offered(pns)
+    call = offered(pns, isAsynchronous)
+    kind = 1 if isAsynchronous else 2
     assert (call.role, call.caller, call.called) == (Role.PAC, "192.0.2.1", "192.0.2.9")
     assert pns.sent() == [
         IncomingCallRequest(
             callID=call.localCallID,
             callSerialNumber=1,
+            bearerType=kind,
             dialedNumberLength=3,
             dialingNumberLength=8,
             dialedNumber=b"555",
@@ -598,7 +602,7 @@ def test_offer(pns: Line) -> None:
     pns.receive(OutgoingCallReply(callID=5, peerCallID=call.localCallID))
     assert pns.told == []
     pns.receive(IncomingCallReply(callID=6, peerCallID=call.localCallID, window=3))
-    assert pns.sent() == [IncomingCallConnected(6)]
+    assert pns.sent() == [IncomingCallConnected(6, framingType=kind)]
     assert pns.told == [("established", call.localCallID)]
     assert (call.peerCallID, call.peerWindow) == (6, 3)
     pns.receive(CallClearRequest(6))
