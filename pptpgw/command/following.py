@@ -105,6 +105,12 @@ def _refused(event: Event) -> str:
     return f"a call {caller}{user} is refused: {shown(event['reason'])}"
 
 
+def _attacked(event: Event) -> str:
+    user = f" of {shown(event['user'])}" if event["user"] else ""
+    caller = f"from {shown(event['caller'])} by {shown(event['tunnel'])}"
+    return f"a call {caller}{user} is attacked, and ended: {shown(event['reason'])}"
+
+
 def _reloaded(event: Event) -> str:
     if event["error"]:
         return f"the configuration can't be read again: {shown(event['error'])}"
@@ -129,6 +135,7 @@ _WORDS: Mapping[str, Callable[[Event], str]] = {
     "session-changed": _changed,
     "session-ended": _ended,
     "caller-refused": _refused,
+    "call-attacked": _attacked,
     "lockout-began": lambda one: (
         f"{one['of']} {shown(one['subject'])} is locked out until {moment(one['until'])}, after "
         f"{counted(one['failures'], 'failure', 'failures')}"
@@ -169,12 +176,13 @@ def _eventLine(event: Event) -> str:
 @command(
     "monitor",
     "Print what happens, as it happens.",
-    "Sessions that begin, change and end, callers that are refused, lockouts, RADIUS servers, "
-    "reloads, drains and faults: a line each, with the time in UTC; with --json a JSON object "
-    "each. Ctrl-C ends it. If the gateway stops, the exit status is 3.",
+    "Sessions that begin, change and end, callers that are refused, calls that are attacked, "
+    "lockouts, RADIUS servers, reloads, drains and faults: a line each, with the time in UTC; with "
+    "--json a JSON object each. Ctrl-C ends it. If the gateway stops, the exit status is 3.",
 )
 @click.option("--kind", metavar="PATTERN", help="Only these kinds of events, as session-*.")
 @click.option("--user", metavar="PATTERN", help="Only events of these users.")
+@click.option("--tunnel", metavar="NAME", help="Only events of calls by this tunnel, as sstp.")
 @click.option(
     "--last",
     metavar="N",
@@ -185,15 +193,22 @@ def _eventLine(event: Event) -> str:
 @said
 @connected
 async def monitor(
-    gateway: RunningGateway, output: Output, kind: str | None, user: str | None, last: int
+    gateway: RunningGateway,
+    output: Output,
+    kind: str | None,
+    user: str | None,
+    tunnel: str | None,
+    last: int,
 ) -> None:
     """
     C{pptpgw monitor}: print events until interrupted.
 
     @raise Unreachable: the gateway stopped, or couldn't be reached.
     """
+    await _assertServed(gateway, tunnel)
     query: dict[str, object] = {"last": last}
-    query |= {name: text for name, text in (("kind", kind), ("user", user)) if text is not None}
+    given = {"kind": kind, "user": user, "tunnel": tunnel}
+    query |= {name: text for name, text in given.items() if text is not None}
     events = EventDecoder(_printEvent(output, _eventLine))
     await gateway.stream("/events", query, events.add, SILENCE)
     raise Unreachable(f"{GONE}: {gateway.place.text}")

@@ -11,8 +11,10 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
+from pptpgw.config.configuration import Configuration
 from pptpgw.config.masking import plainValue
 from pptpgw.config.reload import SectionInForce
+from pptpgw.config.section import TunnelSection
 from pptpgw.config.table import Key, keysOf
 from pptpgw.interfaces import IGatewayService
 from pptpgw.management.operation import Operation, OperationRequest, OperatorRole
@@ -86,6 +88,8 @@ class TunnelView(Struct, frozen=True):
     @ivar description: what the plugin says of it.
     @ivar plugin: the Python class of the plugin that serves it.
     @ivar places: where it listens.
+    @ivar authentication: the authentication protocols that its callers are permitted.
+    @ivar encryption: whether MPPE must open for them, may open, or stays off.
     @ivar sessions: how many sessions have arrived by it.
     """
 
@@ -93,6 +97,8 @@ class TunnelView(Struct, frozen=True):
     description: str
     plugin: str
     places: list[str]
+    authentication: list[str]
+    encryption: Literal["require", "prefer", "off"]
     sessions: int
 
 
@@ -184,12 +190,16 @@ class ConfigurationInForce:
 
     def _tunnels(self, request: OperationRequest) -> Tunnels:
         sessions = Counter(one.tunnel.name for one in self._gateway.sessions)
-        return Tunnels(
-            [
-                TunnelView(name, *self._plugin(tunnel), list(tunnel.places), sessions[name])
-                for name, tunnel in self._gateway.tunnels.items()
-            ]
-        )
+        configuration: Configuration = self._gateway.configuration
+        views = []
+        for name, tunnel in self._gateway.tunnels.items():
+            link, section = configuration.link, configuration.sections.get(name)
+            if isinstance(section, TunnelSection):
+                link = link.offered(section)
+            offers = list(link.authentication), link.encryption
+            places = list(tunnel.places)
+            views.append(TunnelView(name, *self._plugin(tunnel), places, *offers, sessions[name]))
+        return Tunnels(views)
 
     def _plugin(self, part: object) -> tuple[str, str]:
         """

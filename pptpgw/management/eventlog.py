@@ -44,15 +44,16 @@ class Gap(Struct, frozen=True, tag_field="kind", tag="gap"):
 
 class _Entry:
     """
-    An event that is kept: its kind, the user that it is about, and its data, which is encoded when
-    the first client reads it.
+    An event that is kept: its kind, the user and the tunnel that it is about, and its data, which
+    is encoded when the first client reads it.
     """
 
-    __slots__ = ("encoded", "kind", "make", "user")
+    __slots__ = ("encoded", "kind", "make", "tunnel", "user")
 
-    def __init__(self, kind: str, user: str, make: Callable[[], Struct]) -> None:
+    def __init__(self, kind: str, user: str, tunnel: str, make: Callable[[], Struct]) -> None:
         self.kind = kind
         self.user = user
+        self.tunnel = tunnel
         self.make: Callable[[], Struct] | None = make
         self.encoded = b""
 
@@ -82,15 +83,16 @@ class EventLog:
         """
         return max(1, self.next - self._size)
 
-    def add(self, kind: str, user: str, make: Callable[[], Struct]) -> None:
+    def add(self, kind: str, make: Callable[[], Struct], user: str = "", tunnel: str = "") -> None:
         """
         Add an event.
 
         @param kind: its kind, which is the tag of what C{make} returns.
-        @param user: the name of the user that it is about; empty if it is about none.
         @param make: makes the data of the event from values that don't change any more.
+        @param user: the name of the user that it is about; empty if it is about none.
+        @param tunnel: the kind of tunnel that it is about; empty if it is about none.
         """
-        self._entries[self.next % self._size] = _Entry(kind, user, make)
+        self._entries[self.next % self._size] = _Entry(kind, user, tunnel, make)
         self.next += 1
         for listener in tuple(self._listeners):
             listener()
@@ -124,12 +126,12 @@ class EventLog:
         number = int(digits)
         return number if 0 <= number < self.next else None
 
-    def about(self, number: int) -> tuple[str, str]:
+    def about(self, number: int) -> tuple[str, str, str]:
         """
-        Return the kind and the user of an event that is kept.
+        Return the kind, the user and the tunnel of an event that is kept.
         """
         entry = self._entry(number)
-        return entry.kind, entry.user
+        return entry.kind, entry.user, entry.tunnel
 
     def encoded(self, number: int) -> bytes:
         """
@@ -160,18 +162,22 @@ class EventSource:
         log: EventLog,
         kind: str | None = None,
         user: str | None = None,
+        tunnel: str | None = None,
         after: str = "",
         last: int = 0,
     ) -> None:
         """
         @param kind: the kinds of events that are sent, as the filter of a list; None for all.
         @param user: the users whose events are sent likewise.
+        @param tunnel: the kinds of tunnels whose events are sent likewise.
         @param after: the identifier of the last event that the client has seen; empty for none.
         @param last: how many of the events until now are sent, if C{after} is empty.
         """
         self._log = log
         self._filters = [
-            (index, matching(one)) for index, one in enumerate((kind, user)) if one is not None
+            (index, matching(one))
+            for index, one in enumerate((kind, user, tunnel))
+            if one is not None
         ]
         self._next = max(log.first, log.next - last)
         # How many events are missing; None if that is unknown.

@@ -16,7 +16,9 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.interfaces import (
+    Attack,
     Drain,
+    IAttackObserver,
     IGatewayService,
     INetworkProtocol,
     IServiceObserver,
@@ -36,8 +38,8 @@ _Networks = dict[str, tuple[IPv4Network | IPv6Network, ...]]
 
 REFUSALS = (20.0, 200.0)
 """
-How many refusals are told a second, and at once: strangers cause them, and would drive all other
-events out.
+How many refusals and attacks are told a second, and at once: strangers cause them, and would drive
+all other events out.
 """
 
 
@@ -120,7 +122,8 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
     @ivar user: the name that the caller gave; empty if the call itself was refused.
     @ivar authentication: the authentication protocol; empty if the call itself was refused.
     @ivar reason: why, in words.
-    @ivar omitted: how many refusals before this one aren't told, since there were too many.
+    @ivar omitted: how many refusals and attacks before this one aren't told, since there were too
+        many.
     """
 
     time: float
@@ -128,6 +131,28 @@ class CallerRefused(Struct, frozen=True, tag_field="kind", tag="caller-refused")
     tunnel: str
     user: str
     authentication: str
+    reason: str
+    omitted: int
+
+
+class CallAttacked(Struct, frozen=True, tag_field="kind", tag="call-attacked"):
+    """
+    A call shows signs of an attack, and is ended.
+
+    @ivar session_id: the identifier of the call's session, which it may not have had yet.
+    @ivar user: the name of the user; empty if none is known.
+    @ivar caller: the address that the call came from.
+    @ivar tunnel: the kind of tunnel.
+    @ivar reason: the signs, in words.
+    @ivar omitted: how many attacks and refusals before this one aren't told, since there were too
+        many.
+    """
+
+    time: float
+    session_id: str
+    user: str
+    caller: str
+    tunnel: str
     reason: str
     omitted: int
 
@@ -206,6 +231,7 @@ AnyEvent = (
     | SessionChanged
     | SessionEnded
     | CallerRefused
+    | CallAttacked
     | LockoutBegan
     | ServerChanged
     | ConfigurationReloaded
@@ -221,6 +247,7 @@ class EventQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @ivar kind: the kinds of events.
     @ivar user: the users whose events are sent. Events that are about no user then aren't.
+    @ivar tunnel: the kinds of tunnels whose events are sent likewise.
     @ivar after: the identifier of the last event that the client has seen, like the header
         Last-Event-ID, which counts if both are there.
     @ivar last: how many of the events until now are sent first, if the client has seen none.
@@ -228,11 +255,12 @@ class EventQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: str | None = None
     user: str | None = None
+    tunnel: str | None = None
     after: str = ""
     last: Annotated[int, Meta(ge=0, le=EVENTS)] = 0
 
 
-@implementer(IServiceObserver)
+@implementer(IServiceObserver, IAttackObserver)
 class Witness(SessionObserver):
     """
     The session observer that notes events. It also looks for what nobody reports: faults, and the
@@ -270,7 +298,7 @@ class Witness(SessionObserver):
             session.tunnel.name,
             session.authentication,
         )
-        self._log.add("session-started", session.user, partial(SessionStarted, *values))
+        self._note(session, "session-started", partial(SessionStarted, *values))
 
     def protocolOpened(self, session: ISession, protocol: INetworkProtocol) -> None:
         """
@@ -315,19 +343,23 @@ class Witness(SessionObserver):
             counters.packetsReceived,
             counters.packetsSent,
         )
-        self._log.add("session-ended", session.user, partial(SessionEnded, *values))
+        self._note(session, "session-ended", partial(SessionEnded, *values))
         return None
 
     def callerRefused(self, caller: str, name: str, method: str, reason: str, tunnel: str) -> None:
         """
         See L{pptpgw.interfaces.ISessionObserver.callerRefused}.
         """
-        if not self._refusals.take():
-            self._omitted += 1
-            return
-        values = self._now(), caller, tunnel, name, method, reason, self._omitted
-        self._omitted = 0
-        self._log.add("caller-refused", name, partial(CallerRefused, *values))
+        values = self._now(), caller, tunnel, name, method, reason
+        self._caused("caller-refused", name, tunnel, partial(CallerRefused, *values))
+
+    def attacked(self, attack: Attack) -> None:
+        """
+        See L{IAttackObserver.attacked}.
+        """
+        user, tunnel = attack.user, attack.tunnel
+        values = self._now(), attack.session, user, attack.source, tunnel, attack.reason
+        self._caused("call-attacked", user, tunnel, partial(CallAttacked, *values))
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """
@@ -335,7 +367,7 @@ class Witness(SessionObserver):
         """
         values: Any = (self._now(), kind, subject, failures, until)
         user = subject if kind == "user" else ""
-        self._log.add("lockout-began", user, partial(LockoutBegan, *values))
+        self._log.add("lockout-began", partial(LockoutBegan, *values), user)
 
     # IServiceObserver
 
@@ -343,7 +375,7 @@ class Witness(SessionObserver):
         """
         See L{IServiceObserver.reloaded}.
         """
-        self._log.add("reloaded", "", partial(_reloaded, outcome))
+        self._log.add("reloaded", partial(_reloaded, outcome))
 
     def drainChanged(self, drain: Drain | None, drained: bool) -> None:
         """
@@ -352,7 +384,7 @@ class Witness(SessionObserver):
         view = None
         if drain is not None:
             view = DrainView(drain.since, drain.deadline, drain.stop, drained)
-        self._log.add("drain-changed", "", partial(DrainChanged, self._now(), view))
+        self._log.add("drain-changed", partial(DrainChanged, self._now(), view))
 
     def look(self) -> None:
         """
@@ -361,13 +393,13 @@ class Witness(SessionObserver):
         faults = list(self._gateway.faults)
         if faults != self._faults:
             self._faults = faults
-            self._log.add("faults-changed", "", partial(FaultsChanged, self._now(), faults))
+            self._log.add("faults-changed", partial(FaultsChanged, self._now(), faults))
         radius = self._gateway.radius
         before, self._alive = self._alive, {} if radius is None else radius.alive
         for (server, service), alive in self._alive.items():
             if alive != before.get((server, service), True):
                 event = partial(ServerChanged, self._now(), server, service, alive)
-                self._log.add("radius-server-changed", "", event)
+                self._log.add("radius-server-changed", event)
 
     def _changed(
         self,
@@ -384,7 +416,25 @@ class Witness(SessionObserver):
             protocol,
             dict(session.networks),
         )
-        self._log.add("session-changed", session.user, event)
+        self._note(session, "session-changed", event)
+
+    def _note(self, session: ISession, kind: str, make: Callable[[], Struct]) -> None:
+        """
+        Note an event of a session.
+        """
+        self._log.add(kind, make, session.user, session.tunnel.name)
+
+    def _caused(self, kind: str, user: str, tunnel: str, make: Callable[[int], Struct]) -> None:
+        """
+        Note an event that strangers can cause, unless there are too many.
+
+        @param make: makes the data of the event, from the number of those that were left out.
+        """
+        if not self._refusals.take():
+            self._omitted += 1
+            return
+        self._log.add(kind, partial(make, self._omitted), user, tunnel)
+        self._omitted = 0
 
 
 class Events:
@@ -412,7 +462,7 @@ class Events:
     def _follow(self, request: OperationRequest) -> EventSource:
         query: EventQuery = request.query
         after = request.lastEvent or query.after
-        return EventSource(self._log, query.kind, query.user, after, query.last)
+        return EventSource(self._log, query.kind, query.user, query.tunnel, after, query.last)
 
 
 def _sessionChanged(

@@ -117,6 +117,21 @@ class TestMonitor:
         assert status == 3
         assert error.startswith("pptpgw: the gateway has gone away meanwhile, or has ended this: ")
 
+    async def test_byTunnel(self, pptpgw: Command, configuration: Path) -> None:
+        """
+        Only the events of a tunnel are printed, which the gateway must have.
+        """
+        async with live(configuration) as gateway:
+            gateway.world.tunnels = {"pptp": SimpleNamespace(places=())}
+            unknown = await pptpgw("monitor", "--tunnel", "sttp")
+            child = Child(configuration, "monitor", "--json", "--tunnel", "pptp")
+            reading = child.read()
+            await until(lambda: reading.called, lambda: dial(gateway))
+            event = json.loads(await reading)
+            await child.end(signal.SIGINT)
+        assert event["kind"] == "session-started" and event["tunnel"] == "pptp"
+        assert unknown.status == 1 and "--tunnel sttp: the gateway has pptp\n" in unknown.error
+
 
 BASE = {
     "time": 3661.5,
@@ -147,6 +162,14 @@ BASE = {
         (
             {"kind": "caller-refused", "reason": "wrong password"},
             r"a call from 192.0.2.8 by pptp as 'a\nb' is refused: wrong password",
+        ),
+        (
+            {"kind": "call-attacked", "reason": "a false binding"},
+            r"a call from 192.0.2.8 by pptp of 'a\nb' is attacked, and ended: a false binding",
+        ),
+        (
+            {"kind": "call-attacked", "reason": "a false binding", "user": ""},
+            "a call from 192.0.2.8 by pptp is attacked, and ended: a false binding",
         ),
         (
             {"kind": "lockout-began", "of": "user", "subject": "x", "until": 60.0, "failures": 3},

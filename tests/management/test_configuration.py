@@ -4,6 +4,7 @@ Tests for L{pptpgw.management.configuration}.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,8 +136,28 @@ def test_tunnels(gateway: Fixture) -> None:
         "description": factory.description,
         "plugin": "pptpgw.tunnels.pptp.tunnel.PPTPTunnelFactory",
         "places": ["192.0.2.1:1723"],
+        "authentication": ["mschapv2"],
+        "encryption": "require",
         "sessions": 1,
     }
+
+
+def test_whatATunnelOffers() -> None:
+    """
+    A tunnel is shown with what its section permits, and otherwise with what C{[link]} does.
+    """
+    world = Managed('[link]\nauthentication = ["mschapv2", "chap"]\n[sstp]\nencryption = "off"')
+    world.tunnels |= {name: SimpleNamespace(places=()) for name in ("pptp", "sstp", "another")}
+    asking = Asking(Operations(ConfigurationInForce(world).operations()))
+    offers = [
+        (one["name"], one["authentication"], one["encryption"])
+        for one in asking.ask("GET", "/tunnels").json["tunnels"]
+    ]
+    assert offers == [
+        ("pptp", ["mschapv2", "chap"], "require"),
+        ("sstp", ["mschapv2", "chap"], "off"),
+        ("another", ["mschapv2", "chap"], "require"),
+    ]
 
 
 def test_refused(gateway: Fixture) -> None:

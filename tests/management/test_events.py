@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from pptpgw.interfaces import Change, Drain, Effect, Reloaded, ReloadOutcome
+from pptpgw.interfaces import Attack, Change, Drain, Effect, Reloaded, ReloadOutcome
 from pptpgw.management.eventlog import EventLog
 from pptpgw.management.events import Events, Witness
 from pptpgw.management.operation import Operations
@@ -124,6 +124,47 @@ def test_manyRefusals(gateway: Fixture) -> None:
     gateway.witness.callerRefused("192.0.2.2", "last", "pap", "why", "sstp")
     last = gateway.read(client)[-1].data
     assert (last["user"], last["omitted"]) == ("last", 300)
+
+
+def test_attacks(gateway: Fixture) -> None:
+    """
+    Attacks are told, but no more of them and of refusals than strangers may cause.
+    """
+    client = gateway.open(kind="call-attacked")
+    attack = Attack("run-1", "alice", "192.0.2.8", "sstp", "a false binding")
+    gateway.world.sessions.attacked(attack)
+    (event,) = gateway.read(client)
+    told = {name: value for name, value in event.data.items() if name != "time"}
+    assert told == {
+        "kind": "call-attacked",
+        "session_id": "run-1",
+        "user": "alice",
+        "caller": "192.0.2.8",
+        "tunnel": "sstp",
+        "reason": "a false binding",
+        "omitted": 0,
+    }
+    for _ in range(500):
+        gateway.witness.attacked(attack)
+    assert gateway.log.next == 201
+    gateway.world.clock.advance(1)
+    gateway.witness.callerRefused("192.0.2.2", "last", "pap", "why", "sstp")
+    gateway.witness.attacked(attack)
+    refused, attacked = gateway.read(gateway.open(last=2))
+    assert (refused.data["omitted"], attacked.data["omitted"]) == (301, 0)
+
+
+def test_byTunnel(gateway: Fixture) -> None:
+    """
+    A client is told of the calls by the tunnels that it asks for, and of nothing without a tunnel.
+    """
+    client = gateway.open(tunnel="pptp")
+    gateway.note(1)
+    gateway.world.setUpCall(b"alice")
+    gateway.witness.callerRefused("192.0.2.2", "bob", "pap", "why", "sstp")
+    gateway.witness.callerRefused("192.0.2.2", "bob", "pap", "why", "pptp")
+    gateway.witness.attacked(Attack("", "", "192.0.2.8", "sstp", "a false binding"))
+    assert gateway.kinds(client) == ["session-started", "session-changed", "caller-refused"]
 
 
 def test_wholeGateway(gateway: Fixture) -> None:

@@ -15,6 +15,7 @@ const WORDS = {
   "session-ended": (one) =>
     `session from ${one.caller} over ${one.tunnel} ends after ${duration(one.uptime_seconds)}, ${octets(one.octets_received)} in, ${octets(one.octets_sent)} out: ${one.cause}`,
   "caller-refused": (one) => `caller from ${one.caller} over ${one.tunnel} is refused: ${one.reason}`,
+  "call-attacked": (one) => `call from ${one.caller} over ${one.tunnel} shows signs of an attack, and is ended: ${one.reason}`,
   "lockout-began": (one) => `the ${one.of} ${one.subject} is locked out until ${time(one.until)}, after ${one.failures} failures`,
   "radius-server-changed": (one) => `the RADIUS server ${one.server} (${one.service}) ${one.alive ? "answers again" : "answers no more"}`,
   reloaded: (one) =>
@@ -25,7 +26,7 @@ const WORDS = {
 };
 
 // Kinds that an operator should look at.
-const GRAVE = new Set(["caller-refused", "lockout-began"]);
+const GRAVE = new Set(["caller-refused", "call-attacked", "lockout-began"]);
 
 const isGrave = (one) =>
   GRAVE.has(one.kind) || (one.kind === "radius-server-changed" && !one.alive) || (one.kind === "faults-changed" && one.faults.length > 0) || (one.kind === "reloaded" && one.error !== "");
