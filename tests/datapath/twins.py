@@ -1,29 +1,20 @@
 """
-What the tests of tunnels on the native data path have in common: a device and a data path of each
-kind on it, packets, and who is told of frames.
+What the tests of tunnels on the native data path have in common: a caller whose packets go to both
+twins, the ends of L{tests.datapath.twinend}, and the steps that it takes.
 """
 
 from __future__ import annotations
 
-import socket
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
-from zope.interface import implementer
 
-from pptpgw.datapath.engine import Engine
 from pptpgw.datapath.mppe import PythonEncryptor
-from pptpgw.datapath.python import PythonDataPath
 from pptpgw.datapath.recording import startRecording, stopRecording
-from pptpgw.datapath.threaded import NativeDataPath
-from pptpgw.interfaces import Attachment, IChannelOwner, MPPEParameters
+from pptpgw.interfaces import Attachment, MPPEParameters
 from pptpgw.networks.wire.checksum import checksum
-from pptpgw.ports.devicesystem import CompiledSystem
 from pptpgw.ppp.wire.ppp import CCP, IPV4, IPV6, IPX, LCP
 from pptpgw.sessions.filter import Filter
 from pptpgw.sessions.gate import Gate
@@ -32,186 +23,6 @@ HOST, BEHIND = IPv4Network("10.77.0.10/32"), IPv4Network("10.88.0.0/24")
 PREFIX = IPv6Network("2001:db8:0:7::/64")
 KEY = bytes(range(16))
 DENIAL = Filter(("deny udp from any to any", "permit ip from any to any"))
-
-
-class Reactor(Clock):
-    """
-    A clock with the methods for descriptors, which are read by hand.
-    """
-
-    def addReader(self, reader: object) -> None:
-        """
-        Do nothing.
-        """
-
-    def removeReader(self, reader: object) -> None:
-        """
-        Do nothing.
-        """
-
-
-def datagrams() -> tuple[socket.socket, socket.socket]:
-    """
-    Return two connected sockets that don't block.
-    """
-    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for one in pair:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    return pair
-
-
-def isEmpty(one: socket.socket) -> bool:
-    """
-    Return whether nothing waits to be read.
-    """
-    try:
-        one.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return True
-    return False
-
-
-def drained(one: socket.socket) -> list[bytes]:
-    """
-    Read all that waits.
-    """
-    found = []
-    while not isEmpty(one):
-        found.append(one.recv(1 << 16))
-    return found
-
-
-class TUN:
-    """
-    The TUN device of a data path, which is one end of a pair. It writes like the real one.
-    """
-
-    def __init__(self, offload: bool) -> None:
-        self.far, self.near = datagrams()
-        system = CompiledSystem()
-        self.write = system.writer(self.near.fileno(), offload)
-        self.writeAll = system.allWriter(self.near.fileno(), offload)
-        self.read = system.reader(self.near.fileno(), offload)
-        self._written = system.reader(self.far.fileno(), offload)
-        self.offload = offload
-        self.batches = 1
-        self.receiveAll: Callable[[list[bytes]], object] = list
-
-    def send(self, packet: bytes) -> None:
-        """
-        Have the kernel send a packet to the device.
-        """
-        self.far.send(bytes(10 * self.offload) + packet)
-
-    def written(self) -> list[bytes]:
-        """
-        Return what was written to the device, split as the kernel would.
-        """
-        packets: list[bytes] = []
-        while found := self._written()[0]:
-            packets += found
-        return packets
-
-
-@implementer(IChannelOwner)
-class Owner:
-    """
-    The link of a channel, which answers an Echo-Request at once.
-    """
-
-    channel: Any
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def frameReceived(self, protocol: int, information: bytes) -> None:
-        self.told.append((protocol, information))
-        if protocol == LCP:
-            self.channel.sendFrame(LCP, b"answer")
-        elif protocol == CCP:
-            self.channel.resetSendMPPE()
-
-    def resyncNeeded(self) -> None:
-        self.told.append("resync")
-
-    def confirmationNeeded(self) -> None:
-        self.told.append("confirm")
-
-    def confirms(self, protocol: int, information: bytes) -> bool:
-        return information == b"proof"
-
-    def channelFailed(self, reason: str) -> None:
-        self.told.append(reason)
-
-
-class PythonHost(PythonDataPath):
-    """
-    A data path in Python on a device.
-    """
-
-    def settled(self, tun: TUN) -> None:
-        """
-        Handle what waits at the device.
-        """
-        while packets := tun.read()[0]:
-            self.packetsReceived(packets)
-
-
-class NativeHost(NativeDataPath):
-    """
-    The native data path on a device.
-    """
-
-    def __init__(self, clock: Reactor, tun: TUN, threads: int = 1) -> None:
-        self.engine = Engine(threads)
-        self._sessions = {}
-        PythonDataPath.__init__(self, clock, tun)
-        self.engine.open()
-        self._setTime()
-        self.left = self.engine.tun((tun.near.fileno(),), tun.offload)
-        self.engine.start()
-
-    def _setTime(self) -> None:
-        """
-        Have the thread's time be that of the clock.
-        """
-        assert self.engine.threads is not None
-        self.engine.threads.time(round((1000 + self.clock.seconds()) * 1e9))
-
-    def timePassed(self) -> None:
-        """
-        Have the thread handle timers that have ended.
-        """
-        self._setTime()
-        # The thread looks at its timers between two commands.
-        for _ in range(2):
-            self.engine.changeTUN((self.tun.near.fileno(),), self.tun.offload)
-
-    def settled(self, tun: TUN) -> None:
-        """
-        Wait until the thread has handled what waited at the device, and handle what it left.
-        """
-        self.wait(tun.near)
-        self.packetsReceived(drained(self.left))
-
-    def wait(self, near: socket.socket) -> None:
-        """
-        Wait until the thread has handled what waited.
-        """
-        deadline = time.monotonic() + 10
-        while not isEmpty(near):
-            assert time.monotonic() < deadline
-            time.sleep(0.0001)
-        # The thread carries commands out between two batches.
-        self.engine.changeTUN((self.tun.near.fileno(),), self.tun.offload)
-
-    @property
-    def tun(self) -> Any:
-        """
-        The device.
-        """
-        return self._tun
 
 
 def ipv4(source: str, payload: bytes = b"", protocol: int = 17, flags: int = 0) -> bytes:

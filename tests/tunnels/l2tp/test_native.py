@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from struct import pack
 from typing import Any
@@ -28,20 +28,8 @@ from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CallKind
 from pptpgw.tunnels.l2tp.wire.header import L, O, P, S, T, decodeData
-from tests.datapath.twins import (
-    GOOD,
-    LOST,
-    TUN,
-    NativeHost,
-    Owner,
-    PythonHost,
-    Reactor,
-    Twins,
-    drained,
-    ipv4To,
-    isEmpty,
-    stepsWith,
-)
+from tests.datapath.twinend import TwinEnd, drained, isEmpty
+from tests.datapath.twins import GOOD, LOST, Twins, ipv4To, stepsWith
 
 pytestmark = pytest.mark.skipif(bool(engineModule.lacking()), reason="it isn't compiled")
 
@@ -107,58 +95,33 @@ class Peers:
         return opened
 
 
-class End:
+class End(TwinEnd):
     """
-    A gateway's channel with its port and device.
+    See L{TwinEnd}.
 
     @ivar sent: the datagrams that were sent.
-    @ivar written: the packets that were passed to the kernel.
     """
 
     def __init__(
         self, native: bool, offload: bool, peers: Peers, threads: int, kind: CallKind, address: str
     ) -> None:
-        self.clock = Reactor()
-        self.tun = TUN(offload)
-        self.host: Any = PythonHost(self.clock, self.tun)
-        if native:
-            self.host = NativeHost(self.clock, self.tun, threads)
-        self.portCounters = Counters()
+        super().__init__(native, offload, threads)
         self.port = L2TPPort(self.clock, address, 0, self.portCounters)
         peer = peers.caller.getsockname()
         self.control = self.port.connections = Control(peer)
         self.port.startListening()
-        self.owner = Owner()
         connection: Any = Connection(self.port, peer, self.portCounters)
         self.carriage = Carriage(connection, kind, SESSION, THEIRS[1])
-        self.channel: Any = self.carriage.open(self.owner, self.host)
+        self.join(self.carriage.open(self.owner, self.host))
         assert type(self.channel) is (NativeL2TPChannel if native else L2TPChannel)
-        self.owner.channel = self.channel
-        self.native = native
         self.sent: list[bytes] = []
-        self.written: list[bytes] = []
 
-    def advance(self, seconds: float) -> None:
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
         """
-        Have time pass.
+        See L{TwinEnd.sockets}.
         """
-        self.clock.advance(seconds)
-        if self.native:
-            self.host.timePassed()
-        self.settle()
-
-    def settle(self) -> None:
-        """
-        Have everything that waits handled.
-        """
-        port: Any = self.port
-        for one in (port._socket, *port._others) if self.native else ():
-            self.host.wait(one)
-        while not isEmpty(port._left or port._socket):
-            port.doRead()
-            self.clock.advance(0)
-        self.host.settled(self.tun)
-        self.written += self.tun.written()
+        return (self.port._socket, *self.port._others)
 
     def sendAtOnce(self, packets: list[bytes]) -> None:
         """
@@ -170,31 +133,6 @@ class End:
             self.tun.send(packet)
         threads.start()
         self.host.wait(self.tun.near)
-
-    def figures(self) -> dict[str, object]:
-        """
-        Return all figures.
-        """
-        if self.native:
-            self.host.engine.count(self.host.counters)
-        return {
-            "session": self.channel.counters.asDict(),
-            "path": self.host.counters.discards,
-            "port": self.portCounters.discards,
-        }
-
-    def close(self) -> None:
-        """
-        Close everything.
-        """
-        self.channel.close()
-        self.port.stopListening()
-        if self.native:
-            self.host.engine.forgetTUN()
-            self.host.engine.close()
-            self.host.left.close()
-        for one in (self.tun.far, self.tun.near):
-            one.close()
 
 
 class Both(Twins):

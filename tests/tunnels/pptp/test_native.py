@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pptpgw.counting.counters import Counters
 from pptpgw.datapath import engine as engineModule
 from pptpgw.datapath.interface import SendAll, SendPacket
 from pptpgw.datapath.mppe import PythonEncryptor
@@ -29,23 +28,8 @@ from pptpgw.tunnels.pptp.owner import Ends
 from pptpgw.tunnels.pptp.port.gre import GREPort
 from pptpgw.tunnels.pptp.port.raw import CompiledRaw, sendEach
 from pptpgw.tunnels.pptp.wire.gre import ACKNOWLEDGEMENT_ONLY, NUMBERS, decode, encode
-from tests.datapath.twins import (
-    GOOD,
-    KEY,
-    LOST,
-    TUN,
-    NativeHost,
-    Owner,
-    PythonHost,
-    Reactor,
-    Twins,
-    datagrams,
-    drained,
-    ipv4,
-    ipv4To,
-    isEmpty,
-    stepsWith,
-)
+from tests.datapath.twinend import Owner, TwinEnd, datagrams, drained
+from tests.datapath.twins import GOOD, KEY, LOST, Twins, ipv4, ipv4To, stepsWith
 
 pytestmark = pytest.mark.skipif(bool(engineModule.lacking()), reason="it isn't compiled")
 
@@ -91,91 +75,52 @@ class Raw(CompiledRaw):
         return sendAll
 
 
-class End:
+class End(TwinEnd):
     """
-    A gateway's channel with its port and device.
+    See L{TwinEnd}.
 
     @ivar sent: the GRE packets that were sent, without acknowledgements, by their call ids: one
         call's may overtake another's, if the thread has one and Python the other.
     @ivar acknowledged: how many packets only acknowledged.
-    @ivar written: the packets that were passed to the kernel.
     """
 
     def __init__(self, native: bool, offload: bool) -> None:
-        self.clock = Reactor()
-        self.tun = TUN(offload)
-        self.host: Any = (NativeHost if native else PythonHost)(self.clock, self.tun)
-        self.sockets = Sockets()
-        self._near = self.sockets.near
-        self.portCounters = Counters()
-        self.port = GREPort(self.clock, "", self.portCounters, self.sockets, Raw())
+        super().__init__(native, offload)
+        self.system = Sockets()
+        self._near = self.system.near
+        self.far = self.system.far
+        self.port = GREPort(self.clock, "", self.portCounters, self.system, Raw())
         self.port.startListening()
-        self.owner = Owner()
         kind: Any = NativeChannel if native else GREChannel
-        self.channel = kind(self.host, self.owner, Ends(LOCAL, PEER, OURS, THEIRS), self.port)
-        self.owner.channel = self.channel
-        self.native = native
+        self.join(kind(self.host, self.owner, Ends(LOCAL, PEER, OURS, THEIRS), self.port))
         self.sent: dict[int, list[object]] = {}
         self.acknowledged = 0
-        self.written: list[bytes] = []
-        self.carried = 0
 
-    def advance(self, seconds: float) -> None:
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
         """
-        Have time pass.
+        See L{TwinEnd.sockets}.
         """
-        self.clock.advance(seconds)
-        if self.native:
-            self.host.timePassed()
-        self.settle()
+        return (self._near,)
 
     def settle(self) -> None:
         """
-        Have everything that waits handled.
+        See L{TwinEnd.settle}.
         """
-        if self.native:
-            self.host.wait(self._near)
-            while not isEmpty(self.port._left or self._near):
-                self.port.doRead()
-                self.clock.advance(0)
-            self.carried += self.channel._given
-        else:
-            while not isEmpty(self._near):
-                self.port.doRead()
-                self.clock.advance(0)
-        self.host.settled(self.tun)
-        self.written += self.tun.written()
-        for octets in drained(self.sockets.far):
+        super().settle()
+        for octets in drained(self.far):
             if int.from_bytes(octets[:2], "big") == ACKNOWLEDGEMENT_ONLY:
                 self.acknowledged += 1
                 continue
             callID, payload, sequence, _ = decode(octets)
             self.sent.setdefault(callID, []).append((sequence, payload))
 
-    def figures(self) -> dict[str, object]:
-        """
-        Return all figures.
-        """
-        if self.native:
-            self.host.engine.count(self.host.counters)
-        figures: dict[str, Any] = self.channel.counters.asDict()
-        return {
-            "session": figures,
-            "path": self.host.counters.discards,
-            "port": self.portCounters.discards,
-        }
-
     def close(self) -> None:
         """
-        Close everything.
+        See L{TwinEnd.close}.
         """
-        self.channel.close()
-        self.port.stopListening()
-        if self.native:
-            self.host.engine.forgetTUN()
-            self.host.engine.close()
-            self.host.left.close()
-        for one in (self.tun.far, self.tun.near, self.sockets.far, self.sockets.near):
+        super().close()
+        for one in (self.far, self.system.near):
             one.close()
 
 
@@ -204,7 +149,7 @@ class Both(Twins):
         """
         packet = b"\x45" + bytes(11) + socket.inet_aton(PEER) + bytes(4) + octets
         for end in self.ends:
-            end.sockets.far.send(packet)
+            end.far.send(packet)
 
     def frame(self, payload: bytes) -> bytes:
         """
@@ -606,7 +551,7 @@ class TestFailures:
             made.peer([GOOD])
             made.settle()
             native = made.ends[0]
-            native.sockets.far.close()
+            native.far.close()
             made.device([ipv4To("10.77.0.10", b"answer")])
             native.host.wait(native.tun.near)
             assert native.channel.counters.discards == {"not sent by the system": 1}
@@ -641,5 +586,5 @@ class TestFailures:
                 native.host.engine.count(native.host.counters)
                 time.sleep(0.02)
             assert 1 <= reasons["GRE not read: EBADF"] < 60
-            os.dup2(native.sockets.near.fileno(), descriptor)
+            os.dup2(native.system.near.fileno(), descriptor)
             native._near = socket.socket(fileno=descriptor)
