@@ -234,15 +234,17 @@ class LineErrors(NamedTuple):
 
     @ivar crc: frames with a wrong FCS.
     @ivar framing: frames that were too short or too long, or that the other end has aborted.
+    @ivar overruns: packets that were dropped since the line took no more.
     """
 
     crc: int = 0
     framing: int = 0
+    overruns: int = 0
 
 
 class ILineCall(ICall):
     """
-    A call by a line, which can damage frames.
+    A call by a line, which can damage frames, and may be slower than what brings packets for it.
     """
 
     errors: LineErrors = Attribute("The errors of the line up to now.")

@@ -54,7 +54,7 @@ from tests.clients.script import (
     ScriptedTunnel,
     text,
 )
-from tests.clients.world import World
+from tests.clients.world import World, packet
 
 ICRQ, ICRP, ICCN, WEN = 9, 10, 11, 14
 PNS = "198.51.100.9"
@@ -400,11 +400,22 @@ def test_itAsksForANumber(start: StartGateway) -> None:
     frame = bytes.fromhex("ff03 8021 0101 000a 0306 0a4d0002")
     assert modem.transport.value() == encode(frame, escapesOf(2))
     modem.protocol.dataReceived(FLAG + b"spam spam" + FLAG + b"ab" + FLAG)
+    # While the line takes no more, packets are dropped. Each is acknowledged all the same.
+    modem.transport.clear()
+    modem.protocol.pauseProducing()
+    for number in range(100):
+        tunnel.sayPacket(packet("10.77.0.1", "10.77.0.2", 40 + number))
+    modem.protocol.resumeProducing()
+    assert modem.transport.value() == b""
+    assert tunnel.acknowledged >= 100 - 32
+    tunnel.sayPacket(b"spam")
+    frame = bytes.fromhex("ff03 0021") + b"spam"
+    assert modem.transport.value() == encode(frame, escapesOf(2))
     world.clock.advance(SECONDS)
     (identifier,) = server.hear(ECHO_RQ, "(.{8})").groups
     server.say(ECHO_RP, f"{identifier.hex()} 01 00 0000")
-    # One wrong FCS, and one frame that is too short.
-    server.hear(WEN, f"{CALL:04x} 0000 00000001 00000001" + "00000000" * 4)
+    # One wrong FCS, one frame that is too short, no hardware overrun, and 100 buffer overruns.
+    server.hear(WEN, f"{CALL:04x} 0000 00000001 00000001 00000000 00000064" + "00000000" * 2)
     server.say(CCR, f"{CALL:04x} 0000")
     server.hearDisconnect(tunnel, 4)
     assert modem.transport.disconnecting

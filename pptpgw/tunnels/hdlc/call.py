@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from zope.interface import implementer
 
+from pptpgw.datapath.checks import NO_ROOM
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.interfaces import (
     Grant,
@@ -82,7 +83,7 @@ class HDLCCall:
         """
         discards = {} if self.channel is None else self.channel.counters.discards
         framing = sum(discards.get(one, 0) for one in (TOO_SHORT, TOO_LONG, ABORTED))
-        return LineErrors(discards.get(BAD_FCS, 0), framing)
+        return LineErrors(discards.get(BAD_FCS, 0), framing, discards.get(NO_ROOM, 0))
 
     def __repr__(self) -> str:
         return f"<HDLCCall of {self.caller}>"

@@ -446,7 +446,7 @@ class L2TPCall:
             self.hangUp(Cause(text, Termination.LOST_CARRIER))
 
     def _tellErrors(self, errors: LineErrors) -> None:
-        told = CallErrors(errors.crc, errors.framing)
+        told = CallErrors(errors.crc, errors.framing, bufferOverruns=errors.overruns)
         self._send(MessageType.WEN, {AVP.CALL_ERRORS: told})
 
     def _disconnect(self, result: ResultCode) -> None:

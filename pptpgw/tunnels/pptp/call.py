@@ -380,7 +380,12 @@ class Call(ABC):
 
     def _tellErrors(self, errors: LineErrors) -> None:
         self.connection.send(
-            WANErrorNotify(self.peerCallID, crcErrors=errors.crc, framingErrors=errors.framing)
+            WANErrorNotify(
+                self.peerCallID,
+                crcErrors=errors.crc,
+                framingErrors=errors.framing,
+                bufferOverruns=errors.overruns,
+            )
         )
 
     def _notNotified(self) -> None:

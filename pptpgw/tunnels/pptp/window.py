@@ -27,6 +27,10 @@ The rules:
    that loses packets anyway, below protocols with flow control of their own. No widespread peer
    enforces it, Windows ignores it, and the Linux kernel acknowledges only when it has something to
    send. It is worse if packets wait for an acknowledgement that never comes than if they are lost.
+ - Nor are acknowledgements held back where a call passes on to a line that is slower. A peer that
+   doesn't wait for them would lose the same packets, and one that waits couldn't send control
+   frames either. What the line can't take is dropped, and the PNS is told how much that is
+   (L{pptpgw.tunnels.lineerrors}).
 
 A timer runs only while a packet is held, an acknowledgement may be due, or the peer is asked. That
 for acknowledgements is one for all calls, since every call with packets needs it all the time.

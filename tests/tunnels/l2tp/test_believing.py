@@ -191,10 +191,10 @@ def test_errorsOfALine() -> None:
     assert world.messages(MessageType.WEN) == []
     line.errors = LineErrors(3, 1)
     world.run(125)
-    line.errors = LineErrors(5, 1)
+    line.errors = LineErrors(5, 1, 7)
     world.run(61)
     told = [one.get(AVP.CALL_ERRORS) for one in world.messages(MessageType.WEN)]
-    assert told == [CallErrors(3, 1), CallErrors(5, 1)]
+    assert told == [CallErrors(3, 1), CallErrors(5, 1, bufferOverruns=7)]
     assert world.lns.counters.discards["L2TP line errors told by a LAC"] == 2
     line.errors = LineErrors(9, 9)
     call.hangUp("over")

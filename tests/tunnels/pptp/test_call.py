@@ -639,13 +639,13 @@ def test_joinedToALine(isOffered: bool) -> None:
     pns.receive(SetLinkInfo(call.localCallID, 0xA0000, 0))
     assert maps == [(0xA0000, 0)]
     pns.sent()
-    for errors in (LineErrors(2, 1), LineErrors(2, 1), LineErrors(3, 1)):
+    for errors in (LineErrors(2, 1), LineErrors(2, 1), LineErrors(3, 1, 5)):
         line.errors = errors
         pns.clock.advance(59)
         pns.receive(EchoRequest())
         pns.clock.advance(1)
     told = [one for one in pns.sent() if isinstance(one, WANErrorNotify)]
-    assert told == [WANErrorNotify(6, 2, 1), WANErrorNotify(6, 3, 1)]
+    assert told == [WANErrorNotify(6, 2, 1), WANErrorNotify(6, 3, 1, bufferOverruns=5)]
     call.hangUp("over")
     pns.receive(SetLinkInfo(call.localCallID, 0, 0))
     assert maps == [(0xA0000, 0)]
