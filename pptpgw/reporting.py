@@ -16,7 +16,8 @@ from pptpgw.ports.queue import Queue
 from pptpgw.radius.dynamic import DynamicService
 from pptpgw.radius.parts import RADIUSParts
 from pptpgw.sessions.auditfile import AuditFile
-from pptpgw.sessions.ledger import QUEUE_OCTETS, Ledger
+from pptpgw.sessions.ledger import Ledger
+from pptpgw.sessions.rows import QUEUE_OCTETS
 from pptpgw.timing.lifecycle import Part
 
 

@@ -3,19 +3,13 @@ The ledger: a row of the store for each session, while it goes on and when it is
 
 The rules:
 
- - A row has all figures of its session, so only the latest row of each session waits to be written.
-   Changes within L{DELAY} seconds make one row, and so does a session that is shorter than that.
- - A row is in a queue, which may be on disk, from the moment at which it is to be written until the
-   store has it. Rows that an earlier run left there are written first; then the sessions that it
-   left open are closed; then new rows are written.
+ - Changes within L{DELAY} seconds make one row, and so does a session that is shorter than that.
  - Every session that goes on is written again at intervals, so that a crash costs little of its
    figures.
- - When the store doesn't answer, it is asked again and up to L{MOST_WAITING} rows wait; beyond that
-   the oldest are lost, and counted. The beginning and the end of this are logged. Meanwhile nobody
-   waits for the end of a session to be written.
  - The times of a row are the time of day at which its session began plus durations. So when the
    machine's clock is set, durations stay right, and no row looks older than the one before.
- - Only a few rows are written at a time, so that other queries to the store get their turn.
+
+L{pptpgw.sessions.rows} writes the rows.
 """
 
 from __future__ import annotations
@@ -23,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
-from typing import Any, NamedTuple
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -35,37 +29,14 @@ from pptpgw.interfaces import INetworkProtocol, ISession
 from pptpgw.log import Logger
 from pptpgw.ports.queue import Queue
 from pptpgw.sessions.cause import codeOf
-from pptpgw.sessions.leftopen import BROKEN_OFF
 from pptpgw.sessions.observer import SessionObserver
+from pptpgw.sessions.rows import Rows
 from pptpgw.store.error import StoreError
 from pptpgw.store.interface import IStore
 from pptpgw.store.record import FailedAttempts, SessionRecord
 from pptpgw.timing.timer import cancelled
 
 DELAY = 1.0
-RETRY = 10.0
-MOST_WAITING = 10_000
-AT_ONCE = 2
-STOP_SECONDS = 10.0
-"""
-How long the gateway's end waits for what isn't written yet.
-"""
-
-QUEUE_OCTETS = 64 << 20
-"""
-Octets of the queue: far more than L{MOST_WAITING} rows have.
-"""
-
-
-class _Row(NamedTuple):
-    """
-    A row that isn't written yet.
-
-    @ivar number: its number in the queue; None if it isn't there.
-    """
-
-    record: SessionRecord
-    number: int | None
 
 
 class _Entry:
@@ -110,81 +81,40 @@ class Ledger(SessionObserver):
         """
         self._clock = clock
         self._now = now
-        self._brokenOff = brokenOff
         self._store = store
-        self._queue = queue
-        self._gateway = gateway
+        self._rows = Rows(clock, store, queue, gateway, brokenOff)
         self._interim = interim
         # Those that go on, by identifier, and those whose row is out of date.
         self._entries: dict[str, _Entry] = {}
         self._changed: set[str] = set()
-        # The rows to be written, by session: an earlier run's, which come first, and this one's.
-        self._earlier: dict[str, _Row] = {}
-        self._waiting: dict[str, _Row] = {}
-        # Those who wait for the last row of a session.
-        self._ended: dict[str, Deferred[None]] = {}
-        self._flying = 0
-        self._running = False
-        # Whether what a run before left open is closed.
-        self._recovered = False
-        self._failing = False
-        self._lost = 0
         self._timers: dict[str, IDelayedCall] = {}
-        self._stopped: Deferred[None] | None = None
 
     def open(self) -> None:
         """
-        Take up the rows that an earlier run couldn't write.
-
-        @raise pptpgw.error.ConfigurationError: the queue's folder can't be used.
+        Take up the rows that an earlier run couldn't write. See L{Rows.open}.
         """
-        self._earlier.clear()
-        for number, (_, octets) in self._queue.start().items():
-            try:
-                row = _Row(SessionRecord.decode(octets), number)
-            except ValueError:
-                self._log.warn("a row of an earlier version can't be read, and is lost")
-                self._queue.settle(number)
-                continue
-            self._replace(self._earlier, row)
-        if self._earlier:
-            self._log.info(
-                "{count} rows of sessions of an earlier run are to be written",
-                count=len(self._earlier),
-            )
+        self._rows.open()
 
     def close(self) -> Deferred[None]:
         """
-        Close the queue. Calling this again does nothing.
-
-        @return: fires when every row that waits is on the disk, if the queue is there.
+        Close the queue. See L{Rows.close}.
         """
-        return self._queue.stop()
+        return self._rows.close()
 
     def start(self) -> None:
         """
         Begin to write, with what an earlier run left.
         """
-        self._running = True
-        self._recovered = False
-        self._next()
+        self._rows.start()
         self._later("interim", self._interim, self._again)
 
     def stop(self) -> Deferred[None]:
         """
-        Every session is over: fires when all is written, or after L{STOP_SECONDS}.
+        Every session is over: fires when all is written, or as L{Rows.stop} gives it up.
         """
         self._cancel("interim")
         self._flush()
-        if "retry" in self._timers:
-            self._retry()
-        if self._isIdle:
-            self._finish()
-            return succeed(None)
-        stopped: Deferred[None] = Deferred()
-        self._stopped = stopped
-        self._later("stop", STOP_SECONDS, self._abandon)
-        return stopped
+        return self._rows.stop()
 
     def follow(self, configuration: Configuration) -> ReloadStep:
         """
@@ -196,7 +126,7 @@ class Ledger(SessionObserver):
         )
 
     def _follow(self, gateway: str, interim: float) -> None:
-        self._gateway = gateway
+        self._rows.gateway = gateway
         if interim != self._interim:
             self._interim = interim
             if "interim" in self._timers:
@@ -234,12 +164,7 @@ class Ledger(SessionObserver):
         identifier = session.identifier
         record = self._record(self._entries.pop(identifier), cause)
         self._changed.discard(identifier)
-        ended: Deferred[None] = Deferred()
-        if not self._failing:
-            self._ended[identifier] = ended
-        self._put(record)
-        self._next()
-        return None if self._failing else ended
+        return self._rows.putLast(record)
 
     def lockedOut(self, kind: str, subject: str, failures: int, until: float) -> None:
         """
@@ -257,7 +182,7 @@ class Ledger(SessionObserver):
         return SessionRecord(
             identifier=session.identifier,
             user=_kept(session.user),
-            gateway=self._gateway,
+            gateway=self._rows.gateway,
             caller=session.caller,
             started=session.since,
             changed=now,
@@ -288,155 +213,14 @@ class Ledger(SessionObserver):
         self._cancel("flush")
         changed, self._changed = self._changed, set()
         for identifier in changed:
-            self._put(self._record(self._entries[identifier]))
-        self._next()
-
-    def _put(self, record: SessionRecord) -> None:
-        number = self._queue.put(record.identifier.encode(), record.encode())
-        self._replace(self._waiting, _Row(record, number))
-        if number is None or len(self._earlier) + len(self._waiting) > MOST_WAITING:
-            rows = self._earlier or self._waiting
-            oldest = next(iter(rows))
-            self._lose(rows.pop(oldest))
-
-    def _replace(self, rows: dict[str, _Row], row: _Row) -> None:
-        """
-        Have C{row} written instead of an older one of its session.
-        """
-        older = rows.get(row.record.identifier)
-        rows[row.record.identifier] = row
-        if older is not None:
-            self._settle(older)
-
-    def _settle(self, row: _Row) -> None:
-        """
-        Have the queue forget a row, which the store has or won't get any more.
-        """
-        if row.number is not None:
-            self._queue.settle(row.number)
-
-    def _lose(self, row: _Row) -> None:
-        self._lost += 1
-        self._settle(row)
-        self._accounted(row.record.identifier)
-
-    @property
-    def _rows(self) -> dict[str, _Row]:
-        """
-        The rows that are written next: those that an earlier run left come first.
-        """
-        return self._waiting if self._recovered else self._earlier
-
-    @property
-    def _isIdle(self) -> bool:
-        return not (self._earlier or self._waiting or self._flying)
-
-    # The store
-
-    def _recover(self) -> None:
-        self._flying += 1
-        ended: Deferred[Sequence[SessionRecord]] = self._store.endSessions(
-            self._gateway, str(BROKEN_OFF), int(BROKEN_OFF.code)
-        )
-        ended.addCallback(self._recoveredFrom).addErrback(self._notWritten, None)
-        ended.addCallback(self._landed)
-
-    def _recoveredFrom(self, records: Sequence[SessionRecord]) -> None:
-        self._recovered = True
-        self._well()
-        self._brokenOff(records)
-        if records:
-            self._log.warn(
-                "{count} sessions were open when the gateway ended last: {cause}",
-                count=len(records),
-                cause=str(BROKEN_OFF),
-            )
-
-    def _next(self) -> None:
-        while self._running and self._flying < AT_ONCE and "retry" not in self._timers:
-            if not self._rows:
-                if not self._recovered and not self._flying:
-                    self._recover()
-                return
-            row = self._rows.pop(next(iter(self._rows)))
-            isOpen = row.record.ended is None
-            put = self._store.sessionChanged if isOpen else self._store.sessionEnded
-            self._flying += 1
-            written: Deferred[Any] = put(row.record)
-            written.addCallback(self._written, row).addErrback(self._notWritten, row)
-            written.addCallback(self._landed)
-
-    def _landed(self, _: object) -> None:
-        self._flying -= 1
-        self._next()
-        if self._stopped is not None and self._isIdle:
-            self._finish()
-
-    def _written(self, _: object, row: _Row) -> None:
-        self._well()
-        self._settle(row)
-        if row.record.ended is not None:
-            self._accounted(row.record.identifier)
-
-    def _notWritten(self, failure: Failure, row: _Row | None) -> None:
-        if row is not None and failure.check(StoreError) is None:
-            self._log.failure("A session could not be written", failure=failure)
-            self._lose(row)
-            return
-        if not self._running:
-            return
-        if not self._failing:
-            self._failing = True
-            self._log.error(
-                "sessions can't be written, and wait: {why}", why=failure.getErrorMessage()
-            )
-            for identifier in tuple(self._ended):
-                self._accounted(identifier)
-        if row is not None and self._rows.setdefault(row.record.identifier, row) is not row:
-            self._settle(row)
-        if "retry" not in self._timers:
-            self._later("retry", RETRY, self._retry)
+            self._rows.put(self._record(self._entries[identifier]))
+        self._rows.write()
 
     def _notKept(self, failure: Failure) -> None:
         if failure.check(StoreError) is None:
             self._log.failure("A lockout could not be written", failure=failure)
         else:
             self._log.error("a lockout can't be written: {why}", why=failure.getErrorMessage())
-
-    def _retry(self) -> None:
-        self._cancel("retry")
-        self._next()
-
-    def _well(self) -> None:
-        if self._failing or self._lost:
-            self._log.info("sessions are written again; {count} rows are lost", count=self._lost)
-            self._failing, self._lost = False, 0
-
-    def _accounted(self, identifier: str) -> None:
-        ended = self._ended.pop(identifier, None)
-        if ended is not None:
-            ended.callback(None)
-
-    # The end
-
-    def _abandon(self) -> None:
-        why = "the ends of {count} sessions aren't written: the gateway stops"
-        if self._queue.isDurable:
-            why += "; the next start writes them"
-        self._log.error(why, count=len(self._earlier) + len(self._waiting) + self._flying)
-        self._finish()
-
-    def _finish(self) -> None:
-        self._running = False
-        for name in tuple(self._timers):
-            self._cancel(name)
-        self._earlier.clear()
-        self._waiting.clear()
-        for identifier in tuple(self._ended):
-            self._accounted(identifier)
-        stopped, self._stopped = self._stopped, None
-        if stopped is not None:
-            stopped.callback(None)
 
     def _later(self, name: str, seconds: float, function: Any) -> None:
         self._timers[name] = self._clock.callLater(seconds, function)

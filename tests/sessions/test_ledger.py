@@ -1,6 +1,6 @@
 """
-Tests for L{pptpgw.sessions.ledger}: its rules, with a store that the test controls, and the rows in
-a real store.
+Tests for L{pptpgw.sessions.ledger} and L{pptpgw.sessions.rows}: their rules, with a store that the
+test controls, and the rows in a real store.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from pptpgw.interfaces import ISessionObserver
-from pptpgw.sessions import ledger
+from pptpgw.sessions import rows
 from pptpgw.sessions.cause import Cause, Termination
-from pptpgw.sessions.ledger import DELAY, RETRY, STOP_SECONDS, Ledger
+from pptpgw.sessions.ledger import DELAY, Ledger
 from pptpgw.sessions.profile import Profile
+from pptpgw.sessions.rows import RETRY, STOP_SECONDS
 from pptpgw.sessions.session import Session
 from pptpgw.store.error import StoreError
 from pptpgw.store.record import FailedAttempts, SessionRecord
@@ -206,10 +207,10 @@ class TestRows:
     def test_aFewAtATime(self, desk: Desk) -> None:
         desk.store.slow = True
         ends = [desk.end(desk.session(number)) for number in range(5)]
-        assert len(desk.store.pending) == ledger.AT_ONCE
+        assert len(desk.store.pending) == rows.AT_ONCE
         assert not any(ends)
         while desk.store.pending:
-            assert len(desk.store.pending) <= ledger.AT_ONCE
+            assert len(desk.store.pending) <= rows.AT_ONCE
             desk.store.answer()
         assert ends == [[None]] * 5 and len(desk.store.rows) == 5
 
@@ -275,7 +276,7 @@ class TestAStoreThatFails:
         assert len(desk.store.closed) == 1 and one.identifier in desk.store.rows
 
     def test_soManyRowsWaitAtMost(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ledger, "MOST_WAITING", 10)
+        monkeypatch.setattr(rows, "MOST_WAITING", 10)
         desk.store.failure = StoreError("no database")
         fired = [desk.end(desk.session(number)) for number in range(25)]
         desk.store.failure = None
@@ -371,7 +372,7 @@ class TestSpool:
         assert len(second.store.closed) == 1 and not first.queue.entries
 
     def test_soManyRowsWaitAtMostOfBothRuns(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ledger, "MOST_WAITING", 10)
+        monkeypatch.setattr(rows, "MOST_WAITING", 10)
         first = Desk()
         first.store.failure = StoreError("no database")
         for number in range(8):
