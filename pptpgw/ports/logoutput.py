@@ -49,6 +49,11 @@ LIMIT = 4096
 The most lines that wait to be written.
 """
 
+GRAIN = 0.02
+"""
+The seconds for which the thread gathers lines before it writes them.
+"""
+
 FINISH_SECONDS = 2.0
 """
 The most seconds that the end of the process waits for the log to be written.
@@ -184,7 +189,7 @@ class LogOutput:
         Start the thread. A process that forks must fork before this.
         """
         if self._worker is None:
-            self._worker = Worker("log", self._limit)
+            self._worker = Worker("log", self._limit, GRAIN)
 
     def finish(self) -> None:
         """

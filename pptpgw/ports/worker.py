@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
+from time import sleep
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -72,12 +73,15 @@ class Worker:
 
     _log = Logger()
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, limit: int, grain: float = 0.0) -> None:
         """
         @param limit: the most jobs that may wait, including the one that is being done.
+        @param grain: the seconds after which a thread that has nothing to do begins with a job.
+            Those that come meanwhile don't wake it, which costs more than many a job.
         """
         self._name = name
         self._limit = limit
+        self._grain = grain
         self._jobs: deque[Job] = deque()
         self._changed = Condition()
         self._stopping = False
@@ -93,7 +97,8 @@ class Worker:
             if len(self._jobs) >= self._limit or self._stopping:
                 return False
             self._jobs.append(job)
-            self._changed.notify_all()
+            if len(self._jobs) == 1:
+                self._changed.notify_all()
         return True
 
     def stop(self, last: Job | None = None) -> None:
@@ -138,9 +143,13 @@ class Worker:
                 self._log.failure("thread {name} failed in one of its jobs", name=self._name)
             with self._changed:
                 self._jobs.popleft()
-                self._changed.notify_all()
+                if not self._jobs:
+                    self._changed.notify_all()
 
     def _next(self) -> Job | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._stopping)
-            return self._jobs[0] if self._jobs else None
+        if not self._jobs:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._stopping)
+            if self._grain:
+                sleep(self._grain)
+        return self._jobs[0] if self._jobs else None
