@@ -17,6 +17,7 @@ PLAIN = {
     "pptpgw.datapath._mppe": MPPE,
     "pptpgw.datapath._native": (*MPPE, *OFFLOAD, *LANES, *THREAD),
     "pptpgw.ports._tun": OFFLOAD,
+    "pptpgw.ppp._des": (),
     "pptpgw.ppp._md4": (),
     "pptpgw.tunnels.pptp.port._gre": LANES,
 }

@@ -216,6 +216,7 @@ def test_theSourceArchiveHoldsTheWaysToDeployAndTheTests(archive: Path) -> None:
         "pptpgw/datapath/native/rc4.h",
         "pptpgw/datapath/native/segment.c",
         "pptpgw/ports/_tun.c",
+        "pptpgw/ppp/_des.c",
         "pptpgw/ppp/_md4.c",
         "pptpgw/tunnels/pptp/port/_gre.c",
         "tap/gateway.tac",
@@ -282,7 +283,7 @@ def test_theExtensionsAreBuiltForEveryLaterPython(wheel: Path) -> None:
         pytest.skip("needs a C compiler")
     inside = map(Path, ZipFile(wheel).namelist())
     extensions = {path.name for path in inside if path.suffix == ".so"}
-    names = ("_mppe", "_native", "_tun", "_md4", "_gre")
+    names = ("_mppe", "_native", "_tun", "_des", "_md4", "_gre")
     assert extensions == {f"{name}.abi3.so" for name in names}
 
 

@@ -4,7 +4,6 @@ The computations of MS-CHAP (RFC 2433 appendix A, RFC 2759 section 8).
 All functions are pure. The RFCs pass the password to every routine; these functions take its NT
 hash instead, so that accounts may be stored as NT hashes or as passwords.
 
-DES is TripleDES with the same key three times, because single DES isn't offered any more.
 L{selfTest} returns what this installation lacks.
 """
 
@@ -15,10 +14,10 @@ import secrets
 from collections.abc import Callable
 from hashlib import md5, sha1
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.modes import ECB
 
+from pptpgw.ppp.des import des
 from pptpgw.ppp.md4 import md4
 from pptpgw.sessions.username import accountName
 
@@ -27,17 +26,12 @@ PASSWORD_OCTETS = 512
 The most octets of a new password in UTF-16 (RFC 2759 section 8.9).
 """
 
-_ECB = ECB()
-
 # RFC 2759 section 8.7.
 _MAGIC1 = b"Magic server to client signing constant"
 _MAGIC2 = b"Pad to make it do more than one iteration"
 
 # The text that the LAN Manager hash encrypts (RFC 2433 section A.3).
 _LM_TEXT = b"KGS!@#$%"
-
-# Each group of seven bits, with a parity bit after it that makes the number of ones odd.
-_ODD_PARITY = bytes(bits << 1 | (bits.bit_count() + 1) % 2 for bits in range(128))
 
 
 def unicodePassword(password: bytes) -> bytes:
@@ -47,22 +41,6 @@ def unicodePassword(password: bytes) -> bytes:
     @param password: the password in UTF-8; octets that aren't UTF-8 are read as ISO 8859-1.
     """
     return _text(password).encode("utf-16-le")
-
-
-def desKey(key: bytes) -> bytes:
-    """
-    Return the DES key of eight octets for seven octets: an odd parity bit follows each seven bits
-    (RFC 2759 section 9.3).
-    """
-    bits = int.from_bytes(key, "big")
-    return bytes([_ODD_PARITY[bits >> shift & 0x7F] for shift in range(49, -1, -7)])
-
-
-def desEncrypt(clear: bytes, key: bytes) -> bytes:
-    """
-    Encrypt eight octets by DES, with a key of seven octets (RFC 2759 section 8.6).
-    """
-    return Cipher(TripleDES(desKey(key) * 3), _ECB).encryptor().update(clear)
 
 
 def ntPasswordHash(password: bytes) -> bytes:
@@ -87,7 +65,7 @@ def lmPasswordHash(password: bytes) -> bytes:
     country has its own; this function uses code page 437.
     """
     octets = _text(password).upper().encode("cp437", "replace")[:14].ljust(14, b"\0")
-    return desEncrypt(_LM_TEXT, octets[:7]) + desEncrypt(_LM_TEXT, octets[7:])
+    return des(_LM_TEXT, octets[:7]) + des(_LM_TEXT, octets[7:])
 
 
 def challengeResponse(challenge: bytes, passwordHash: bytes) -> bytes:
@@ -98,9 +76,9 @@ def challengeResponse(challenge: bytes, passwordHash: bytes) -> bytes:
     LmChallengeResponse.
     """
     return (
-        desEncrypt(challenge, passwordHash[:7])
-        + desEncrypt(challenge, passwordHash[7:14])
-        + desEncrypt(challenge, passwordHash[14:] + bytes(5))
+        des(challenge, passwordHash[:7])
+        + des(challenge, passwordHash[7:14])
+        + des(challenge, passwordHash[14:] + bytes(5))
     )
 
 
@@ -174,7 +152,7 @@ def encryptPasswordHash(passwordHash: bytes, key: bytes) -> bytes:
     Encrypt an NT hash with another one: 16 octets. The old hash encrypted with the new one is
     OldNtPasswordHashEncryptedWithNewNtPasswordHash (RFC 2759 sections 8.12 and 8.13).
     """
-    return desEncrypt(passwordHash[:8], key[:7]) + desEncrypt(passwordHash[8:], key[7:14])
+    return des(passwordHash[:8], key[:7]) + des(passwordHash[8:], key[7:14])
 
 
 def chapMD5(identifier: int, secret: bytes, challenge: bytes) -> bytes:
@@ -203,9 +181,7 @@ _PRIMITIVES: dict[str, Callable[[], bool]] = {
     # RFC 1320 section A.5, FIPS 81's example, FIPS 180-1 appendix A, RFC 1321 section A.5,
     # RFC 6229 section 2.
     "MD4": lambda: md4(b"abc").hex() == "a448017aaf21d8525fc10ae87aa6729d",
-    "DES": lambda: (
-        desEncrypt(b"Now is t", bytes.fromhex("00451338957377")).hex() == "3fa40e8a984d4815"
-    ),
+    "DES": lambda: des(b"Now is t", bytes.fromhex("00451338957377")).hex() == "3fa40e8a984d4815",
     "SHA-1": lambda: (
         sha1(b"abc", usedforsecurity=False).hexdigest()
         == "a9993e364706816aba3e25717850c26c9cd0d89d"

@@ -27,6 +27,7 @@ COMPILED = (
     "pptpgw.datapath._mppe",
     "pptpgw.datapath._native",
     "pptpgw.ports._tun",
+    "pptpgw.ppp._des",
     "pptpgw.ppp._md4",
     "pptpgw.tunnels.pptp.port._gre",
 )

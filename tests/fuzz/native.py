@@ -14,7 +14,8 @@ from pptpgw.datapath import _mppe
 from pptpgw.datapath.mppe import PythonDecryptor, PythonEncryptor
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.ports import _tun
-from pptpgw.ppp import _md4
+from pptpgw.ppp import _des, _md4
+from pptpgw.ppp.des import pythonDES
 from pptpgw.ppp.md4 import pythonMD4
 from pptpgw.tunnels.pptp.port import _gre
 from pptpgw.tunnels.pptp.port.raw import CompiledRaw, PythonRaw
@@ -170,6 +171,19 @@ def _md4Message(octets: bytes) -> None:
     MD4 of a message.
     """
     assert _md4.md4(octets) == pythonMD4(octets)
+
+
+def _desBlock(octets: bytes) -> None:
+    """
+    DES of a block, or of octets of other sizes.
+    """
+    clear, key = octets[:8], octets[8:]
+    try:
+        expected = pythonDES(clear, key)
+    except ValueError:
+        _fails(lambda one: _des.des(one, key), clear, ValueError)
+    else:
+        assert _des.des(clear, key) == expected
 
 
 def _packet(reader: Reader) -> bytes:
@@ -366,6 +380,7 @@ def _fails(call: Any, argument: object, kind: type[Exception]) -> None:
 
 
 TARGETS: dict[str, Target] = {
+    "des": _desBlock,
     "gre-receive": _greReceive,
     "gre-send": _greSend,
     "md4": _md4Message,

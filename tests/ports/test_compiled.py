@@ -21,6 +21,7 @@ NAMES = (
     "pptpgw.datapath._mppe",
     "pptpgw.datapath._native",
     "pptpgw.ports._tun",
+    "pptpgw.ppp._des",
     "pptpgw.ppp._md4",
     "pptpgw.tunnels.pptp.port._gre",
 )
@@ -33,7 +34,7 @@ for name in {NAMES}:
     sys.modules[name].__dict__.update(%s)
 from pptpgw.datapath import engine, mppe
 from pptpgw.ports import devicesystem
-from pptpgw.ppp import md4
+from pptpgw.ppp import des, md4
 from pptpgw.tunnels.pptp.port import raw
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
 assert mppe.Decryptor is mppe.PythonDecryptor and mppe.Encryptor is mppe.PythonEncryptor
@@ -41,6 +42,7 @@ assert mppe.rekeysPerSecond == 1 << 14 and mppe.implementation != "compiled"
 assert isinstance(raw.fastest, raw.PythonRaw) and raw.implementation == "Python"
 assert devicesystem.fastest is devicesystem.RealDeviceSystem
 assert md4.md4 is md4.pythonMD4
+assert des.des is des.pythonDES
 assert engine.lacking()
 """
 

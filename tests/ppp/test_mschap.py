@@ -99,14 +99,6 @@ def test_mschapExample() -> None:
     assert mschap.challengeResponse(V1_CHALLENGE, LM_HASH) == LM_RESPONSE
 
 
-def test_desKeys() -> None:
-    """
-    The DES keys have odd parity, as in RFC 2759 section 9.3.
-    """
-    assert mschap.desKey(V1_HASH[:7]) == unhexlify("FD0B5B5E7F6E34D9")
-    assert mschap.desKey(V1_HASH[7:14]) == unhexlify("0E6E796737EA08FE")
-
-
 def test_lmPasswordHash() -> None:
     """
     The LAN Manager hash ignores the case of letters and everything after the fourteenth octet.

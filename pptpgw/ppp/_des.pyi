@@ -1,0 +1,3 @@
+INTERFACE: int
+
+def des(clear: bytes, key: bytes, /) -> bytes: ...
