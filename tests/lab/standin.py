@@ -33,11 +33,10 @@ _PPTPGW = Path(sys.executable).parent / "pptpgw"
 _OPTIONS = {
     **dict.fromkeys(("logfile", "name", "user", "password", "mru", "asyncmap"), 1),
     **dict.fromkeys(("lcp-echo-interval", "lcp-echo-failure", "ms-dns"), 1),
-    **dict.fromkeys(("auth", "require-mppe-128", "require-mppe-40", "+ipv6"), 0),
+    **dict.fromkeys(("auth", "require-mppe-128", "require-mppe-40", "+ipv6", "novj"), 0),
 }
-# Those that mean nothing here: the line is always standard input and output, nothing is
-# compressed, name servers are always asked for, and C{maxconnect} is the suite's guard against a
-# pppd that stays.
+# Those that mean nothing here: the line is always standard input and output, name servers are
+# always asked for, and C{maxconnect} is the suite's guard against a pppd that stays.
 _IGNORED = {
     **dict.fromkeys(("notty", "nodetach", "local", "debug", "noauth", "usepeerdns"), 0),
     **dict.fromkeys(("maxconnect", "remotename"), 1),
@@ -159,14 +158,16 @@ class Options:
         if "lcp-echo-interval" in values:
             link["echo-interval"] = int(self.one("lcp-echo-interval"))
             link["echo-failures"] = int(self.one("lcp-echo-failure", "0"))
+        ipv4: dict[str, object] = {"header-compression": "no" if "novj" in values else "vj"}
         sections: dict[str, Mapping[str, object]] = {
             "link": link,
+            "ipv4": ipv4,
             "hdlc": {"accm": int(self.one("asyncmap", "ffffffff"), 16)},
             "network": {"interface": _DEVICE},
         }
         if self.answers:
             dns = values.get("ms-dns", [])
-            sections["ipv4"] = {"local": self.own, "pool": [self.other], "dns": dns}
+            ipv4 |= {"local": self.own, "pool": [self.other], "dns": dns}
             if "+ipv6" in values:
                 sections["network"] = {"interface": _DEVICE, "protocols": ["ipv4", "ipv6"]}
         return sections
