@@ -81,7 +81,7 @@ class NetworkProtocol(ControlProtocol, ABC):
         """
         self.link.sendPacket(self.protocol, packet)
 
-    # pptpgw.ppp.control.Layer: the protocol is its own upper layer, and passes events on to the
+    # pptpgw.ppp.layer.Layer: the protocol is its own upper layer, and passes events on to the
     # link
 
     def layerUp(self, protocol: ControlProtocol) -> None:

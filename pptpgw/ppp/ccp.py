@@ -31,7 +31,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.error import Malformed
 from pptpgw.ppp.automaton import State
-from pptpgw.ppp.control import ControlProtocol, Layer
+from pptpgw.ppp.control import ControlProtocol
+from pptpgw.ppp.layer import Layer
 from pptpgw.ppp.option import MAX_FAILURE, GiveUp, Option
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.remedy import Remedy

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -29,6 +28,7 @@ from pptpgw.error import Malformed
 from pptpgw.interfaces import Agreement, INegotiated
 from pptpgw.log import readable
 from pptpgw.ppp.automaton import Automaton, Event, State
+from pptpgw.ppp.layer import NOBODY, Layer
 from pptpgw.ppp.option import GiveUp, Negotiator, Option
 from pptpgw.ppp.wire.ppp import (
     CODE_REJECT,
@@ -52,58 +52,6 @@ DEFAULT_MRU = 1500
 
 # States in which a Configure-Request isn't judged, because the answer doesn't depend on it.
 _UNINTERESTED = frozenset((State.CLOSED, State.CLOSING, State.STOPPING))
-
-
-class Layer(TypingProtocol):
-    """
-    The layer above a control protocol, which is told of its state: the link is the layer above LCP
-    and CCP, a network protocol the layer above its own control protocol.
-    """
-
-    def layerUp(self, protocol: ControlProtocol) -> None:
-        """
-        This-Layer-Up (RFC 1661 section 4.4): note that C{protocol} has reached Opened.
-        """
-
-    def layerDown(self, protocol: ControlProtocol) -> None:
-        """
-        This-Layer-Down: note that C{protocol} has left Opened.
-        """
-
-    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
-        """
-        This-Layer-Finished: C{protocol} gave up or was ended, and won't open again by itself.
-        """
-
-
-class Nobody:
-    """
-    A L{Layer} and a sender that ignore everything, for a control protocol that won't be used any
-    more.
-    """
-
-    def layerUp(self, protocol: ControlProtocol) -> None:
-        """
-        See L{Layer.layerUp}.
-        """
-
-    def layerDown(self, protocol: ControlProtocol) -> None:
-        """
-        See L{Layer.layerDown}.
-        """
-
-    def layerFinished(self, protocol: ControlProtocol, reason: str) -> None:
-        """
-        See L{Layer.layerFinished}.
-        """
-
-    def send(self, protocol: int, packet: bytes) -> None:
-        """
-        Discard a packet that would be sent.
-        """
-
-
-NOBODY = Nobody()
 
 
 @implementer(INegotiated)

@@ -179,7 +179,7 @@ class Encryption:
         # These refer to the network phase: this breaks the cycle.
         self._send = self._decided = self._close = _nobody
 
-    # pptpgw.ppp.control.Layer
+    # pptpgw.ppp.layer.Layer
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

@@ -30,7 +30,8 @@ from twisted.internet.interfaces import IReactorTime
 from pptpgw.error import Malformed
 from pptpgw.interfaces import Claim, IAuthenticationProtocol, Negotiated, ProxyClaim
 from pptpgw.ppp.automaton import Event, State
-from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol, Layer
+from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol
+from pptpgw.ppp.layer import Layer
 from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,

@@ -111,7 +111,7 @@ class LACConnection:
         """
         return IPv4Address("UDP", *self.control.peer)
 
-    # pptpgw.tunnels.l2tp.connection.L2TPOwner
+    # pptpgw.tunnels.l2tp.owner.L2TPOwner
 
     def connectionOpened(self, connection: L2TPConnection) -> None:
         """

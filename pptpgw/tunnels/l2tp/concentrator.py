@@ -12,8 +12,9 @@ from typing import Any
 from pptpgw.interfaces import Forward, ICall
 from pptpgw.tunnels.concentrator import CalledServer, Concentrator, Leg
 from pptpgw.tunnels.l2tp.carriage import Address
-from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
+from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.details import detailsOf
+from pptpgw.tunnels.l2tp.owner import L2TPOwner
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.header import PORT

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from secrets import token_bytes
 from typing import Any
-from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -33,6 +32,7 @@ from pptpgw.tunnels.l2tp.details import NO_DETAILS, CallDetails
 from pptpgw.tunnels.l2tp.ending import reason, told
 from pptpgw.tunnels.l2tp.handshake import Handshake, Unacceptable
 from pptpgw.tunnels.l2tp.life import Life
+from pptpgw.tunnels.l2tp.owner import L2TPOwner
 from pptpgw.tunnels.l2tp.reading import NotUnderstood, read
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import CONNECTION_ACTIONS, CallKind, CallPhase, ControlState
@@ -43,28 +43,6 @@ from pptpgw.tunnels.l2tp.wire.message import L2TPMessage, encode, nameOf
 from pptpgw.tunnels.telling import tell
 
 TIE_BREAKER_OCTETS, VECTOR_OCTETS = 8, 16
-
-
-class L2TPOwner(TypingProtocol):
-    """
-    The owner of control connections, which is told about them and their calls.
-    """
-
-    def connectionOpened(self, connection: L2TPConnection) -> None:
-        """
-        Note that the connection is established: calls can be asked for.
-        """
-
-    def callRequested(self, call: L2TPCall) -> None:
-        """
-        Answer a request by L{L2TPCall.accept} or L{L2TPCall.refuse}, at once or within
-        C{answerTimeout}.
-        """
-
-    def connectionClosed(self, connection: L2TPConnection, reason: str) -> None:
-        """
-        Note that the connection has ended, and its calls before it. This is called exactly once.
-        """
 
 
 class L2TPConnection:

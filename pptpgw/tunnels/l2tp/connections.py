@@ -24,9 +24,10 @@ from pptpgw.counting.counters import Counters
 from pptpgw.error import Exhausted, Malformed
 from pptpgw.sessions.cause import Cause, Termination
 from pptpgw.tunnels.l2tp.carriage import Address, DataPort
-from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
+from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.delivery import CYCLE
 from pptpgw.tunnels.l2tp.ids import unused
+from pptpgw.tunnels.l2tp.owner import L2TPOwner
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.statetable import ControlState
 from pptpgw.tunnels.l2tp.wire.code import AVP, MessageType

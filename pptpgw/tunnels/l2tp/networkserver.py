@@ -79,7 +79,7 @@ class NetworkServer:
 
     def connectionOpened(self, connection: L2TPConnection) -> None:
         """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionOpened}.
+        See L{pptpgw.tunnels.l2tp.owner.L2TPOwner.connectionOpened}.
         """
         self.entrance.heard(self._incoming[connection])
         host, port = connection.peer
@@ -93,13 +93,13 @@ class NetworkServer:
 
     def callRequested(self, call: L2TPCall) -> None:
         """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.callRequested}.
+        See L{pptpgw.tunnels.l2tp.owner.L2TPOwner.callRequested}.
         """
         self._environment.calls.callRequested(call)
 
     def connectionClosed(self, connection: L2TPConnection, reason: str) -> None:
         """
-        See L{pptpgw.tunnels.l2tp.connection.L2TPOwner.connectionClosed}.
+        See L{pptpgw.tunnels.l2tp.owner.L2TPOwner.connectionClosed}.
         """
         self.entrance.closed(self._incoming.pop(connection))
         host = connection.peer[0]

@@ -38,9 +38,10 @@ from pptpgw.sessions.remedy import Remedy
 from pptpgw.tunnels.l2tp.call import L2TP
 from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.concentrator import L2TPConcentrator
-from pptpgw.tunnels.l2tp.connection import L2TPConnection, L2TPOwner
+from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.connections import ControlConnections
 from pptpgw.tunnels.l2tp.networkserver import NetworkServer
+from pptpgw.tunnels.l2tp.owner import L2TPOwner
 from pptpgw.tunnels.l2tp.port.udp import L2TPPort
 from pptpgw.tunnels.l2tp.port.withheld import Withholding
 from pptpgw.tunnels.l2tp.protection import Protection
