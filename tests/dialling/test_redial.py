@@ -255,8 +255,8 @@ class Machine(RuleBasedStateMachine):
                 assert min(dial.retryMin, dial.retryMax) / 2 <= self.desk.until()
                 assert self.desk.until() <= max(dial.retryMin, dial.retryMax)
 
-    @rule(seconds=st.floats(0, 300))
-    def wait(self, seconds: float) -> None:
+    @rule(seconds=st.integers(0, 300))
+    def wait(self, seconds: int) -> None:
         self.desk.clock.advance(seconds)
 
     @invariant()

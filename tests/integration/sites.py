@@ -67,6 +67,15 @@ class Sites:
             )
             gateway.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
 
+    def write(self, name: str, text: str) -> Path:
+        """
+        Write a file that only its owner may read.
+        """
+        path = self.folder / name
+        path.touch(0o600)
+        path.write_text(text)
+        return path
+
     def answer(self, **sections: Any) -> Served:
         """
         Start the northern gateway, which has an account for the southern one.
@@ -88,9 +97,7 @@ class Sites:
 
         @param dial: the keys of its C{[[dial]]} that differ from those of a call by PPTP.
         """
-        secret = self.folder / "password"
-        secret.touch(0o600)
-        secret.write_text("south wind\n")
+        secret = self.write("password", "south wind\n")
         keys = {
             "name": "north",
             "tunnel": "pptp",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol as TypingProtocol
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -209,3 +210,10 @@ class SSTPCall:
             owner, self._owner = self._owner, None
             if owner is not None:
                 owner.callEnded(self, cause)
+
+
+def protectionOf(tls: SSL.Connection) -> str:
+    """
+    Return the version of TLS and the cipher, such as C{TLSv1.3 TLS_AES_256_GCM_SHA384}.
+    """
+    return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"

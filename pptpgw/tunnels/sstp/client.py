@@ -41,7 +41,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.cause import Cause
 from pptpgw.tunnels.client import ANY_FILE, OUR_ADDRESS, following, hostAndPort, ignore
 from pptpgw.tunnels.entrance import addressText
-from pptpgw.tunnels.sstp.call import SSTP, SSTPCall
+from pptpgw.tunnels.sstp.call import SSTP, SSTPCall, protectionOf
 from pptpgw.tunnels.sstp.clientside import ClientMachine
 from pptpgw.tunnels.sstp.connection import SSTPConnection
 from pptpgw.tunnels.sstp.opening import Head, decodeStatus, encodeRequest
@@ -122,7 +122,14 @@ class ClientConnection:
         if self._isUsed or self.gone.called:
             raise CallError("the SSTP connection is closed, or has had its call")
         self._isUsed = True
-        self.connection.call = call = SSTPCall(self.connection, *self._ends, owner=owner)
+        transport: Any = self.tcp.transport
+        tls = transport.getHandle()
+        self.connection.call = call = SSTPCall(
+            self.connection,
+            *self._ends,
+            owner=owner,
+            protection="" if tls is None else protectionOf(tls),
+        )
         self.connection.machine.start()
         return call
 

@@ -20,7 +20,7 @@ from pptpgw.interfaces import Stations
 from pptpgw.sessions.cause import DISPLACED, SHUT_DOWN
 from pptpgw.timing.timer import cancelled
 from pptpgw.tunnels.entrance import addressText
-from pptpgw.tunnels.sstp.call import SSTPCall
+from pptpgw.tunnels.sstp.call import SSTPCall, protectionOf
 from pptpgw.tunnels.sstp.certificate import Certificate
 from pptpgw.tunnels.sstp.connection import CLOSE_SECONDS, SSTPConnection
 from pptpgw.tunnels.sstp.opening import Head, Request, decodeRequest, encodeRefusal, hostName
@@ -230,7 +230,7 @@ class SSTPProtocol(Protocol):
             called,
             steps,
             stations=Stations(called=station or request.host),
-            protection="" if tls is None else _protection(tls),
+            protection="" if tls is None else protectionOf(tls),
         )
         self.connection = connection
         self._owner.requested(self, request)
@@ -284,10 +284,3 @@ def _tlsOf(transport: Any) -> SSL.Connection | None:
             return handle
         transport = transport.transport
     return None
-
-
-def _protection(tls: SSL.Connection) -> str:
-    """
-    Return the version of TLS and the cipher, such as C{TLSv1.3 TLS_AES_256_GCM_SHA384}.
-    """
-    return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"

@@ -1,0 +1,144 @@
+"""
+Tests for calls that the gateway dials to servers that aren't ours: Debian's pptpd and xl2tpd with
+pppd.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.l2tp import LNS
+from tests.lab.lines import CAROL
+from tests.lab.peers import Host, Network
+from tests.lab.pptpd import LOCAL, PPTPD, REMOTE
+from tests.lab.server import Gateway, StartGateway
+
+MPPE = ("require-mschap-v2", "require-mppe-128")
+EVERY = pytest.mark.parametrize("path", ["python", "native", "auto"], indirect=True)
+
+
+def dial(folder: Path, host: Host, **keys: object) -> dict[str, Any]:
+    """
+    Return the sections of a gateway that dials C{host}.
+    """
+    user, password = CAROL
+    file = folder / "password"
+    file.touch(0o600)
+    file.write_text(password)
+    return {
+        "ipv4": {"local": "10.78.0.1"},
+        "[dial]": {
+            "name": "office",
+            "tunnel": "pptp",
+            "addresses": [host.address],
+            "user": user,
+            "password-file": str(file),
+            "retry-min": 1,
+            "retry-max": 2,
+            **keys,
+        },
+    }
+
+
+def up(gateway: Gateway, count: int = 1, timeout: float = 60) -> None:
+    """
+    Wait until the call is up for the C{count}th time.
+    """
+    gateway.waitFor(rf"(?s)(office to [^\n]*: ipv4 [^\n]* open.*){{{count}}}", timeout)
+
+
+def ours(gateway: Gateway) -> list[str]:
+    """
+    The addresses of this machine within calls.
+    """
+    links = gateway.namespace.show("addr")
+    infos: Any = [info for link in links for info in link["addr_info"]]  # type: ignore[attr-defined]
+    return [one["local"] for one in infos if one["local"].startswith("10.9.")]
+
+
+@EVERY
+def test_pptpd(network: Network, startGateway: StartGateway, tmp_path: Path, path: str) -> None:
+    """
+    pptpd gives us an address. Packets of all sizes pass both ways with MPPE, from this machine and
+    to it. When the call ends the address and the routes go, and it is dialled again.
+    """
+    host = network.host()
+    server = PPTPD(host, *MPPE)
+    gateway = startGateway(**dial(tmp_path, host))
+    up(gateway)
+    gateway.waitFor("MPPE 128 bit stateless")
+    assert ours(gateway) == [REMOTE]
+    network.gateway.ping(LOCAL)
+    network.gateway.ping(LOCAL, "-s", "1300")
+    host.ping(REMOTE, "-s", "1300")
+    assert "local  IP address 10.9.0.1" in server.text
+    host.run("pkill", "pppd")
+    gateway.waitFor("ended after")
+    up(gateway, 2)
+    network.gateway.ping(LOCAL)
+
+
+@EVERY
+def test_cut(network: Network, startGateway: StartGateway, tmp_path: Path, path: str) -> None:
+    """
+    The wire is cut and restored twenty times, with a pppd at the other end that notices nothing,
+    and one that hangs up. Each time the call is up again within a dial interval after the wire is
+    there. Nothing is left of the calls before: files, devices, addresses and routes are the same.
+    """
+    host = network.host()
+    PPTPD(host, *MPPE, "lcp-echo-interval 1", "lcp-echo-failure 3")
+    keys: dict[str, object] = {"echo-interval": 1, "timeout": 5}
+    gateway = startGateway(**dial(tmp_path, host, **keys), link={"echo-failures": 2})
+    up(gateway)
+    network.gateway.ping(LOCAL)
+    held = gateway.descriptors()
+    longest = 0.0
+    for number in range(20):
+        host.unplug()
+        gateway.waitFor(rf"(?s)(office to [^\n]*: ended after.*){{{number + 1}}}", 30)
+        assert ours(gateway) == []
+        time.sleep(0.3 * (number % 4))
+        host.restore()
+        since = time.monotonic()
+        up(gateway, number + 2)
+        network.gateway.ping(LOCAL, count=1)
+        longest = max(longest, time.monotonic() - since)
+    # An attempt of at most five seconds may have begun without the wire, and two follow it.
+    assert longest < 10, longest
+    assert ours(gateway) == [REMOTE]
+    deadline = time.monotonic() + 20
+    while gateway.descriptors() > held:
+        assert time.monotonic() < deadline, (gateway.descriptors(), held)
+        time.sleep(0.2)
+
+
+@EVERY
+def test_xl2tpd(network: Network, startGateway: StartGateway, tmp_path: Path, path: str) -> None:
+    """
+    xl2tpd, with a secret of the tunnel, and a pppd that wants CHAP.
+    """
+    host = network.host()
+    LNS(host, "noccp", "require-chap", secret="open sesame")
+    file = tmp_path / "secret"
+    file.touch(0o600)
+    file.write_text("open sesame")
+    keys: dict[str, object] = {"tunnel": "l2tp", "secret-file": str(file), "methods": ["chap"]}
+    sections = dial(tmp_path, host, **keys, encryption="off")
+    gateway = startGateway(**sections, l2tp={"clear": "accept"})
+    up(gateway)
+    network.gateway.ping("10.9.0.1", "-s", "1300")
+    host.ping("10.9.0.2", "-s", "1300")
+
+
+def test_wrongPassword(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+    """
+    A password that pptpd's pppd doesn't believe is told once, in plain words.
+    """
+    host = network.host()
+    PPTPD(host, *MPPE)
+    gateway = startGateway(**dial(tmp_path, host, user="mallory"))
+    gateway.waitFor("office: no call to .*(E=691|wrong|doesn't believe|refused)", 60)
