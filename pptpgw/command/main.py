@@ -76,6 +76,10 @@ commands = Group(
             f"{_FOLDER}.pools:pools",
             "List pools of addresses and prefixes, and how much of them is used.",
         ),
+        "dial": (
+            f"{_FOLDER}.dial:group",
+            "Calls that the gateway dials: list, up, down.",
+        ),
         "reload": (
             f"{_FOLDER}.steering:reload",
             "Have the running gateway read its configuration again.",

@@ -68,6 +68,7 @@ COLUMNS: tuple[Column[Session], ...] = (
     _rate("rate_sent", "rate-out"),
     _field("session_id", "session"),
     _number("number", usual=False),
+    _field("direction", usual=False),
     _field("called", usual=False),
     _field("concentrator", usual=False),
     _field("calling_station", usual=False),

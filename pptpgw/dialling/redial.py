@@ -132,6 +132,20 @@ class Redial:
         self._uniform = uniform
         self._timer: IDelayedCall | None = None
 
+    @property
+    def lasted(self) -> float:
+        """
+        The seconds that it has been in its state.
+        """
+        return self._clock.seconds() - self.since
+
+    @property
+    def left(self) -> float | None:
+        """
+        The seconds until the next attempt; None if it doesn't wait.
+        """
+        return None if self.due is None else max(0.0, self.due - self._clock.seconds())
+
     # What is asked
 
     def up(self) -> None:
@@ -176,7 +190,7 @@ class Redial:
         """
         Note that the call, or the attempt to place it, is over.
         """
-        before, lasted = self.state, self._clock.seconds() - self.since
+        before, lasted = self.state, self.lasted
         if before is DialState.ENDING and self.cause is not None:
             # Why it was given up says more than how it ended then.
             cause = self.cause

@@ -181,6 +181,9 @@ class IGatewayService(Interface):
         "The networks, by the names of the network protocols."
     )
     tunnels: Mapping[str, ITunnel] = Attribute("The tunnels, by the names of their plugins.")
+    dialling: Any = Attribute(
+        "The calls that the gateway dials, a L{pptpgw.dialling.service.Dialling}."
+    )
     radius: Any = Attribute(
         "The L{pptpgw.radius.client.RADIUSClient}; None if the configuration names no server."
     )

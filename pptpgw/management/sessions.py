@@ -48,7 +48,8 @@ class SessionView(Struct, frozen=True):
 
     @ivar session_id: the identifier, with which its lines in the log begin.
     @ivar number: the number of the session in this run of the gateway, RADIUS's NAS-Port.
-    @ivar user: the name of the user.
+    @ivar user: the name of the user, or of the [[dial]] if the gateway has dialled.
+    @ivar direction: in if the other end called, out if the gateway has dialled.
     @ivar caller: the address that the call came from.
     @ivar called: the address that was called.
     @ivar tunnel: the kind of tunnel.
@@ -82,6 +83,7 @@ class SessionView(Struct, frozen=True):
     session_id: str
     number: int
     user: str
+    direction: str
     caller: str
     called: str
     tunnel: str
@@ -177,6 +179,7 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @ivar session_id: the identifier.
     @ivar user: the name of the user.
+    @ivar direction: in if the other end called, out if the gateway has dialled.
     @ivar caller: the address that the call came from.
     @ivar called: the address that was called.
     @ivar tunnel: the kind of tunnel.
@@ -192,6 +195,7 @@ class SessionFilter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     session_id: str | None = None
     user: str | None = None
+    direction: str | None = None
     caller: str | None = None
     called: str | None = None
     tunnel: str | None = None
@@ -262,6 +266,7 @@ class Sessions:
             "session_id": lambda one: one.identifier,
             "number": lambda one: one.number,
             "user": lambda one: one.user,
+            "direction": lambda one: one.direction.value,
             "caller": lambda one: one.caller,
             "called": lambda one: one.called,
             "tunnel": lambda one: one.tunnel.name,
@@ -394,6 +399,7 @@ class Sessions:
             session_id=session.identifier,
             number=session.number,
             user=session.user,
+            direction=session.direction.value,
             caller=session.caller,
             called=session.called,
             tunnel=session.tunnel.name,

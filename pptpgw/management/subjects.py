@@ -12,6 +12,7 @@ from pptpgw.management.attempts import AttemptList
 from pptpgw.management.capture import Captures
 from pptpgw.management.configuration import ConfigurationInForce
 from pptpgw.management.credentials import InThread
+from pptpgw.management.dials import Dials
 from pptpgw.management.importing import Imports
 from pptpgw.management.lockouts import Lockouts
 from pptpgw.management.loglevel import LogLevels
@@ -47,6 +48,7 @@ def operations(
         Overview(gateway, now),
         sessions,
         Steering(gateway),
+        Dials(gateway),
         lockouts,
         Users(gateway, accounts, sessions, lockouts, now),
         Imports(gateway, accounts, inThread),

@@ -1,57 +1,69 @@
 """
-Debian's pptpd with pppd, as a server that we dial.
+Debian's pptpd and pppd as the server: a gateway that isn't ours, for our client.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 
-from tests.lab.lines import CAROL, SECRETS
-from tests.lab.peers import Host, Process
+from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Namespace, Process
+from tests.lab.server import ALICE
 
-LOCAL, REMOTE = "10.9.0.1", "10.9.0.2"
-"""
-The address of the server within each call, and the first one that it gives.
-"""
+SECONDS = 20
 
 
 class PPTPD(Process):
     """
-    pptpd, which knows L{CAROL}. The constructor returns when it listens.
+    pptpd on the wire, with pppd behind it for each call.
+
+    @ivar calls: the file that every pppd writes its log to.
     """
 
-    def __init__(self, host: Host, *options: str) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        folder: Path,
+        options: Sequence[str],
+        address: str = GATEWAY_ADDRESS,
+    ) -> None:
         """
-        @param options: the options of pppd.
+        @param options: those of pppd, a line each.
+        @param address: where it listens.
         """
-        folder = Path(mkdtemp(prefix="pptpd-", dir=host.runFolder))
-        etc = folder / "ppp"
-        etc.mkdir()
-        (etc / "options").touch()
+        folder.mkdir()
+        user, password = ALICE
         for name in ("chap-secrets", "pap-secrets"):
-            (etc / name).touch(0o600)
-            (etc / name).write_text(SECRETS)
-        self.pppd = folder / "pppd.log"
-        self.pppd.write_text("")
-        words = ["name server", "auth", "debug", f"logfile {self.pppd}", "nobsdcomp", *options]
-        (folder / "options").write_text("\n".join(words) + "\n")
+            (Path("/etc/ppp") / name).write_text(f'{user} * "{password}" *\n')
+        self.calls = folder / "pppd.log"
+        self.calls.touch()
+        self.logs.append(self.calls)
+        own = ["name gate", "debug", f"logfile {self.calls}", "nobsdcomp", "novj", "lock"]
+        (folder / "options").write_text("\n".join([*own, *options, ""]))
         (folder / "pptpd.conf").write_text(
-            f"option {folder / 'options'}\nlocalip {LOCAL}\nremoteip {REMOTE}-9\nconnections 8\n"
+            f"option {folder}/options\nlisten {address}\nlocalip {LOCAL_ADDRESS}\n"
+            "remoteip 10.77.0.10-20\nconnections 10\n"
         )
-        mounted = f'mount --bind {etc} /etc/ppp && exec "$@"'
-        files = ["--conf", str(folder / "pptpd.conf"), "--pidfile", str(folder / "pid")]
-        command = ["unshare", "--mount", "sh", "-c", mounted, "sh", "pptpd", "--fg", *files]
-        super().__init__(host.command(*command), folder / "pptpd.log")
-        while ":1723" not in host.run("ss", "-ltn"):
-            assert self.running, self.text
+        conf, pid = f"{folder}/pptpd.conf", f"{folder}/pid"
+        command = ["pptpd", "--fg", "--conf", conf, "--pidfile", pid]
+        super().__init__(namespace.command(*command), folder / "pptpd.log")
+        deadline = time.monotonic() + SECONDS
+        while ":1723" not in namespace.run("ss", "-ltn"):
+            assert self.running and time.monotonic() < deadline, self.text
+            time.sleep(0.05)
 
     @property
-    def text(self) -> str:
+    def said(self) -> str:
         """
-        The output of pptpd and of all pppds up to now.
+        What all pppd have logged.
         """
-        return super().text + self.pppd.read_text(errors="replace")
+        return self.calls.read_text(errors="replace")
 
-
-__all__ = ["CAROL", "LOCAL", "PPTPD", "REMOTE"]
+    def end(self) -> None:
+        """
+        End pptpd and its pppd, and forget the secrets.
+        """
+        self.stop()
+        for name in ("chap-secrets", "pap-secrets"):
+            (Path("/etc/ppp") / name).write_text("")

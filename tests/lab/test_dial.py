@@ -6,6 +6,7 @@ pppd.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,31 @@ import pytest
 
 from tests.lab.l2tp import LNS
 from tests.lab.lines import CAROL
-from tests.lab.peers import Host, Network
-from tests.lab.pptpd import LOCAL, PPTPD, REMOTE
-from tests.lab.server import Gateway, StartGateway
+from tests.lab.peers import LOCAL_ADDRESS, Host, Network
+from tests.lab.pptpd import PPTPD
+from tests.lab.server import ALICE, Gateway, StartGateway
 
 MPPE = ("require-mschap-v2", "require-mppe-128")
+GIVEN = "10.77.0.10"
+"""
+The address that pptpd gives.
+"""
+
 EVERY = pytest.mark.parametrize("path", ["python", "native", "auto"], indirect=True)
 
 
-def dial(folder: Path, host: Host, **keys: object) -> dict[str, Any]:
+def dial(
+    folder: Path, host: Host, account: tuple[str, str] = ALICE, **keys: object
+) -> dict[str, Any]:
     """
     Return the sections of a gateway that dials C{host}.
     """
-    user, password = CAROL
+    user, password = account
     file = folder / "password"
     file.touch(0o600)
     file.write_text(password)
     return {
-        "ipv4": {"local": "10.78.0.1"},
+        "ipv4": {"local": "10.78.0.1", "pool": []},
         "[dial]": {
             "name": "office",
             "tunnel": "pptp",
@@ -42,6 +50,26 @@ def dial(folder: Path, host: Host, **keys: object) -> dict[str, Any]:
             **keys,
         },
     }
+
+
+StartPPTPD = Callable[..., PPTPD]
+
+
+@pytest.fixture
+def startPPTPD(tmp_path: Path) -> Iterator[StartPPTPD]:
+    """
+    A function that starts pptpd on a host, with options of pppd.
+    """
+    started: list[PPTPD] = []
+
+    def start(host: Host, *options: str) -> PPTPD:
+        folder = tmp_path / f"pptpd-{len(started)}"
+        started.append(PPTPD(host, folder, options, host.address))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
 
 
 def up(gateway: Gateway, count: int = 1, timeout: float = 60) -> None:
@@ -57,44 +85,48 @@ def ours(gateway: Gateway) -> list[str]:
     """
     links = gateway.namespace.show("addr")
     infos: Any = [info for link in links for info in link["addr_info"]]  # type: ignore[attr-defined]
-    return [one["local"] for one in infos if one["local"].startswith("10.9.")]
+    return [one["local"] for one in infos if one["local"].startswith("10.77.")]
 
 
 @EVERY
-def test_pptpd(network: Network, startGateway: StartGateway, tmp_path: Path, path: str) -> None:
+def test_pptpd(
+    startPPTPD: StartPPTPD, network: Network, startGateway: StartGateway, tmp_path: Path, path: str
+) -> None:
     """
     pptpd gives us an address. Packets of all sizes pass both ways with MPPE, from this machine and
     to it. When the call ends the address and the routes go, and it is dialled again.
     """
     host = network.host()
-    server = PPTPD(host, *MPPE)
+    server = startPPTPD(host, *MPPE)
     gateway = startGateway(**dial(tmp_path, host))
     up(gateway)
     gateway.waitFor("MPPE 128 bit stateless")
-    assert ours(gateway) == [REMOTE]
-    network.gateway.ping(LOCAL)
-    network.gateway.ping(LOCAL, "-s", "1300")
-    host.ping(REMOTE, "-s", "1300")
-    assert "local  IP address 10.9.0.1" in server.text
+    assert ours(gateway) == [GIVEN]
+    network.gateway.ping(LOCAL_ADDRESS)
+    network.gateway.ping(LOCAL_ADDRESS, "-s", "1300")
+    host.ping(GIVEN, "-s", "1300")
+    assert "local  IP address 10.77.0.1" in server.said
     host.run("pkill", "pppd")
     gateway.waitFor("ended after")
     up(gateway, 2)
-    network.gateway.ping(LOCAL)
+    network.gateway.ping(LOCAL_ADDRESS)
 
 
 @EVERY
-def test_cut(network: Network, startGateway: StartGateway, tmp_path: Path, path: str) -> None:
+def test_cut(
+    startPPTPD: StartPPTPD, network: Network, startGateway: StartGateway, tmp_path: Path, path: str
+) -> None:
     """
     The wire is cut and restored twenty times, with a pppd at the other end that notices nothing,
     and one that hangs up. Each time the call is up again within a dial interval after the wire is
     there. Nothing is left of the calls before: files, devices, addresses and routes are the same.
     """
     host = network.host()
-    PPTPD(host, *MPPE, "lcp-echo-interval 1", "lcp-echo-failure 3")
-    keys: dict[str, object] = {"echo-interval": 1, "timeout": 5}
+    startPPTPD(host, *MPPE, "lcp-echo-interval 1", "lcp-echo-failure 3")
+    keys: dict[str, Any] = {"echo-interval": 1, "timeout": 5}
     gateway = startGateway(**dial(tmp_path, host, **keys), link={"echo-failures": 2})
     up(gateway)
-    network.gateway.ping(LOCAL)
+    network.gateway.ping(LOCAL_ADDRESS)
     held = gateway.descriptors()
     longest = 0.0
     for number in range(20):
@@ -105,11 +137,11 @@ def test_cut(network: Network, startGateway: StartGateway, tmp_path: Path, path:
         host.restore()
         since = time.monotonic()
         up(gateway, number + 2)
-        network.gateway.ping(LOCAL, count=1)
+        network.gateway.ping(LOCAL_ADDRESS, count=1)
         longest = max(longest, time.monotonic() - since)
     # An attempt of at most five seconds may have begun without the wire, and two follow it.
     assert longest < 10, longest
-    assert ours(gateway) == [REMOTE]
+    assert ours(gateway) == [GIVEN]
     deadline = time.monotonic() + 20
     while gateway.descriptors() > held:
         assert time.monotonic() < deadline, (gateway.descriptors(), held)
@@ -126,19 +158,21 @@ def test_xl2tpd(network: Network, startGateway: StartGateway, tmp_path: Path, pa
     file = tmp_path / "secret"
     file.touch(0o600)
     file.write_text("open sesame")
-    keys: dict[str, object] = {"tunnel": "l2tp", "secret-file": str(file), "methods": ["chap"]}
-    sections = dial(tmp_path, host, **keys, encryption="off")
+    keys: dict[str, Any] = {"tunnel": "l2tp", "secret-file": str(file), "methods": ["chap"]}
+    sections = dial(tmp_path, host, CAROL, **keys, encryption="off")
     gateway = startGateway(**sections, l2tp={"clear": "accept"})
     up(gateway)
     network.gateway.ping("10.9.0.1", "-s", "1300")
     host.ping("10.9.0.2", "-s", "1300")
 
 
-def test_wrongPassword(network: Network, startGateway: StartGateway, tmp_path: Path) -> None:
+def test_wrongPassword(
+    startPPTPD: StartPPTPD, network: Network, startGateway: StartGateway, tmp_path: Path
+) -> None:
     """
     A password that pptpd's pppd doesn't believe is told once, in plain words.
     """
     host = network.host()
-    PPTPD(host, *MPPE)
+    startPPTPD(host, *MPPE)
     gateway = startGateway(**dial(tmp_path, host, user="mallory"))
     gateway.waitFor("office: no call to .*(E=691|wrong|doesn't believe|refused)", 60)

@@ -18,6 +18,7 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Plugged
 from pptpgw.config.reload import SectionInForce, sectionsInForce
 from pptpgw.counting.counters import Totals
+from pptpgw.dialling.service import Dialling
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
     Change,
@@ -70,6 +71,7 @@ class Managed(World):
         self.attempts = self.gateway.attempts
         self.tally = self.gateway.tally
         self.tunnels: dict[str, Any] = {}
+        self.dialling: Any = Dialling(self.gateway.context, {}, {}, Configuration())
         self.radius: Any = None
         self.spool: Any = None
         self.store: Any = None

@@ -5,6 +5,7 @@ import { button, fill, foreign, h, notify, setText } from "./dom.js";
 import * as login from "./login.js";
 import * as active from "./active.js";
 import * as configuration from "./configuration.js";
+import * as dials from "./dials.js";
 import * as events from "./events.js";
 import * as imports from "./import.js";
 import * as lockouts from "./lockouts.js";
@@ -19,7 +20,7 @@ import * as users from "./users.js";
 import * as why from "./why.js";
 
 // A page is there if the gateway has its operation, which the operator may ask for.
-const PAGES = { overview, active, session, why, users, import: imports, profiles, usage, pools, lockouts, radius, events, operators, configuration };
+const PAGES = { overview, active, session, why, users, import: imports, profiles, usage, pools, dials, lockouts, radius, events, operators, configuration };
 
 const main = document.getElementById("main");
 const navigation = document.getElementById("navigation");

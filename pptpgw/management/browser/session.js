@@ -37,7 +37,7 @@ export function show(main, route, signal) {
       return;
     }
     if (!actions.hasChildNodes()) {
-      fill(heading, foreign(session.user), ` from ${session.caller}`);
+      fill(heading, foreign(session.user), session.direction === "out" ? ` to ${session.called}` : ` from ${session.caller}`);
       fill(actions, sessionButtons(() => session));
       if (api.may("GET", "/attempts/{attempt_id}")) await attempt(set, identifier);
     }
@@ -49,6 +49,7 @@ export function show(main, route, signal) {
 function about(one) {
   return h("section", {}, h("h2", {}, "Call"), facts([
     ["User", foreign(one.user)],
+    ["Placed by", one.direction === "out" ? "this gateway" : "the other end"],
     ["From", one.caller],
     ["At", one.called],
     ...numbers(one),
