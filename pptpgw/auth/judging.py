@@ -262,6 +262,7 @@ def settingsOf(link: LinkSection) -> LinkSettings:
         relaxable=link.encryptionRelaxable,
         bits=link.encryptionBits,
         stateful=link.encryptionStateful,
+        compression=link.compression,
         mru=link.mru,
         echoInterval=link.echoInterval,
         echoFailures=link.echoFailures,

@@ -187,19 +187,24 @@ def listOf(allowed: str, convert: Callable[[Any], object]) -> ValueKind:
     return ValueKind("a list of " + allowed, convertAll)
 
 
-def _subset(members: tuple[T, ...], convert: Callable[[Any], T]) -> ValueKind:
+def _subset(
+    members: tuple[T, ...], convert: Callable[[Any], T], mayBeEmpty: bool = False
+) -> ValueKind:
     """
     Return the kind of a list of one or more of C{members}, which becomes a tuple in the order of
     C{members}.
+
+    @param mayBeEmpty: whether there may be none.
     """
 
     def convertAll(value: object) -> tuple[T, ...]:
         chosen = [convert(one) for one in exactly(list, value)]
-        require(bool(chosen) and all(one in members for one in chosen))
+        require((mayBeEmpty or bool(chosen)) and all(one in members for one in chosen))
         return tuple(member for member in members if member in chosen)
 
     names = ", ".join(json.dumps(getattr(member, "value", member)) for member in members)
-    return ValueKind(f"a list of one or more of {names}", convertAll)
+    some = "any" if mayBeEmpty else "one or more"
+    return ValueKind(f"a list of {some} of {names}", convertAll)
 
 
 def _address(value: object) -> IPv4Address:
@@ -338,6 +343,7 @@ PREFIXES = ValueKind(
 )
 IPV6_ADDRESSES = listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
 BITS = _subset((128, 56, 40), lambda value: exactly(int, value))
+COMPRESSIONS = _subset(("deflate",), lambda value: exactly(str, value), mayBeEmpty=True)
 NAME = matching(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
 )

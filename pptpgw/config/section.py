@@ -18,6 +18,7 @@ from pptpgw.config.kind import (
     ADDRESSES,
     BITS,
     BOOLEAN,
+    COMPRESSIONS,
     EAP_METHODS,
     ENDPOINTS,
     FILE,
@@ -112,6 +113,7 @@ class LinkSection:
     @ivar encryptionRelaxable: whether an account may go without encryption that is required.
     @ivar encryptionBits: the key lengths permitted, strongest first.
     @ivar encryptionStateful: whether stateful MPPE is accepted where the client insists on it.
+    @ivar compression: the methods by which packets may be compressed where nothing encrypts.
     @ivar mru: the largest information field in octets that this end asks to receive, and sends.
     @ivar echoInterval: seconds of silence before an LCP Echo-Request.
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: none is ever sent.
@@ -130,6 +132,7 @@ class LinkSection:
     encryptionRelaxable: bool = key(BOOLEAN, False, NEW)
     encryptionBits: tuple[int, ...] = key(BITS, (128,), NEW)
     encryptionStateful: bool = key(BOOLEAN, False, NEW)
+    compression: tuple[str, ...] = key(COMPRESSIONS, (), NEW)
     mru: int = key(whole(576, 4000), 1400, NEW)
     echoInterval: float = key(seconds(1, 3600), 30.0, NEW)
     echoFailures: int = key(whole(0, 100), 3, NEW)

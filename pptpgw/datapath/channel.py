@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -29,9 +29,19 @@ from pptpgw.datapath.mppe import Decryptor, DecryptorType, Encryptor, EncryptorT
 from pptpgw.datapath.passage import Passage, Passages, PassOn
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS, COMMON
 from pptpgw.datapath.recovery import Recovery
-from pptpgw.interfaces import Attachment, IChannel, IChannelHost, IChannelOwner, MPPEParameters
+from pptpgw.interfaces import (
+    Attachment,
+    CompressionParameters,
+    IChannel,
+    IChannelHost,
+    IChannelOwner,
+    MPPEParameters,
+)
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
+
+if TYPE_CHECKING:
+    from pptpgw.datapath.compressed import Compressed
 
 STRANGER_LIMIT = 10
 """
@@ -70,6 +80,7 @@ class Channel(ABC):
         "_acfc",
         "_clock",
         "_closed",
+        "_compressed",
         "_decryptor",
         "_early",
         "_encryptor",
@@ -124,6 +135,8 @@ class Channel(ABC):
         self._inClear: Receivers = self._networks
         # What takes the frames of every protocol, if PPP ends elsewhere.
         self._passages: Passages | None = None
+        # The compression of packets, between the networks and this channel.
+        self._compressed: Compressed | None = None
         self._closed = False
         self._strangers = Bucket(self._clock.seconds, (STRANGER_LIMIT, STRANGER_LIMIT))
         self._early: EarlyLimit | None = None
@@ -236,7 +249,7 @@ class Channel(ABC):
             self.counters.discard(MALFORMED)
             return
         if protocol < BEYOND_NETWORKS:
-            if self._inClear is not self._networks:
+            if self._inClear is NOTHING:
                 self.counters.discard(IN_CLEAR)
                 return
             if not self._strangers.take():
@@ -346,7 +359,51 @@ class Channel(ABC):
         See L{IChannel.requireMPPE}.
         """
         self._required = True
+        self.setCompression(None, None)
         self._recompute()
+
+    def setCompression(
+        self, send: CompressionParameters | None, receive: CompressionParameters | None
+    ) -> None:
+        """
+        See L{IChannel.setCompression}.
+        """
+        begins = bool(send or receive) and not (self._closed or self._required)
+        compressed, self._compressed = self._compressed, None
+        if compressed is not None:
+            compressed.close()
+        if begins:
+            from pptpgw.datapath.compressed import Compressed
+
+            shared = self._networks, self._clock, self._owner
+            self._compressed = Compressed(self, *shared, send, receive)
+        if begins or compressed is not None:
+            self.rebind()
+
+    def resetCompression(self, send: bool) -> None:
+        """
+        See L{IChannel.resetCompression}.
+        """
+        if self._compressed is not None:
+            self._compressed.reset(send)
+
+    def decompressed(self, protocol: int, packet: bytes) -> None:
+        """
+        See L{pptpgw.datapath.compressed.Compressing.decompressed}.
+        """
+        network = self._networks.get(protocol)
+        if network is not None:
+            network.received((packet,))
+        elif not self._closed:
+            self.counters.discard(NOT_OPEN)
+
+    def transmitCompressed(
+        self, network: OpenProtocol, packet: bytes, form: OpenProtocol, frame: bytes
+    ) -> None:
+        """
+        See L{pptpgw.datapath.compressed.Compressing.transmitCompressed}.
+        """
+        self.transmit(form, (frame,))
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """
@@ -357,6 +414,8 @@ class Channel(ABC):
         self.closeNetwork(protocol)
         self._isProven()
         network = self._host.networkOpened(self, protocol, attachment)
+        if self._compressed is not None:
+            network.carriedBy(self._compressed)
         self._networks[protocol] = network
         self._networks.update(network.forms)
         self._known |= {protocol, *network.forms}
@@ -407,6 +466,7 @@ class Channel(ABC):
         self._closed = True
         # This breaks a reference cycle.
         self._passages = None
+        self.setCompression(None, None)
         self.setReceiveMPPE(None)
         self._disconnect()
         for protocol in list(self._networks):
@@ -415,11 +475,11 @@ class Channel(ABC):
 
     def rebind(self) -> None:
         """
-        Bind the methods again that other objects call, because the class of the channel has
-        changed.
+        Bind the methods again that other objects call, because the class of the channel, or what
+        carries packets to it, has changed.
         """
         for network in self._networks.values():
-            network.carriedBy(self)
+            network.carriedBy(self._compressed or self)
         self._recompute()
 
     @abstractmethod
@@ -443,6 +503,9 @@ class Channel(ABC):
             self._inClear = self._passages
         elif self._required or self._decryptor is not None:
             self._inClear = NOTHING
+        elif self._compressed is not None:
+            self._inClear = self._compressed
+            self._compressed.form.prefix = self._mppePrefix
         for network in self._networks.values():
             compressed = self._pfc and network.field[0] == 0
             network.prefix = begin + (network.field[1:] if compressed else network.field)

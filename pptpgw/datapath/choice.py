@@ -72,6 +72,8 @@ def objections(configuration: Configuration) -> Iterator[str]:
             "[link] encryption-stateful is set, and the kernel doesn't recover from losses "
             "in stateful MPPE"
         )
+    if configuration.link.compression:
+        yield "[link] compression is set, and the kernel's calls aren't compressed"
     if configuration.capture.file:
         yield "[capture] file is set, and the kernel's packets don't pass there"
     for name in configuration.sections:

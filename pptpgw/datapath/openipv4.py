@@ -6,16 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.datapath.checks import NOT_DELIVERED, SPOOFED, TOO_BIG, Carrier, OpenProtocol
-from pptpgw.datapath.headers import Headers
 from pptpgw.datapath.interface import DeliverAll, DeliverPacket, Peer
 from pptpgw.datapath.ipv4 import clampMSS, fragment, mayFragment, tooBig
 from pptpgw.datapath.route import RouteTable
 from pptpgw.datapath.source import Sources
 from pptpgw.interfaces import Attachment
 from pptpgw.networks.wire.ip import IPV4_HEADER, TCP, TCP_HEADER
+
+if TYPE_CHECKING:
+    from pptpgw.datapath.headers import Headers
 
 TCP_OVERHEAD = IPV4_HEADER + TCP_HEADER
 """
@@ -57,6 +60,8 @@ class OpenIPv4(OpenProtocol):
         self.headers: Headers | None = None
         super().__init__(protocol, attachment, carrier, deliver, deliverAll, failures)
         if attachment.headers is not None:
+            from pptpgw.datapath.headers import Headers
+
             self.headers = Headers(self, attachment.headers, carrier.counters)
             self.carriedBy(carrier)
         self.sources = Sources(attachment, IPv4Network, routes)

@@ -5,7 +5,7 @@ The rules:
 
  - A received frame is recorded once it is in order and, with MPPE, decrypted; a frame that doesn't
    get that far isn't recorded. An encrypted frame is recorded as if it weren't encrypted, so there
-   are no MPPE frames.
+   are no MPPE frames, and a compressed one as if it weren't compressed.
  - Recording begins and ends while the channel carries frames. A channel whose frames are recorded
    belongs to a class of its own for that time, so that the others don't get slower.
 """
@@ -160,6 +160,24 @@ class Recording(Channel):
                 self._record(SENT, network.protocol, packet)
         transmit(network, packets)
 
+    def transmitCompressed(
+        self, network: OpenProtocol, packet: bytes, form: OpenProtocol, frame: bytes
+    ) -> None:
+        """
+        See L{Channel.transmitCompressed}. The packet is recorded as it was.
+        """
+        transmit = super().transmit
+        self._record(SENT, network.protocol, packet)
+        transmit(form, (frame,))
+
+    def decompressed(self, protocol: int, packet: bytes) -> None:
+        """
+        See L{Channel.decompressed}.
+        """
+        decompressed = super().decompressed
+        self._record(RECEIVED, protocol, packet)
+        decompressed(protocol, packet)
+
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
         See L{Channel.sendFrame}.
@@ -180,7 +198,8 @@ class Recording(Channel):
 
     def _frame(self, protocol: int, information: bytes) -> None:
         """
-        See L{Channel._frame}. Encrypted frames are recorded by the decryptor.
+        See L{Channel._frame}. Encrypted frames are recorded by the decryptor, and compressed ones
+        by L{decompressed}.
         """
         handle = super()._frame
         if protocol not in (0, MPPE):

@@ -1,5 +1,6 @@
 """
-The requests to a peer to begin its MPPE anew, of which there is a limited number.
+The requests to a peer to begin its encryption or compression anew, of which there is a limited
+number.
 """
 
 from __future__ import annotations
@@ -21,20 +22,24 @@ The number of requests without success with which the channel fails.
 
 class Resync:
     """
-    Asks the peer of one channel to begin its MPPE anew, L{LIMIT} times at most until packets are
-    decrypted again.
+    Asks the peer of one channel to begin anew, L{LIMIT} times at most until packets can be read
+    again.
     """
 
-    __slots__ = ("_clock", "_count", "_last", "_owner")
+    __slots__ = ("_clock", "_count", "_last", "_owner", "_what")
 
-    def __init__(self, clock: IReactorTime, owner: IChannelOwner) -> None:
+    def __init__(self, clock: IReactorTime, owner: IChannelOwner, what: str = "MPPE") -> None:
+        """
+        @param what: what begins anew, in words.
+        """
+        self._what = what
         self._clock = clock
         self._owner = owner
         self.succeeded()
 
     def succeeded(self) -> None:
         """
-        Note that packets are decrypted again.
+        Note that packets can be read again.
         """
         self._last = float("-inf")
         self._count = 0
@@ -54,4 +59,4 @@ class Resync:
             self._owner.resyncNeeded()
         elif mayFail and self._count < LIMIT:
             self._count += 1
-            self._owner.channelFailed("the peer doesn't resynchronise MPPE")
+            self._owner.channelFailed(f"the peer doesn't resynchronise {self._what}")

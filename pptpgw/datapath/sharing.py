@@ -174,6 +174,8 @@ class SharedChannel(Channel):
             return "its frames are recorded"
         if self._passages is not None:
             return "its frames pass to another call"
+        if self._compressed is not None:
+            return "its packets are compressed"
         for protocol, network in self._networks.items():
             if network.attachment.receive is not None or not _families(network):
                 return f"it carries protocol 0x{protocol:04x}"
@@ -276,6 +278,7 @@ class SharedChannel(Channel):
     setReceiveMPPE = _owned(Channel.setReceiveMPPE)
     resetSendMPPE = _owned(Channel.resetSendMPPE)
     requireMPPE = _owned(Channel.requireMPPE)
+    setCompression = _owned(Channel.setCompression)
     passFrames = _owned(Channel.passFrames)
 
 

@@ -39,7 +39,13 @@ from pptpgw.interfaces.caller import (
     TunnelEnds,
     TunnelKind,
 )
-from pptpgw.interfaces.channel import IBridgedChannel, IChannel, IChannelOwner, IFrameSender
+from pptpgw.interfaces.channel import (
+    CompressionParameters,
+    IBridgedChannel,
+    IChannel,
+    IChannelOwner,
+    IFrameSender,
+)
 from pptpgw.interfaces.checker import (
     ICertifiedName,
     IChangedPassword,
@@ -160,6 +166,7 @@ __all__ = [
     "Change",
     "Claim",
     "ClientStage",
+    "CompressionParameters",
     "Direction",
     "Drain",
     "EAPClaim",

@@ -5,11 +5,26 @@ The channel of one call, by which the link and the data path exchange frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
 
 from pptpgw.interfaces.keys import MPPEParameters
 from pptpgw.interfaces.network import Attachment
+
+
+class CompressionParameters(NamedTuple):
+    """
+    The compression of packets in one direction.
+
+    @ivar method: C{deflate} (RFC 1979) or C{mppc} (RFC 2118).
+    @ivar window: for Deflate: the logarithm of how many octets the receiver remembers.
+    @ivar longest: how many octets may come of one frame at most.
+    """
+
+    method: str
+    window: int
+    longest: int
 
 
 class IChannelOwner(Interface):
@@ -26,7 +41,7 @@ class IChannelOwner(Interface):
     def resyncNeeded() -> None:
         """
         Send a CCP Reset-Request, because decryption of a stateful MPPE stream lost its place (RFC
-        3078 section 4.2).
+        3078 section 4.2), or decompression.
         """
 
     def confirmationNeeded() -> None:
@@ -121,7 +136,26 @@ class IChannel(Interface):
 
     def requireMPPE() -> None:
         """
-        Discard, from now on, every network packet in a direction for which MPPE isn't set.
+        Discard, from now on, every network packet in a direction for which MPPE isn't set. This
+        ends compression.
+        """
+
+    def setCompression(
+        send: CompressionParameters | None, receive: CompressionParameters | None
+    ) -> None:
+        """
+        Compress packets that are sent from now on, and take compressed packets. None: not in that
+        direction. Nothing is compressed where MPPE is required.
+
+        @raise pptpgw.error.NotCarried: this data path can't.
+        """
+
+    def resetCompression(send: bool) -> None:
+        """
+        Begin compression in one direction anew, because the peer sent a Reset-Request, or a
+        Reset-Ack.
+
+        @param send: whether the direction is to the peer.
         """
 
     def openNetwork(protocol: int, attachment: Attachment) -> None:

@@ -7,6 +7,8 @@ The rules:
  - While encryption is required, or is preferred and still undecided, the network control protocols
    are held back: packets for them are kept, and none is answered or sent. Once MPPE opens they
    begin, and are given the packets that were kept.
+ - Packets may be compressed where nothing encrypts (L{pptpgw.ppp.compression}). Nothing waits for
+   that.
  - The account of the peer may decide whether encryption is required (L{LinkSettings.forProfile}).
  - Once encryption was on, it stays required after the peer has negotiated LCP anew.
  - A peer that has let us in may discard what comes before it is ready, as accel-ppp does. Its first
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -41,12 +44,16 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import Logger
+from pptpgw.ppp.ccp import CCP
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.encryption import Encryption
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
 from pptpgw.ppp.wire.ppp import CONFIGURE_REQUEST
 from pptpgw.sessions.cause import reworded
+
+if TYPE_CHECKING:
+    from pptpgw.ppp.compression import Compression
 
 # The number of packets that are kept until their protocol can handle them.
 KEPT_PACKETS = 16
@@ -63,6 +70,7 @@ class NetworkPhase:
     __slots__ = (
         "_channel",
         "_close",
+        "_compression",
         "_early",
         "_encryption",
         "_held",
@@ -122,6 +130,7 @@ class NetworkPhase:
         self._close = close
         self._networks: dict[int, INetworkProtocol] = {}
         self._held = True
+        self._compression: Compression | None = None
         self._kept: list[tuple[int, bytes]] = []
         self._encryption = Encryption(
             clock, settings, lcp, channel, watcher, self.send, self._release, close, encrypted
@@ -141,13 +150,22 @@ class NetworkPhase:
         """
         return self._encryption.wasOn
 
+    @property
+    def _ccp(self) -> CCP | None:
+        """
+        The CCP of the link, for encryption or for compression; None while there is none.
+        """
+        if self._compression is None:
+            return self._encryption.ccp
+        return self._compression.ccp
+
     # Methods for the link
 
     def agreements(self) -> Iterator[Agreement]:
         """
         Iterate over what CCP and the network protocols have agreed on, as far as they are open.
         """
-        protocols = (self._encryption.ccp, *self._networks.values())
+        protocols = (self._ccp, *self._networks.values())
         for one in map(INegotiated, filter(INegotiated.providedBy, protocols)):
             if one.agreement is not None:
                 yield one.agreement
@@ -184,6 +202,13 @@ class NetworkPhase:
         @param keys: the MPPE keys that authentication earned, or None.
         """
         self.begun = True
+        if self._settings.mayCompress:
+            from pptpgw.ppp.compression import Compression
+
+            self._compression = Compression(
+                self.clock, self._settings, self._lcp, self._channel, self.send
+            )
+            self._compression.begin()
         self._encryption.begin(self._settings, keys)
         if self._encryption.ccp is not None:
             self._deliver()
@@ -198,6 +223,9 @@ class NetworkPhase:
         elif self._encryption.handles(protocol):
             self._speaks(protocol, packet, self._encryption.ccp)
             self._encryption.received(packet)
+        elif self._compression is not None and self._compression.handles(protocol):
+            self._speaks(protocol, packet, self._compression.ccp)
+            self._compression.received(packet)
         elif protocol in self._networks:
             if self._held:
                 self._keep(protocol, packet)
@@ -220,7 +248,7 @@ class NetworkPhase:
         """
         Handle a Protocol-Reject from the peer, which names C{protocol}.
         """
-        ccp = self._encryption.ccp
+        ccp = self._ccp
         if ccp is not None and protocol == ccp.protocol:
             ccp.rejected()
         elif protocol in self._networks:
@@ -231,6 +259,8 @@ class NetworkPhase:
         See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
         """
         self._encryption.resyncNeeded()
+        if self._compression is not None:
+            self._compression.resyncNeeded()
 
     def end(self) -> None:
         """
@@ -244,6 +274,8 @@ class NetworkPhase:
                 self._detach(network)
         self._networks = {}
         self._encryption.end()
+        if self._compression is not None:
+            self._compression.end()
 
     # INetworkLink
 

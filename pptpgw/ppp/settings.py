@@ -81,6 +81,8 @@ class LinkSettings:
         if there are none in either direction.
     @ivar qualityLoss: the part of the packets, from 0 to 1, that may be lost by these reports
         before the link ends; 0 for any.
+    @ivar compression: the methods by which packets may be compressed where nothing encrypts, by
+        their names in L{pptpgw.ppp.compression.METHODS}.
     @ivar authenticating: the PPP protocol numbers of all authentication protocols, including those
         of the methods.
     """
@@ -102,6 +104,7 @@ class LinkSettings:
     accm: int | None = None
     qualityReports: float = 0
     qualityLoss: float = 0
+    compression: tuple[str, ...] = ()
     authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -120,6 +123,13 @@ class LinkSettings:
         if self.encryption != "require" or self.encrypted or self.dials:
             return self.methods
         return tuple(method for method in self.methods if method.earnsKeys)
+
+    @property
+    def mayCompress(self) -> bool:
+        """
+        Whether packets may be compressed: there is a method, and nothing encrypts.
+        """
+        return bool(self.compression) and self.encryption == "off" and not self.encrypted
 
     def forProfile(self, profile: Profile) -> LinkSettings:
         """

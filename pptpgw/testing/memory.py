@@ -20,6 +20,7 @@ from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
     Attachment,
+    CompressionParameters,
     ICall,
     IChannel,
     IChannelOwner,
@@ -91,6 +92,8 @@ class MemoryChannel:
     @ivar receiveMPPE: the last parameters of L{setReceiveMPPE}, or None.
     @ivar required: whether L{requireMPPE} was called.
     @ivar resets: how often L{resetSendMPPE} was called.
+    @ivar compression: the last parameters of L{setCompression}.
+    @ivar compressionResets: the directions of each L{resetCompression}.
     @ivar framing: the last parameters of L{setFraming}: two compressions and two maps of control
         characters.
     @ivar lose: called with each frame (protocol, information) of this end; the frame is lost if it
@@ -109,6 +112,8 @@ class MemoryChannel:
         self.receiveMPPE: MPPEParameters | None = None
         self.required = False
         self.resets = 0
+        self.compression: tuple[CompressionParameters | None, ...] = (None, None)
+        self.compressionResets: list[bool] = []
         self.framing = (False, False, 0, 0)
         self._pass: Callable[[int, Sequence[bytes]], object] | None = None
         self.lose: Callable[[Frame], bool] = lambda frame: False
@@ -206,6 +211,20 @@ class MemoryChannel:
         See L{IChannel.requireMPPE}.
         """
         self.required = True
+
+    def setCompression(
+        self, send: CompressionParameters | None, receive: CompressionParameters | None
+    ) -> None:
+        """
+        See L{IChannel.setCompression}.
+        """
+        self.compression = (send, receive)
+
+    def resetCompression(self, send: bool) -> None:
+        """
+        See L{IChannel.resetCompression}.
+        """
+        self.compressionResets.append(send)
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """

@@ -127,6 +127,7 @@ class TestDefaults:
         link = Configuration().link
         assert (link.encryption, link.encryptionBits) == ("require", (128,))
         assert link.encryptionStateful is False
+        assert link.compression == ()
         assert link.encryptionRelaxable is False
 
     def test_theValueIsFrozen(self) -> None:
@@ -289,6 +290,7 @@ class TestErrors:
             ("link", "encryption-bits = [64]", "128, 56, 40"),
             ("link", "encryption-bits = 128", "128, 56, 40"),
             ("link", "encryption-stateful = 1", "true or false"),
+            ("link", 'compression = ["bsd"]', 'a list of any of "deflate"'),
             ("link", "mru = 575", "a whole number from 576 to 4000"),
             ("link", "rechallenge = 0.001", "0, or a number of seconds from 1 to 86400"),
             ("link", "rechallenge = -1", "0, or a number of seconds from 1 to 86400"),

@@ -12,9 +12,10 @@ from ipaddress import IPv6Address
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from pptpgw.datapath import ipv4
+from pptpgw.datapath import ipv4, vj
 from pptpgw.datapath import ipv6 as path6
-from pptpgw.datapath.vj import Compressor, Decompressor
+from pptpgw.datapath.compressed import Compressor, Decompressor
+from pptpgw.datapath.deflate import Deflater, Inflater
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
 from pptpgw.networks.ethernet import wire
@@ -41,6 +42,7 @@ V = TypeVar("V")
 _SOURCE = IPv6Address("fe80::1")
 _DESTINATION = IPv6Address("ff02::2")
 _HEADER = 20
+_LONGEST = 1502
 _SEGMENT = bytes.fromhex(
     "4500002d000140004006262c0a4d000a0a4d000103e80050000000010000000150101000000000006162636465"
 )
@@ -54,14 +56,59 @@ _FILTER = Filter(
 )
 
 
+def _compressed(
+    octets: bytes, compressor: Compressor, ours: Decompressor, theirs: Decompressor
+) -> None:
+    """
+    Compressed packets: ours arrive, though some frames are lost, and of whatever comes besides no
+    more octets come than is permitted, or it is refused.
+    """
+    reader = Reader(octets)
+    lost = False
+    while reader.more:
+        kind, protocol = reader.number() % 8, reader.choose((b"\x00\x21", b"\x02\x81"))
+        packet = reader.chunk() * (1 + reader.number() % 4)
+        if kind < 3:
+            frame = compressor.compress(protocol, packet)
+            if kind == 2 and packet:
+                lost = True
+            elif frame is None:
+                ours.passed(protocol, packet)
+            else:
+                try:
+                    assert ours.decompress(frame) == protocol.lstrip(b"\0") + packet
+                except Malformed:
+                    assert lost
+        elif kind == 3:
+            lost = False
+            compressor.reset()
+            ours.reset()
+        elif kind == 4:
+            theirs.reset()
+        else:
+            try:
+                if kind == 5:
+                    theirs.passed(protocol, packet)
+                else:
+                    assert 0 < len(theirs.decompress(packet)) <= _LONGEST
+            except Malformed:
+                pass
+
+
+def _deflate(octets: bytes) -> None:
+    window = 9 + len(octets) % 7
+    ours, theirs = Inflater(window, _LONGEST), Inflater(window, _LONGEST)
+    _compressed(octets, Deflater(window), ours, theirs)
+
+
 def _headers(octets: bytes) -> None:
     """
     Compressed headers of TCP: packets that are ours arrive, and whatever comes besides is restored
     to IPv4 or refused.
     """
     reader = Reader(octets)
-    compressor, decompressor = Compressor(4, True), Decompressor(4)
-    other = Decompressor(reader.number() % 17)
+    compressor, decompressor = vj.Compressor(4, True), vj.Decompressor(4)
+    other = vj.Decompressor(reader.number() % 17)
     while reader.more:
         kind, octets = reader.number() % 8, reader.chunk()
         if kind == 0:
@@ -357,6 +404,7 @@ TARGETS: dict[str, Target] = {
     "domain": decoder(domain.decodeNames, domain.encodeNames),
     "eap": decoder(eap.decode, encoded),
     "eap-fragment": decoder(eap.Fragment.decode, encoded),
+    "deflate": _deflate,
     "eap-fragments": _fragments,
     "filter": _filtered,
     "gre": decoder(gre.decode, lambda value: gre.encode(*value)),

@@ -133,6 +133,7 @@ def test_onlyWhatIsChosenIsImported(world: World, tmp_path: Path, auth: str) -> 
     never |= {
         "pptpgw.client",
         "pptpgw.command",
+        *("pptpgw.datapath.compressed", "pptpgw.datapath.headers", "pptpgw.ppp.compression"),
         "pptpgw.store.store",
         "pptpgw.store.sqlite",
         *("click", "psycopg", "rich", "serial"),

@@ -97,9 +97,11 @@ class NullModem:
     @ivar devices: the paths of the devices.
     @ivar damage: the functions that change octets on their way from the first device to the second,
         and back.
+    @ivar lost: how many octets were lost, as nobody has read them in time.
     """
 
     def __init__(self) -> None:
+        self.lost = 0
         self.damage: list[Damage] = [unchanged, unchanged]
         self.devices: list[str] = []
         self._ends: list[int] = []
@@ -127,9 +129,12 @@ class NullModem:
                         # Nobody has opened this device.
                         time.sleep(0.01)
                         continue
+                    octets = self.damage[way](octets)
+                    written = 0
                     with suppress(BlockingIOError):
                         # Octets that nobody reads are lost.
-                        os.write(self._ends[1 - way], self.damage[way](octets))
+                        written = os.write(self._ends[1 - way], octets)
+                    self.lost += len(octets) - written
 
     def close(self) -> None:
         """

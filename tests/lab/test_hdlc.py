@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
+from os import urandom
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,15 @@ def headers(caller: Caller) -> tuple[dict[str, int], dict[str, int]]:
     return ways[0], ways[1]
 
 
+def compressed(caller: Caller) -> tuple[list[float], list[float]]:
+    """
+    What pppd's statistics say of the compression of packets that it received and sent.
+    """
+    *_, figures = caller.host.run("pppstats", "-c", "1", "-z", caller.interface).splitlines()
+    received, sent = ([float(one) for one in way.split()] for way in figures.split("|"))
+    return received, sent
+
+
 @pytest.mark.parametrize("omits", [True, False])
 def test_headerCompression(
     omits: bool, network: Network, startGateway: StartGateway, nullModem: NullModem
@@ -211,6 +221,40 @@ def test_headerCompression(
     caller.ping(count=5)
     assert caller.hangUp() is not None
     gateway.waitFor("ended after")
+
+
+def test_deflateOnABadLine(
+    network: Network, startGateway: StartGateway, nullModem: NullModem
+) -> None:
+    """
+    The gateway and pppd compress packets by Deflate in both directions. After frames that the line
+    has damaged both ends begin anew, by Reset-Requests of either.
+    """
+    startGateway(
+        listen=LISTEN,
+        hdlc={"endpoints": [f"serial:{nullModem.devices[1]}:115200"]},
+        link={"encryption": "off", "compression": ["deflate"]},
+    )
+    host = network.host()
+    line = [nullModem.devices[0], "115200", "local"]
+    caller = host.callBy(line, *ALICE, "deflate", "15", "nobsdcomp", "nopcomp").up()
+    caller.waitFor(r"Deflate \(15\) compression enabled")
+    octets = Path(__file__).read_bytes() * 8
+    random = urandom(20_000)
+    assert echoed(host, network.gateway, LOCAL_ADDRESS, octets + random) == octets + random
+    received, sent = compressed(caller)
+    # Octets and packets that were compressed, and the same of those that wouldn't shrink.
+    for way in received, sent:
+        assert way[0] < len(octets) / 2 and way[1] > 50 and way[2] > 20_000 and way[3] > 10
+    resets = caller.received("CCP ResetReq") + caller.sent("CCP ResetReq")
+    assert not resets or nullModem.lost
+    spoilers = [Spoiler(every, flipped) for every in (2501, 2001)]
+    nullModem.damage[:] = spoilers
+    assert echoed(host, network.gateway, LOCAL_ADDRESS, octets) == octets
+    nullModem.damage[:] = [unchanged, unchanged]
+    assert all(spoiler.done > 2 for spoiler in spoilers)
+    assert caller.received("CCP ResetReq") and caller.sent("CCP ResetReq")
+    caller.ping(LOCAL_ADDRESS, "-s", "1300", "-p", "00", count=20)
 
 
 def test_aSerialLineAnswersAgain(

@@ -124,6 +124,16 @@ def test_qualityLoss() -> None:
     assert [one.user for one in world.service.sessions] == ["alice"]
 
 
+@shows("[link] compression")
+def test_compression() -> None:
+    world = World('[link]\nencryption = "off"\n')
+    resultOf(world.call(encryption="off", compression=("deflate",)))
+    world.reload('[link]\nencryption = "off"\ncompression = ["deflate"]\n')
+    resultOf(world.call("bob", encryption="off", compression=("deflate",)))
+    channels: list[Any] = [world.line(number).channel for number in (0, 1)]
+    assert [bool(one.compression[0]) for one in channels] == [False, True]
+
+
 @shows("[link] setup-timeout")
 def test_setupTimeout() -> None:
     world = World()

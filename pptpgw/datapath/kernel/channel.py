@@ -37,6 +37,7 @@ from pptpgw.datapath.resync import Resync
 from pptpgw.error import NotCarried, PPTPGWError
 from pptpgw.interfaces import (
     Attachment,
+    CompressionParameters,
     IBridgedChannel,
     IChannelOwner,
     IGate,
@@ -301,6 +302,20 @@ class KernelChannel(PassingChannel):
     def resetSendMPPE(self) -> None:
         """
         See L{IChannel.resetSendMPPE}. Nothing is done: every packet of stateless MPPE is flushed.
+        """
+
+    def setCompression(
+        self, send: CompressionParameters | None, receive: CompressionParameters | None
+    ) -> None:
+        """
+        See L{IChannel.setCompression}.
+        """
+        if send or receive:
+            raise NotCarried(f"the kernel's calls aren't compressed; {_OTHERWISE}")
+
+    def resetCompression(self, send: bool) -> None:
+        """
+        See L{IChannel.resetCompression}. Nothing is done, as nothing is compressed.
         """
 
     def requireMPPE(self) -> None:

@@ -229,7 +229,7 @@ class GREChannel(Channel):
             if self._recovery is not None and self._decryptor is not None:
                 self._recovery.passed(self._decryptor, gap)
             return True
-        if protocol == MPPE:
+        if protocol == MPPE and self._decryptor is not None:
             return gap > 0 and self._follow(information, gap) is not None
         return canFollowGap(protocol, gap, self._networks, self._inClear)
 
