@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from pptpgw.auth.eap import EAPProtocol
+from pptpgw.auth.eapmethod import MSCHAPV2 as EAP_MSCHAPV2
 from pptpgw.auth.protocols import CHAP, MSCHAPV2
 from pptpgw.datapath.python import PythonDataPath
 from pptpgw.interfaces import Forward, IAuthenticationProtocol, IChannelOwner, Outcome
@@ -375,6 +377,20 @@ def test_anEndThatAuthenticatesAnew() -> None:
     world.run(10, 0.1)
     assert not world.gateway.lines and not world.beyond.gateway.lines
     assert "negotiates LCP anew" in world.attempt.cause
+
+
+def test_EAP() -> None:
+    """
+    A log-in by EAP can't be handed over: the other end would ask anew, which ends the call.
+    """
+    text = '[link]\nauthentication = ["eap"]\n[eap]\nmethods = ["mschapv2"]\n'
+    eap = (EAPProtocol((EAP_MSCHAPV2,)),)
+    world = BoundWorld(text=text, methods=eap)
+    world.reach(methods=eap)
+    world.run(5, 0.1)
+    assert len(world.forwarder.placed) == 1 and not world.gateway.lines
+    assert "the end that the call passed to asks its caller anew who it is" in world.attempt.cause
+    assert adviceOn(world.attempt) == Remedy.BOUND.value
 
 
 def test_callersOfADestinationBeforeTheyAuthenticate() -> None:
