@@ -15,7 +15,7 @@ from pptpgw.config.discovery import find
 from pptpgw.config.secrecy import readSecret
 from pptpgw.config.table import keysOf, valuesOf
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import ITunnelClient, ITunnelClientFactory
+from pptpgw.interfaces import IAuthenticationProtocol, ITunnelClient, ITunnelClientFactory
 from pptpgw.ppp.settings import Identity, LinkSettings
 
 # What the link is like where nothing is said of it.
@@ -86,7 +86,8 @@ def accountOf(user: str, given: dict[str, str], password: bytes = b"") -> Identi
         raise ConfigurationError("it lacks password-file=")
     path = given.pop("new-password-file", "")
     newPassword = readSecret(path) if path else b""
-    methods = given.pop("methods", "mschapv2").split(",")
+    names = given.pop("methods", "mschapv2").split(",")
+    methods = [find(IAuthenticationProtocol, name) for name in names]
     return makeIdentity(user, password, methods, certificate, newPassword)
 
 

@@ -4,7 +4,7 @@
 set -eu
 
 packages="python3-venv python3-dev gcc libc6-dev \
- user-mode-linux kmod iproute2 iputils-ping ndisc6 ppp pptp-linux pptpd sstp-client xl2tpd \
+ user-mode-linux kmod iproute2 iputils-ping ndisc6 radvd wide-dhcpv6-server ppp pptp-linux pptpd sstp-client xl2tpd \
  strongswan-swanctl charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins iptables dhcpcd-base wide-dhcpv6-client iperf3 \
  nftables tcpdump tshark util-linux systemd postgresql freeradius freeradius-utils prometheus man-db \
  chromium fonts-dejavu-core"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pptpgw.auth.eap import EAPProtocol
-from pptpgw.config.discovery import find
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.settings import Identity
@@ -38,7 +37,7 @@ class Certificate:
 def makeIdentity(
     name: str,
     password: bytes,
-    methods: Sequence[str],
+    methods: Sequence[IAuthenticationProtocol],
     certificate: Certificate | None = None,
     newPassword: bytes = b"",
     changed: Callable[[], None] | None = None,
@@ -48,23 +47,21 @@ def makeIdentity(
 
     @param name: our name, in UTF-8 where it is sent.
     @param password: our password in UTF-8; empty if only EAP-TLS is used.
-    @param methods: the names of the authentication protocols that we are willing to use, the best
-        liked first.
+    @param methods: the authentication protocols that we are willing to use, the best liked first.
     @param newPassword: see L{Identity}.
     @param changed: see L{Identity}.
-    @raise ConfigurationError: a method isn't known, a file can't be used, or the new password is
-        too long.
+    @raise ConfigurationError: a file can't be used, the new password is too long, or there is a
+        certificate without EAP.
     """
-    found = [find(IAuthenticationProtocol, one) for one in methods]
     if certificate is not None:
-        if not any(isinstance(one, EAPProtocol) for one in found):
+        if not any(isinstance(one, EAPProtocol) for one in methods):
             raise ConfigurationError('a certificate is for EAP, and "eap" isn\'t among the methods')
-        found = [_withTLS(one, certificate) for one in found]
+        methods = [_withTLS(one, certificate) for one in methods]
     octets = name.encode("utf-8", "surrogateescape")
     try:
         if changed is None:
-            return Identity(octets, password, tuple(found), newPassword)
-        return Identity(octets, password, tuple(found), newPassword, changed)
+            return Identity(octets, password, tuple(methods), newPassword)
+        return Identity(octets, password, tuple(methods), newPassword, changed)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 

@@ -12,7 +12,10 @@ from typing import Literal
 from pptpgw.config import discovery
 from pptpgw.config.forwarding import ENDS, PEER_NAME, TUNNEL
 from pptpgw.config.kind import (
+    BITS,
+    BOOLEAN,
     FILE,
+    INTERFACE,
     METHODS_OR_NONE,
     NAME,
     NEW,
@@ -32,7 +35,6 @@ from pptpgw.config.secrecy import readSecret
 from pptpgw.config.table import tables
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import Forward, IAuthenticationProtocol
-from pptpgw.ppp.settings import Identity
 from pptpgw.sessions import hours
 from pptpgw.sessions.profile import Profile
 
@@ -65,6 +67,7 @@ def _source(value: object) -> str:
 
 HOURS = ValueKind('hours as those of an account, as in "Mo-Fr 08:00-18:00"; empty: always', _hours)
 ROUTES = listOf("distinct networks without host bits", _route)
+INTERFACES = listOf("distinct names of interfaces", INTERFACE.convert)
 SOURCE = ValueKind("an IP address of this machine; empty for any", _source)
 
 
@@ -80,6 +83,12 @@ class Dial:
         Twisted's client endpoint strings.
     @ivar user: the name by which we authenticate.
     @ivar passwordFile: the file with the password.
+    @ivar newPasswordFile: the file with the password that replaces it if the other end says that it
+        has expired; empty for none.
+    @ivar certificate: for EAP-TLS: the file of our certificate, followed by the intermediate ones.
+    @ivar certificateKey: the file of our certificate's private key.
+    @ivar authorities: the file of the authorities that the other end's certificate may be by.
+    @ivar certificateName: the name that the other end's certificate must have; empty for any.
     @ivar methods: the authentication protocols that we are willing to use, the best liked first;
         none: the other end needn't ask who we are.
     @ivar peerName: the name by which the other end must authenticate itself to us; empty if it
@@ -87,6 +96,8 @@ class Dial:
     @ivar peerPasswordFile: the file with the password of C{peerName}.
     @ivar encryption: whether MPPE must open, may open, or stays off. A tunnel that encrypts
         satisfies each of them.
+    @ivar encryptionBits: the lengths of MPPE keys in bits that may be used.
+    @ivar encryptionStateful: whether MPPE may be stateful, if the other end insists.
     @ivar when: whether the call is placed always, or only when an operator or a program asks.
     @ivar hours: when it may be up, as an account's hours; empty for always.
     @ivar timeout: seconds that one attempt may take until a network is open.
@@ -103,6 +114,12 @@ class Dial:
     @ivar echoInterval: seconds of silence before an LCP Echo-Request; as many go unanswered as
         C{[link] echo-failures} says before the call counts as lost.
     @ivar routes: the networks that are reached by the call.
+    @ivar prefixTo: the interfaces that get a /64 each of the IPv6 prefix that the other end
+        delegates (RFC 8415), in the order of these; none: no prefix is asked for.
+    @ivar prefixLength: the length of the prefix that is asked for, in bits; 0: whatever the other
+        end gives.
+    @ivar leaseAddress: whether DHCPv6 is asked for an IPv6 address, too, besides the one made from
+        an advertised prefix.
     @ivar mtu: the largest packet in octets that is sent; 0: as C{[link] mru} says.
     @ivar source: the address of ours to call from; empty for any.
     @ivar number: the telephone number that the other end, or the modem, is to dial.
@@ -117,12 +134,19 @@ class Dial:
     addresses: tuple[str, ...] = key(ENDS)
     user: str = key(USER)
     passwordFile: str = key(FILE)
+    newPasswordFile: str = key(FILE, "")
+    certificate: str = key(FILE, "")
+    certificateKey: str = key(FILE, "")
+    authorities: str = key(FILE, "")
+    certificateName: str = key(PEER_NAME, "")
     methods: tuple[str, ...] = key(METHODS_OR_NONE, ("mschapv2",))
     peerName: str = key(PEER_NAME, "")
     peerPasswordFile: str = key(FILE, "")
     encryption: Literal["require", "prefer", "off"] = key(
         choice("require", "prefer", "off"), "require"
     )
+    encryptionBits: tuple[int, ...] = key(BITS, (128,))
+    encryptionStateful: bool = key(BOOLEAN, False)
     when: Literal["always", "asked"] = key(choice("always", "asked"), "always")
     hours: str = key(HOURS, "")
     timeout: float = key(seconds(1, 300), 30.0)
@@ -137,6 +161,9 @@ class Dial:
     networks: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
     echoInterval: float = key(seconds(1, 3600), 10.0)
     routes: tuple[IPv4Network | IPv6Network, ...] = key(ROUTES, ())
+    prefixTo: tuple[str, ...] = key(INTERFACES, ())
+    prefixLength: int = key(orZero(whole(16, 64)), 0)
+    leaseAddress: bool = key(BOOLEAN, False)
     mtu: int = key(orZero(whole(576, 4000)), 0)
     source: str = key(SOURCE, "")
     number: str = key(NUMBER, "")
@@ -184,13 +211,13 @@ class Dial:
             for address in self.addresses
         )
 
-    def identity(self) -> Identity:
+    def passwords(self) -> tuple[bytes, bytes]:
         """
-        Return what we authenticate with.
+        Return our password, and the one that replaces it if it has expired; empty without a file.
 
-        @raise ConfigurationError: the file with the password, or a method, can't be used.
+        @raise ConfigurationError: a file can't be used.
         """
-        return Identity(self.user.encode(), self._secret(self.passwordFile), self.authentication())
+        return self._secret(self.passwordFile), self._secret(self.newPasswordFile)
 
     def authentication(self) -> tuple[IAuthenticationProtocol, ...]:
         """

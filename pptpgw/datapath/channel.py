@@ -407,9 +407,11 @@ class Channel(ABC):
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """
-        See L{IChannel.openNetwork}. A protocol that is open already is closed first.
+        See L{IChannel.openNetwork}. A protocol that is open already is closed first, unless nothing
+        is different.
         """
-        if self._closed:
+        opened = self._networks.get(protocol)
+        if self._closed or (opened is not None and opened.attachment == attachment):
             return
         self.closeNetwork(protocol)
         self._isProven()

@@ -5,8 +5,8 @@ routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -229,8 +229,9 @@ class PythonDataPath:
             network = OpenProtocol(*shared)
         if attachment.receive is None:
             source = _givenTo(attachment)
-            if source is not None and self.interface is not None:
-                self._add(self.interface.addAddress, IPv4Interface(source))
+            if self.interface is not None:
+                for own in _ownOf(attachment):
+                    self._add(self.interface.addAddress, own)
             for route in attachment.addresses:
                 self._routes.add(route, network)
                 if self.interface is not None:
@@ -249,9 +250,9 @@ class PythonDataPath:
             self._routes.remove(route, network)
             if self.interface is not None:
                 self.interface.removeRoute(route)
-        source = _givenTo(network.attachment)
-        if source is not None and self.interface is not None:
-            self.interface.removeAddress(IPv4Interface(source))
+        if self.interface is not None:
+            for own in _ownOf(network.attachment):
+                self.interface.removeAddress(own)
 
     def _add(self, add: Callable[..., None], *what: Any) -> None:
         """
@@ -281,3 +282,12 @@ def _givenTo(attachment: Attachment) -> IPv4Address | None:
     """
     given = attachment.localAddress
     return given if isinstance(given, IPv4Address) else None
+
+
+def _ownOf(attachment: Attachment) -> Iterator[IPv4Interface | IPv6Interface]:
+    """
+    Iterate over the addresses that the TUN device has for an attachment.
+    """
+    if (given := _givenTo(attachment)) is not None:
+        yield IPv4Interface(given)
+    yield from map(IPv6Interface, attachment.own)

@@ -25,14 +25,13 @@ from pptpgw.networks.generic.declaration import Rule
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.networks.ipv6.wire import ipv6
-from pptpgw.networks.ipv6.wire.neighbor import ROUTER_ADVERTISEMENT
 from pptpgw.networks.ipx import wire
 from pptpgw.networks.ipx.ipxcp import IPXCP, IPXSettings
 from pptpgw.networks.mpls.mplscp import MPLSCP, MPLSSettings
 from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
-from pptpgw.networks.wire.ip import ICMPV6
+from pptpgw.networks.wire.ip import ICMPV6, ROUTER_ADVERTISEMENT
 
 Receive = Callable[[bytes], None]
 

@@ -5,13 +5,14 @@ plugins found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import judgesOf
+from pptpgw.auth.identity import Certificate, makeIdentity
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.dial import Dial
 from pptpgw.config.section import strongestFirst
@@ -50,6 +51,24 @@ class DialPlan:
         """
         return self.dial.profile
 
+    def watched(self, changed: Callable[[], None]) -> DialPlan:
+        """
+        Return this plan for a call that tells when the other end has taken our new password.
+        """
+        identity = self.settings.identity
+        assert identity is not None
+        settings = replace(self.settings, identity=replace(identity, changed=changed))
+        return replace(self, settings=settings)
+
+    def renewed(self) -> DialPlan:
+        """
+        Return this plan for calls after the other end has taken our new password.
+        """
+        identity = self.settings.identity
+        assert identity is not None
+        identity = replace(identity, password=identity.newPassword, newPassword=b"")
+        return replace(self, settings=replace(self.settings, identity=identity))
+
 
 def planOf(
     configuration: Configuration, dial: Dial, tunnels: Tunnels, networks: Networks
@@ -79,18 +98,33 @@ def planOf(
         checker.addUser(dial.peerName.encode(), password)
         portal, _ = judgesOf([checker])
         judge = Authenticator(portal)
+    files = dial.certificate, dial.certificateKey, dial.authorities
+    certificate = None
+    if any(files):
+        if not all(files):
+            raise ConfigurationError(
+                f"{place}: certificate, certificate-key and authorities need each other"
+            )
+        certificate = Certificate(*files, dial.certificateName)
+    password, newPassword = dial.passwords()
+    try:
+        identity = makeIdentity(
+            dial.user, password, dial.authentication(), certificate, newPassword
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from error
     link = configuration.link
     settings = LinkSettings(
         methods=() if judge is None else strongestFirst(dial.authentication()),
         name=link.name.encode(),
         encryption=dial.encryption,
-        bits=link.encryptionBits,
-        stateful=link.encryptionStateful,
+        bits=dial.encryptionBits,
+        stateful=dial.encryptionStateful,
         mru=link.mru,
         echoInterval=dial.echoInterval,
         echoFailures=link.echoFailures,
         setupTimeout=dial.timeout,
-        identity=dial.identity(),
+        identity=identity,
         dials=True,
     )
     return DialPlan(dial, dial.ends(), settings, judge, tuple(asked))

@@ -21,6 +21,7 @@ L{pptpgw.dialling.plan.DialPlan}.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -31,6 +32,7 @@ from zope.interface import implementer
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.dial import Dial
 from pptpgw.config.reload import ReloadStep
+from pptpgw.config.secrecy import privately
 from pptpgw.dialling.line import DialledLine
 from pptpgw.dialling.plan import DialPlan, Networks, Tunnels, planOf
 from pptpgw.dialling.redial import DialState, Redial
@@ -209,13 +211,42 @@ class DialService(Service):
     def _established(self, call: ICall, placed: _Placed, plan: DialPlan) -> None:
         placed.placing = None
         try:
-            line = DialledLine(self._context, call, plan, self)
+            watched = plan.watched(partial(self._changed, plan))
+            line = DialledLine(self._context, call, watched, self)
         except PPTPGWError as error:
             call.hangUp(Cause(str(error), Termination.NAS_ERROR))
             raise
         placed.line = line
         self._context.lines.join(line)
         line.callEstablished(call)
+
+    def _changed(self, plan: DialPlan) -> None:
+        """
+        Use the new password from now on, since the other end has taken it.
+        """
+        if self.plan is plan:
+            self.plan = plan.renewed()
+        dial = plan.dial
+        path = Path(dial.passwordFile)
+        try:
+            with privately(path, replace=True) as new:
+                new.write_bytes(Path(dial.newPasswordFile).read_bytes())
+        except OSError as error:
+            self._log.error(
+                "{name}: the other end has taken the password in {new}, and only that one from now "
+                "on; write it to {path}: {error}",
+                name=dial.name,
+                new=dial.newPasswordFile,
+                path=dial.passwordFile,
+                error=str(error),
+            )
+        else:
+            self._log.info(
+                "{name}: the other end has taken the password in {new}, which is in {path} now",
+                name=dial.name,
+                new=dial.newPasswordFile,
+                path=dial.passwordFile,
+            )
 
     def _failed(self, failure: Failure, placed: _Placed, address: str) -> None:
         placed.placing = None

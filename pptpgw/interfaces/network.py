@@ -55,6 +55,9 @@ class Attachment:
         that interface gets, or else the data path's; this machine uses it as the source of what it
         sends to C{addresses}. None: it gets none.
     @ivar headers: for IPv4 on lines: how TCP's headers are compressed; None: they aren't.
+    @ivar own: for IPv6: our other addresses on the link, which that interface gets, or else the
+        data path's.
+    @ivar isHost: for IPv6: whether the peer is the router of the link, and this end its host.
     """
 
     addresses: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -64,6 +67,8 @@ class Attachment:
     permits: Callable[[bytes], bool] | None = None
     localAddress: IPv4Address | IPv6Address | None = None
     headers: HeaderCompression | None = None
+    own: tuple[IPv6Address, ...] = ()
+    isHost: bool = False
 
 
 class IGate(Interface):

@@ -55,8 +55,9 @@ class KernelInterface:
         self._addresses: dict[tuple[Interface, IPv4Address | None], int] = {}
         # The number of requests for a route, for each network.
         self._wanted: dict[Network, int] = {}
-        # The source of what is sent to the networks that have one.
-        self._sources: dict[Network, IPv4Address] = {}
+        # The networks whose routes serve no others, with the source of what is sent there, if they
+        # have one.
+        self._sources: dict[Network, IPv4Address | None] = {}
         # The networks that have a route of their own. Each has the networks within it that need no
         # route because of it; and each of these has the network whose route it uses.
         self._routes: dict[Network, dict[Network, None]] = {}
@@ -145,7 +146,9 @@ class KernelInterface:
             return
         requests = self._wanted.get(network, 0)
         if not requests:
-            if source is not None:
+            if source is not None or not network.prefixlen:
+                # A default route stands for no other one: the table of the kernel may have narrower
+                # ones that lead elsewhere.
                 self._leadFrom(network, source)
             elif network in self._routes:
                 # The route was about to be removed.
@@ -165,7 +168,8 @@ class KernelInterface:
             self._wanted[network] = requests - 1
             return
         del self._wanted[network]
-        if self._sources.pop(network, None) is not None:
+        if network in self._sources:
+            del self._sources[network]
             # At once, before the source may go.
             self._drop(network)
             return
@@ -260,7 +264,7 @@ class KernelInterface:
         self._routes[network] = {}
         self._keep(network)
 
-    def _leadFrom(self, network: Network, source: IPv4Address) -> None:
+    def _leadFrom(self, network: Network, source: IPv4Address | None) -> None:
         """
         Lead C{network} to the interface by a route of its own, which serves no other network.
         """

@@ -73,7 +73,9 @@ _INFO_KIND = 1
 _ADDRESS_GENERATION, _NO_ADDRESS = 8, 1
 _ADDRESS, _ADDRESS_LOCAL = 1, 2
 _ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_METRIC, _ROUTE_SOURCE = 1, 4, 6, 7
-_MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST = 254, 4, 0, 255, 1
+_MAIN_TABLE, _STATIC, _UNIVERSE, _NOWHERE, _UNICAST, _UNREACHABLE = 254, 4, 0, 255, 1, 7
+# The metric of routes that stand behind all others.
+_LAST = 0xFFFFFFFF
 # From linux/netlink.h: an option by which answers don't repeat the request.
 _SOL_NETLINK, _CAP_ACK = 270, 10
 # The most requests in one system call. Their answers must fit into the socket's buffer.
@@ -239,6 +241,21 @@ def addRoute(
     return _routeRequest(NetlinkMessageType.NEW_ROUTE, flags, index, network, what, more)
 
 
+def addUnreachable(network: Network) -> bytes:
+    """
+    Return the request to answer packets for a network as unreachable, where no narrower route leads
+    on. There must be no other route without a device for it.
+    """
+    return _unreachable(NetlinkMessageType.NEW_ROUTE, CREATE | EXCLUSIVE, network)
+
+
+def removeUnreachable(network: Network) -> bytes:
+    """
+    Return the request that undoes L{addUnreachable}.
+    """
+    return _unreachable(NetlinkMessageType.DELETE_ROUTE, 0, network)
+
+
 def removeRoute(index: int, network: Network) -> bytes:
     """
     Return the request to remove the route of a network to a device.
@@ -357,6 +374,14 @@ def _routeRequest(
     body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
     body += option(_ROUTE_DESTINATION, network.network_address.packed)
     return request(kind, flags, body + option(_ROUTE_DEVICE, pack("=I", index)) + more)
+
+
+def _unreachable(kind: NetlinkMessageType, flags: int, network: Network) -> bytes:
+    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+    what = _STATIC, _UNIVERSE, _UNREACHABLE
+    body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
+    body += option(_ROUTE_DESTINATION, network.network_address.packed)
+    return request(kind, flags, body + option(_ROUTE_METRIC, pack("=I", _LAST)))
 
 
 class RequestSocket:

@@ -29,13 +29,17 @@ def ipv6Disabled(interface: str) -> str:
 
 def enableIPv6(interface: str) -> None:
     """
-    Have C{interface} use IPv6, where new interfaces don't.
+    Have C{interface} use IPv6, where new interfaces don't. The kernel ignores the advertisements of
+    routers there, since this process follows them.
 
     @raise OSError: the setting can't be changed.
     """
     switch = FOLDER / interface / "disable_ipv6"
     if _read(switch) != "0":
         switch.write_text("0")
+    advertisements = FOLDER / interface / "accept_ra"
+    if _read(advertisements) != "0":
+        advertisements.write_text("0")
 
 
 def ipv6NotForwarded() -> str:

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.openipv6 import isLocal
 from pptpgw.datapath.plausibility import BEYOND_NETWORKS
 from pptpgw.gateway import Gateway
 from pptpgw.interfaces import (
@@ -140,6 +141,8 @@ class MemoryChannel:
         self.counters.octetsReceived += len(information)
         if attachment.receive is not None:
             attachment.receive(information)
+        elif attachment.local is not None and isLocal(information):
+            attachment.local(information)
 
     def count(self) -> None:
         """

@@ -88,7 +88,6 @@ def numbersOf(caller: ICall) -> Stations:
 
 
 ConnectionType = TypeVar("ConnectionType", bound=ServerConnection)
-SettingsType = TypeVar("SettingsType")
 
 
 @implementer(ICallOwner)
@@ -168,7 +167,7 @@ class CalledServer(Generic[ConnectionType]):
     """
 
     def __init__(
-        self, concentrator: Concentrator[Any, ConnectionType], forward: Forward, isShared: bool
+        self, concentrator: Concentrator[ConnectionType], forward: Forward, isShared: bool
     ) -> None:
         self.isShared = isShared
         self.connection: ConnectionType | None = None
@@ -294,35 +293,18 @@ class CalledServer(Generic[ConnectionType]):
             leg.failed(why)
 
 
-class Concentrator(ABC, Generic[SettingsType, ConnectionType]):
+class Concentrator(ABC, Generic[ConnectionType]):
     """
     The servers to which calls are placed.
 
     @cvar port: the port of servers whose address has none.
     @ivar reactor: looks names up, and has timers.
-    @ivar settings: the settings of control connections to come.
     """
 
     port: ClassVar[int]
 
-    def __init__(
-        self,
-        reactor: Any,
-        settings: SettingsType,
-        open: Callable[
-            [SettingsType, CalledServer[ConnectionType], str, tuple[str, int]],
-            Deferred[ConnectionType] | ConnectionType,
-        ],
-    ) -> None:
-        """
-        @param open: opens a control connection by these settings, for this owner, from an address
-            of ours (empty for any) to the address and port of a server. The connection needn't be
-            established; a Deferred may fail with L{PPTPGWError} and with L{ConnectError}. It raises
-            L{PPTPGWError} if none can be opened; the text says why.
-        """
+    def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
-        self.settings = settings
-        self._open = open
         # Those whose connections are shared.
         self._servers: dict[Forward, CalledServer[ConnectionType]] = {}
         # All of them whose connections aren't closed.
@@ -336,9 +318,18 @@ class Concentrator(ABC, Generic[SettingsType, ConnectionType]):
         """
 
     @abstractmethod
-    def settingsFor(self, forward: Forward) -> SettingsType:
+    def connect(
+        self, forward: Forward, owner: CalledServer[ConnectionType], peer: tuple[str, int]
+    ) -> Deferred[ConnectionType] | ConnectionType:
         """
-        Return the settings of a control connection to a server.
+        Open a control connection.
+
+        @param forward: the network server.
+        @param owner: the owner of the connection.
+        @param peer: the address of the server, in text, and its port.
+        @return: the connection, which needn't be established. A Deferred may fail with
+            L{PPTPGWError} and with L{ConnectError}.
+        @raise PPTPGWError: it can't be opened; the text says why.
         """
 
     @abstractmethod
@@ -349,18 +340,6 @@ class Concentrator(ABC, Generic[SettingsType, ConnectionType]):
         @param leg: the owner of the call.
         @raise PPTPGWError: none can be requested; the text says why.
         """
-
-    def connect(
-        self, forward: Forward, owner: CalledServer[ConnectionType], peer: tuple[str, int]
-    ) -> Deferred[ConnectionType] | ConnectionType:
-        """
-        Open a control connection.
-
-        @param peer: the address of the server, in text, and its port.
-        @return: as what C{open} returns, see the constructor.
-        @raise PPTPGWError: it can't be opened; the text says why.
-        """
-        return self._open(self.settingsFor(forward), owner, forward.source, peer)
 
     def place(
         self, forward: Forward, negotiated: Negotiated, caller: ICall, owner: ICallOwner

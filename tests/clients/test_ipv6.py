@@ -7,12 +7,8 @@ from __future__ import annotations
 from ipaddress import IPv6Address, IPv6Network
 
 from pptpgw.networks.ipv6.wire import ipv6
-from pptpgw.networks.ipv6.wire.neighbor import (
-    NEIGHBOR_SOLICITATION,
-    ROUTER_ADVERTISEMENT,
-    solicitedNode,
-)
-from pptpgw.networks.wire.ip import ROUTER_SOLICITATION
+from pptpgw.networks.ipv6.wire.neighbor import NEIGHBOR_SOLICITATION, solicitedNode
+from pptpgw.networks.wire.ip import ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION
 from pptpgw.ppp.wire.ppp import IPV6
 from tests.clients.conftest import StartGateway
 from tests.clients.script import ACK, CCP, IPCP, IPV6CP, NAK, REQUEST

@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import (
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.credentials import IUsernameHashedPassword
+from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from pptpgw.auth.eap import EAPProtocol
 from pptpgw.auth.protocols import CHAP, MSCHAPV2, PAP
+from pptpgw.auth.rejection import Rejection
 from pptpgw.config.configuration import parse
 from pptpgw.config.reload import ReloadStep
 from pptpgw.dialling.service import Dialling, DialService
-from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import Attachment, Direction, IDialler, Outcome
+from pptpgw.error import PASSWORD_EXPIRED, ConfigurationError
+from pptpgw.interfaces import Attachment, Direction, IChangedPassword, IDialler, Outcome
+from pptpgw.ppp.mschap import ntPasswordHash
 from pptpgw.ppp.settings import Identity
 from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.sessions.cause import Cause, Termination
@@ -33,6 +41,7 @@ from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import ConnectionOwner
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.statetable import Side
+from tests.certificates import Authority
 
 NORTH, SOUTH = "198.51.100.1", "203.0.113.1"
 DIAL = """
@@ -75,15 +84,27 @@ class Sites:
     @ivar isThere: whether the northern one can be reached.
     """
 
-    def __init__(self, folder: Path, more: str = "", encryption: str = "require") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        more: str = "",
+        encryption: str = "require",
+        both: str = "",
+        checker: Any = None,
+    ) -> None:
+        """
+        @param more: more keys of C{[[dial]]}.
+        @param both: the beginning of both configurations.
+        @param checker: knows the southern one; None for a checker that knows its password.
+        """
         self.folder = folder
         self.isThere = True
         self.opened: list[ControlConnection] = []
         self.write("password", "south wind")
         clock = Clock()
-        users = [InMemoryUsernamePasswordDatabaseDontUse(south=b"south wind")]
-        self.north = North(checkers=users, clock=clock)
-        self.encryption = encryption
+        users = [checker or InMemoryUsernamePasswordDatabaseDontUse(south=b"south wind")]
+        self.north = North(both, checkers=users, clock=clock)
+        self.encryption, self.both = encryption, both
         self.text = self.configuration(more)
         self.tunnels: Any = {"pptp": Dialler(clock, ConnectionSettings(), self._open)}
         self.make(self.text)
@@ -103,7 +124,8 @@ class Sites:
         @param more: more keys of C{[[dial]]}.
         """
         return (
-            DIAL.format(
+            self.both
+            + DIAL.format(
                 addresses='", "'.join(addresses or (NORTH,)),
                 password=self.folder / "password",
                 encryption=self.encryption,
@@ -467,3 +489,67 @@ def test_twice(sites: Sites) -> None:
     sites.run(1)
     resultOf(stopped)
     sites.stop()
+
+
+@implementer(ICredentialsChecker)
+class Expiring:
+    """
+    A checker that knows one password, which has expired at first.
+    """
+
+    credentialInterfaces = (IUsernameHashedPassword, IChangedPassword)
+
+    def __init__(self) -> None:
+        self.password, self.hasExpired = b"south wind", True
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        if IChangedPassword.providedBy(credentials):
+            new = credentials.changed(ntPasswordHash(self.password))
+            assert new is not None
+            self.password, self.hasExpired = new.decode("utf-16-le").encode(), False
+        elif not credentials.checkPassword(self.password):
+            return fail(UnauthorizedLogin())
+        elif self.hasExpired:
+            return fail(Rejection(PASSWORD_EXPIRED))
+        return succeed(credentials.username)
+
+
+def test_aPasswordThatHasExpired(tmp_path: Path) -> None:
+    """
+    An expired password is changed while the call is set up. Calls to come use the new one, which is
+    in the file of the old one, too.
+    """
+    checker = Expiring()
+    new = tmp_path / "new"
+    new.touch(0o600)
+    new.write_text("north wind\n")
+    sites = Sites(tmp_path, f'new-password-file = "{new}"\n', checker=checker)
+    sites.start()
+    assert sites.state == "UP"
+    assert checker.password == b"north wind"
+    assert (tmp_path / "password").read_text() == "north wind\n"
+    assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
+    (beyond,) = sites.north.gateway.sessions
+    beyond.hangUp("enough")
+    sites.run(10, 0.01)
+    assert sites.state == "UP"
+    sites.stop()
+
+
+def test_aCertificate(tmp_path: Path) -> None:
+    """
+    With a certificate, EAP is EAP-TLS alone; its files need each other.
+    """
+    authority = Authority(tmp_path, "CA")
+    certificate, key = authority.issue("south")
+    more = f'methods = ["eap"]\ncertificate = "{certificate}"\ncertificate-key = "{key}"\n'
+    with pytest.raises(ConfigurationError, match="need each other"):
+        Sites(tmp_path, more)
+    sites = Sites(tmp_path, more + f'authorities = "{authority.certificate}"\n')
+    identity = sites.dial.plan.settings.identity
+    assert identity is not None
+    (method,) = identity.methods
+    assert isinstance(method, EAPProtocol) and [one.name for one in method.methods] == ["tls"]
+    missing = more.replace(str(key), "/nowhere") + f'authorities = "{authority.certificate}"\n'
+    with pytest.raises(ConfigurationError, match="north: key = /nowhere: No such file"):
+        Sites(tmp_path, missing)

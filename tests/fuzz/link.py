@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pptpgw.networks.ipv6.wire import dhcpv6, ipv6
-from pptpgw.networks.wire.ip import DHCPV6_SERVER
+from pptpgw.networks.wire.ip import DHCPV6_CLIENT, DHCPV6_SERVER
 from pptpgw.ppp.link import Phase
 from pptpgw.ppp.wire import ppp
 from pptpgw.testing import DELAY
@@ -141,7 +141,7 @@ def _meaningful(reader: Reader) -> tuple[int, bytes]:
     if kind == 0:
         return ppp.IPV6, packets.icmp(reader.number(), reader.chunk())
     if kind == 1:
-        datagram = ipv6.Datagram(dhcpv6.CLIENT_PORT, DHCPV6_SERVER, reader.chunk())
+        datagram = ipv6.Datagram(DHCPV6_CLIENT, DHCPV6_SERVER, reader.chunk())
         return ppp.IPV6, ipv6.encodeDatagram(packets.HERE, dhcpv6.ALL_SERVERS, datagram)
     if kind == 2:
         kind, socket = reader.number() & 0x15, reader.choose(_SOCKETS)

@@ -10,7 +10,12 @@ from pptpgw.networks.ethernet import wire
 from pptpgw.networks.ipv6.wire import dhcpv6, dhcpv6option, ipv6, neighbor
 from pptpgw.networks.ipx import wire as ipx
 from pptpgw.networks.mpls.wire import mpls
-from pptpgw.networks.wire.ip import DHCPV6_SERVER, ROUTER_SOLICITATION
+from pptpgw.networks.wire.ip import (
+    DHCPV6_CLIENT,
+    DHCPV6_SERVER,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
+)
 from pptpgw.ppp.wire import ppp
 from tests.hostile.callers import CONTROLLER, CONTROLS
 
@@ -31,7 +36,7 @@ def dhcp(
     """
     who = dhcpv6option.ClientID(b"\x00\x03\x00\x01" + client.to_bytes(6, "big"))
     message = dhcpv6.DHCPv6Message(kind, 7, (who, *options)).encode()
-    datagram = ipv6.Datagram(dhcpv6.CLIENT_PORT, DHCPV6_SERVER, message)
+    datagram = ipv6.Datagram(DHCPV6_CLIENT, DHCPV6_SERVER, message)
     return ipv6.encodeDatagram(HERE, dhcpv6.ALL_SERVERS, datagram, hopLimit=1)
 
 
@@ -137,7 +142,7 @@ VALID: tuple[tuple[int, bytes], ...] = (
     (ppp.IPV4, ipv4(bytes((10, 77, 1, 2)))),
     (ppp.IPV6, icmp(ROUTER_SOLICITATION, bytes(4))),
     (ppp.IPV6, icmp(neighbor.NEIGHBOR_SOLICITATION, bytes(4) + HERE.packed)),
-    (ppp.IPV6, icmp(neighbor.ROUTER_ADVERTISEMENT, bytes(60), NODES)),
+    (ppp.IPV6, icmp(ROUTER_ADVERTISEMENT, bytes(60), NODES)),
     (ppp.IPV6, icmp(ipv6.ECHO_REQUEST, bytes(1000), NODES)),
     (ppp.IPV6, icmp(ipv6.PACKET_TOO_BIG, bytes(60), IPv6Address("fc00:0:1:1::1"))),
     (ppp.IPV6, solicit()),

@@ -1,8 +1,11 @@
 """
-The packets by which hosts ask the router of their link: Router Solicitations (RFC 4861) and DHCPv6
-messages to a server. The kernel answers everything else that concerns a link alone.
+The packets by which hosts ask the router of their link, and by which a router answers: Router
+Solicitations and Advertisements (RFC 4861), and DHCPv6 messages. The kernel answers everything else
+that concerns a link alone.
 
-One packet socket receives them from all devices, and passes each to the router of its device.
+One packet socket receives them from all devices, and passes each to the router or host of its
+device. The filter of a device lets only those of the other end's role in
+(L{pptpgw.datapath.kernel.passing}).
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from contextlib import suppress
 from typing import Any
 
 from pptpgw.networks.wire.ip import (
+    DHCPV6_CLIENT,
     DHCPV6_SERVER,
     ICMPV6,
     IPV6_HEADER,
+    ROUTER_ADVERTISEMENT,
     ROUTER_SOLICITATION,
     UDP,
 )
@@ -46,10 +51,12 @@ ASKING = Assembled(
         bpf.equal(UDP, yes="udp"),
         bpf.equal(ICMPV6, no="drop"),
         bpf.byte(IPV6_HEADER),
-        bpf.equal(ROUTER_SOLICITATION, yes="keep", no="drop"),
+        bpf.equal(ROUTER_SOLICITATION, yes="keep"),
+        bpf.equal(ROUTER_ADVERTISEMENT, yes="keep", no="drop"),
         bpf.here("udp"),
         bpf.half(IPV6_HEADER + 2),
-        bpf.equal(DHCPV6_SERVER, no="drop"),
+        bpf.equal(DHCPV6_SERVER, yes="keep"),
+        bpf.equal(DHCPV6_CLIENT, no="drop"),
         bpf.here("keep"),
         bpf.result(bpf.KEEP),
         bpf.here("drop"),
@@ -57,7 +64,7 @@ ASKING = Assembled(
     )
 )
 """
-Of IPv6 packets that PPP devices receive those are kept that ask a router.
+Of IPv6 packets that PPP devices receive those are kept that ask a router, or answer a host.
 """
 
 Receive = Callable[[bytes], object]

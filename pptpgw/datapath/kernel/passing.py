@@ -7,7 +7,9 @@ the peer's networks, as L{pptpgw.datapath.source} demands in Python. IPv6 packet
 link alone pass whatever their source is, if they are messages of ICMPv6 that hosts send to routers
 and to each other, or DHCPv6 for a server. Others don't: nothing else on this machine is to be
 reached by a link-local address, no Router Advertisement of the peer's is believed, and what
-programs of this machine send to all neighbours isn't for the peer.
+programs of this machine send to all neighbours isn't for the peer. Where the peer is the router of
+the link (C{isHost} of L{Attachment}), it is the other way round. There the kernel tells nobody that
+a port is closed: it doesn't know that DHCPv6's is open here.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from ipaddress import IPv4Network, IPv6Network
 
 from pptpgw.datapath.kernel.judging import PACKET, PROTOCOL, within
 from pptpgw.interfaces import Attachment
-from pptpgw.networks.wire.ip import DHCPV6_SERVER, ICMPV6, IPV6_HEADER, UDP
+from pptpgw.networks.wire.ip import (
+    DHCPV6_CLIENT,
+    DHCPV6_SERVER,
+    ICMPV6,
+    IPV6_HEADER,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
+    UDP,
+)
 from pptpgw.ports import bpf
 from pptpgw.ports.bpf import Instruction, Program
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -27,7 +37,10 @@ _NEXT_HEADER, _IPV4_SOURCE, _IPV6_SOURCE, _IPV6_DESTINATION = 6, 12, 8, 24
 _SOURCE_PORT, _DESTINATION_PORT = IPV6_HEADER, IPV6_HEADER + 2
 # The types of ICMPv6 messages that the peer may send on the link: errors, echo, Router
 # Solicitation, and Neighbor Solicitation and Advertisement.
-_MESSAGES = (1, 2, 3, 4, 128, 129, 133, 135, 136)
+_MESSAGES = (1, 2, 3, 4, 128, 129, ROUTER_SOLICITATION, 135, 136)
+# Those that a peer may send that is the router, and those that this end may send to it.
+_OF_ROUTERS = (1, 2, 3, 4, 128, 129, ROUTER_ADVERTISEMENT, 135, 136)
+_OF_HOSTS = (2, 3, 4, 128, 129, ROUTER_SOLICITATION, 135, 136)
 
 
 def passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool = False) -> Program:
@@ -41,6 +54,8 @@ def passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool = False) 
 
 
 def _passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool) -> Iterator[Instruction]:
+    isHost = IPV6 in attachments and attachments[IPV6].isHost
+    port = DHCPV6_CLIENT if isHost else DHCPV6_SERVER
     yield bpf.byte(0)
     yield bpf.equal(_SENT, no="received")
     if IPV6 in attachments:
@@ -51,7 +66,7 @@ def _passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool) -> Iter
         yield bpf.both(0xFFC00000)
         yield bpf.equal(0xFE800000, yes="sent local", no=bpf.END)
         yield bpf.here("sent local")
-        yield from _message("sent", (), _SOURCE_PORT)
+        yield from _message("sent", _OF_HOSTS if isHost else (), _SOURCE_PORT, port)
     else:
         yield bpf.goTo(bpf.END)
     yield bpf.here("received")
@@ -68,7 +83,8 @@ def _passing(attachments: Mapping[int, Attachment], onlyDecrypted: bool) -> Iter
         yield from _local("received")
         yield from _from(attachments[IPV6], IPv6Network, _IPV6_SOURCE)
         yield bpf.here("received local")
-        yield from _message("received", _MESSAGES, _DESTINATION_PORT)
+        messages = _OF_ROUTERS if isHost else _MESSAGES
+        yield from _message("received", messages, _DESTINATION_PORT, port)
     yield bpf.here("drop")
     yield bpf.result(bpf.DROP)
 
@@ -84,18 +100,18 @@ def _local(way: str) -> Iterator[Instruction]:
     yield bpf.equal(0xFE80, yes=f"{way} local")
 
 
-def _message(way: str, types: Iterable[int], port: int) -> Iterator[Instruction]:
+def _message(way: str, types: Iterable[int], place: int, port: int) -> Iterator[Instruction]:
     """
     Keep an IPv6 packet if it is one of the messages of the link, and drop it otherwise.
 
     @param types: the types of ICMPv6 messages; empty for all.
-    @param port: where the port is that must be the DHCPv6 server's.
+    @param place: where the port is that must be C{port}, one of DHCPv6's.
     """
     yield bpf.byte(PACKET + _NEXT_HEADER)
     yield bpf.equal(ICMPV6, yes=f"{way} ICMPv6")
     yield bpf.equal(UDP, no="drop")
-    yield bpf.half(PACKET + port)
-    yield bpf.equal(DHCPV6_SERVER, yes=f"{way} kept", no="drop")
+    yield bpf.half(PACKET + place)
+    yield bpf.equal(port, yes=f"{way} kept", no="drop")
     yield bpf.here(f"{way} ICMPv6")
     if types:
         yield bpf.byte(PACKET + IPV6_HEADER)

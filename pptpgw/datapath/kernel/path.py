@@ -154,6 +154,12 @@ class KernelDataPath:
             if attachment.localAddress.version == 6:
                 self._try(lambda: enableIPv6(name), name)
             requests.append(rtnetlink.addAddress(index, _onLink(attachment.localAddress)))
+        earlier = () if before is None else before.own
+        requests += [
+            rtnetlink.addAddress(index, IPv6Interface(one))
+            for one in attachment.own
+            if one not in earlier
+        ]
         # The whole pool is routed to the process, possibly by the same networks.
         requests += [
             rtnetlink.addRoute(index, one, first=True)
@@ -162,7 +168,13 @@ class KernelDataPath:
         ]
         self._ask(name, requests, errno.EEXIST)
         gone = [one for one in former if one not in attachment.addresses]
-        self._ask(name, [rtnetlink.removeRoute(index, one) for one in gone], *_GONE)
+        removals = [rtnetlink.removeRoute(index, one) for one in gone]
+        removals += [
+            rtnetlink.removeAddress(index, IPv6Interface(one))
+            for one in earlier
+            if one not in attachment.own
+        ]
+        self._ask(name, removals, *_GONE)
         local = attachment.local
         if local is not None:
             self._try(lambda: self._local.add(index, local), name)
@@ -187,6 +199,7 @@ class KernelDataPath:
         requests = [rtnetlink.removeRoute(index, one) for one in attachment.addresses]
         if attachment.localAddress is not None:
             requests.append(rtnetlink.removeAddress(index, _onLink(attachment.localAddress)))
+        requests += [rtnetlink.removeAddress(index, IPv6Interface(one)) for one in attachment.own]
         if attachment.local is not None:
             self._local.remove(index)
         self._ask(unit.name, requests, *_GONE)

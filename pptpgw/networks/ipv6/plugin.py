@@ -14,6 +14,8 @@ The rules:
    prefix is larger than a /64, its first /64 is the link's, and all of it leads there. If it is
    smaller, or another session has it, the session goes without IPv6.
  - Networks behind a user lead to its session (L{pptpgw.networks.routes}).
+ - On a call that this gateway dialled it is the host, and the other end the router. The default
+   route is taken only if C{routes} of the call has it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from uuid import NAMESPACE_OID, uuid5
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.dial import Dial
 from pptpgw.config.kind import (
     BOOLEAN,
     IPV6_ADDRESSES,
@@ -41,6 +44,7 @@ from pptpgw.config.kind import (
 from pptpgw.error import Category, ConfigurationError, Exhausted, Refused
 from pptpgw.interfaces import (
     Caller,
+    IAskingNetwork,
     ICountedPools,
     IEnvironment,
     INetworkFactory,
@@ -51,10 +55,14 @@ from pptpgw.interfaces import (
 )
 from pptpgw.log import Logger
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server, DHCPv6Settings
+from pptpgw.networks.ipv6.dhcpv6client import Wishes
+from pptpgw.networks.ipv6.dialled import DialledIPV6CP
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, LEAST_MRU, WORDS, IPv6Settings
+from pptpgw.networks.ipv6.port import Devices, machineUUID
 from pptpgw.networks.ipv6.prefix import OwnPrefix, Prefixes, PrefixPool
 from pptpgw.networks.ipv6.routed import RoutedIPV6CP
 from pptpgw.networks.ipv6.router import MAX_INTERVAL
+from pptpgw.networks.ipv6.site import Site, SiteDevices
 from pptpgw.networks.ipv6.wire.dhcpv6 import makeDUID
 from pptpgw.networks.ipv6.wire.domain import isName
 from pptpgw.networks.ipv6.wire.ipv6 import MINIMUM_MTU
@@ -74,6 +82,7 @@ LINKS, DELEGATED = "link", "delegated"
 The names of the pools: the prefixes of links, and those that DHCPv6 delegates.
 """
 
+_DEFAULT = IPv6Network("::/0")
 # AdvDefaultLifetime (RFC 4861 section 6.2.1), also used for name servers (RFC 8106 section 5.1), in
 # seconds.
 _LIFETIME = int(3 * MAX_INTERVAL)
@@ -128,7 +137,7 @@ class IPv6Section:
     validLifetime: int = key(whole(_LIFETIME, 2**31), 7200, NEW)
 
 
-@implementer(IReadableNetwork, IReloadable, ICountedPools)
+@implementer(IReadableNetwork, IAskingNetwork, IReloadable, ICountedPools)
 class IPv6Sessions:
     """
     The IPv6 network of the gateway. See L{IReadableNetwork}.
@@ -140,8 +149,14 @@ class IPv6Sessions:
 
     _log = Logger()
 
-    def __init__(self, settings: IPv6Section, environment: IEnvironment) -> None:
+    def __init__(
+        self,
+        settings: IPv6Section,
+        environment: IEnvironment,
+        devices: SiteDevices | None = None,
+    ) -> None:
         """
+        @param devices: the interfaces that get delegated prefixes; None for the real ones.
         @raise pptpgw.error.Exhausted: there is no /64 for the gateway itself.
         """
         self._environment = environment
@@ -153,6 +168,7 @@ class IPv6Sessions:
         self._delegated = PrefixPool(settings.delegate, settings.delegateLength)
         # The DUID is derived from the prefixes, so it is the same after every start.
         self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
+        self._devices = devices or Devices()
         self._disabled = False
 
     def judge(self, settings: IPv6Section) -> dict[str, str]:
@@ -244,10 +260,34 @@ class IPv6Sessions:
             self._log.warn("{user} goes without IPv6: {error}", user=profile.name, error=error)
             return succeed(None)
 
-    def release(self, protocol: RoutedIPV6CP) -> None:
+    def ask(self, dial: Dial, subscriber: ISubscriber, caller: Caller) -> DialledIPV6CP:
+        """
+        Make IPV6CP for a call that this gateway dialled. See L{IAskingNetwork.ask}.
+        """
+        if self._disabled:
+            raise ConfigurationError("the kernel has no IPv6 on the interface of the gateway")
+        environment, profile = self._environment, subscriber.profile
+        pools = self._networks if environment.configuration.listen.tunnels else ()
+        narrow = tuple(one for one in profile.routes if one != _DEFAULT)
+        behind = self._behind.give(replace(profile, routes=narrow), (), pools)
+        if _DEFAULT in profile.routes:
+            behind = (*behind, _DEFAULT)
+        mtu = min(environment.mru, max(profile.mtu or environment.mru, LEAST_MRU))
+        return DialledIPV6CP(
+            IPv6Settings(addresses=behind, mtu=mtu),
+            makeDUID(machineUUID(f"dial {dial.name}")),
+            Wishes(bool(dial.prefixTo), dial.leaseAddress, dial.prefixLength),
+            Site(dial.name, dial.prefixTo, self._devices),
+            environment.counters,
+        )
+
+    def release(self, protocol: RoutedIPV6CP | DialledIPV6CP) -> None:
         """
         Release the session's prefixes. See L{INetwork.release}.
         """
+        if isinstance(protocol, DialledIPV6CP):
+            self._behind.release(one for one in protocol.settings.addresses if one != _DEFAULT)
+            return
         if protocol.dhcp is not None:
             protocol.dhcp.close()
             # The leases refer to the protocol; this breaks the reference cycle.

@@ -31,7 +31,7 @@ from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
 from pptpgw.error import Malformed
 from pptpgw.networks.ipv6.dhcpv6 import DHCPv6Server
-from pptpgw.networks.ipv6.wire.dhcpv6 import ALL_SERVERS, CLIENT_PORT
+from pptpgw.networks.ipv6.wire.dhcpv6 import ALL_SERVERS
 from pptpgw.networks.ipv6.wire.ipv6 import (
     ALL_NODES,
     ALL_ROUTERS,
@@ -55,7 +55,7 @@ from pptpgw.networks.ipv6.wire.neighbor import (
     neighborSolicited,
     solicitedNode,
 )
-from pptpgw.networks.wire.ip import DHCPV6_SERVER, ICMPV6, ROUTER_SOLICITATION, UDP
+from pptpgw.networks.wire.ip import DHCPV6_CLIENT, DHCPV6_SERVER, ICMPV6, ROUTER_SOLICITATION, UDP
 from pptpgw.timing.timer import cancelled
 
 # MinRtrAdvInterval and MaxRtrAdvInterval (RFC 4861 section 6.2.1), and the constants of section 10;
@@ -216,7 +216,7 @@ class IPv6Router:
         unicast = packet.destination == self.address
         reply = self._dhcp.received(datagram.payload, packet.source, unicast)
         if reply is not None:
-            answer = Datagram(DHCPV6_SERVER, CLIENT_PORT, reply)
+            answer = Datagram(DHCPV6_SERVER, DHCPV6_CLIENT, reply)
             self._send(encodeDatagram(self.address, packet.source, answer))
         return ""
 

@@ -27,9 +27,10 @@ ICMPV6 = 58
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60
 EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS))
 
-# What hosts send to routers of their link (RFC 4861), and the port of DHCPv6 servers (RFC 8415).
-ROUTER_SOLICITATION = 133
-DHCPV6_SERVER = 547
+# What hosts send to routers of their link, and routers to hosts (RFC 4861), and the ports of DHCPv6
+# (RFC 8415).
+ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT = 133, 134
+DHCPV6_CLIENT, DHCPV6_SERVER = 546, 547
 
 EXTENSION_LIMIT = 6
 """

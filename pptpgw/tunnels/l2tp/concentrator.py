@@ -5,23 +5,40 @@ that it dials, as a LAC client (section 1.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pptpgw.interfaces import Forward, ICall
-from pptpgw.tunnels.concentrator import Concentrator, Leg
+from pptpgw.tunnels.concentrator import CalledServer, Concentrator, Leg
+from pptpgw.tunnels.l2tp.carriage import Address
 from pptpgw.tunnels.l2tp.connection import L2TPConnection
 from pptpgw.tunnels.l2tp.details import detailsOf
+from pptpgw.tunnels.l2tp.owner import L2TPOwner
 from pptpgw.tunnels.l2tp.secrets import trusting
 from pptpgw.tunnels.l2tp.settings import ControlSettings
 from pptpgw.tunnels.l2tp.wire.header import PORT
 
+Open = Callable[[ControlSettings, L2TPOwner, str, Address], L2TPConnection]
+"""
+A function that opens a control connection by these settings, from an address of ours (empty for
+any) to a peer.
+"""
 
-class L2TPConcentrator(Concentrator[ControlSettings, L2TPConnection]):
+
+class L2TPConcentrator(Concentrator[L2TPConnection]):
     """
     The LNSs to which calls are placed.
+
+    @ivar settings: the settings of control connections to come.
     """
 
     port = PORT
+
+    def __init__(self, reactor: Any, settings: ControlSettings, open: Open) -> None:
+        super().__init__(reactor)
+        self.settings = settings
+        self._open = open
 
     @property
     def idleTimeout(self) -> float:
@@ -30,12 +47,15 @@ class L2TPConcentrator(Concentrator[ControlSettings, L2TPConnection]):
         """
         return self.settings.idleTimeout
 
-    def settingsFor(self, forward: Forward) -> ControlSettings:
+    def connect(
+        self, forward: Forward, owner: CalledServer[L2TPConnection], peer: Address
+    ) -> L2TPConnection:
         """
-        See L{Concentrator.settingsFor}.
+        See L{Concentrator.connect}.
         """
         name = forward.name.encode() or self.settings.name
-        return replace(self.settings, name=name, trust=trusting(forward.secret))
+        settings = replace(self.settings, name=name, trust=trusting(forward.secret))
+        return self._open(settings, owner, forward.source, peer)
 
     def request(self, connection: L2TPConnection, leg: Leg) -> ICall:
         """

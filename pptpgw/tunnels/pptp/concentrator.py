@@ -5,21 +5,41 @@ The calls that the gateway places: as PAC, those that are passed on to PNSs as i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from pptpgw.interfaces import Forward, ICall, Stations
-from pptpgw.tunnels.concentrator import Concentrator, Leg, numbersOf
+from pptpgw.tunnels.concentrator import CalledServer, Concentrator, Leg, numbersOf
 from pptpgw.tunnels.pptp.connection import ControlConnection
+from pptpgw.tunnels.pptp.owner import ConnectionOwner
 from pptpgw.tunnels.pptp.settings import ConnectionSettings
 from pptpgw.tunnels.pptp.wire.message import PORT
 
+Open = Callable[
+    [ConnectionSettings, ConnectionOwner, str, tuple[str, int]], Deferred[ControlConnection]
+]
+"""
+A function that opens a control connection by these settings, from an address of ours (empty for
+any) to the address and port of a peer.
+"""
 
-class PPTPConcentrator(Concentrator[ConnectionSettings, ControlConnection]):
+
+class PPTPConcentrator(Concentrator[ControlConnection]):
     """
     The PNSs to which calls are passed on, and the PACs that are asked for dialled ones.
+
+    @ivar settings: the settings of control connections to come.
     """
 
     port = PORT
+
+    def __init__(self, reactor: Any, settings: ConnectionSettings, open: Open) -> None:
+        super().__init__(reactor)
+        self.settings = settings
+        self._open = open
 
     @property
     def idleTimeout(self) -> float:
@@ -28,11 +48,15 @@ class PPTPConcentrator(Concentrator[ConnectionSettings, ControlConnection]):
         """
         return self.settings.callTimeout
 
-    def settingsFor(self, forward: Forward) -> ConnectionSettings:
+    def connect(
+        self, forward: Forward, owner: CalledServer[ControlConnection], peer: tuple[str, int]
+    ) -> Deferred[ControlConnection]:
         """
-        See L{Concentrator.settingsFor}.
+        See L{Concentrator.connect}.
         """
-        return replace(self.settings, hostName=forward.name.encode() or self.settings.hostName)
+        name = forward.name.encode() or self.settings.hostName
+        settings = replace(self.settings, hostName=name)
+        return self._open(settings, owner, forward.source, peer)
 
     def request(self, connection: ControlConnection, leg: Leg) -> ICall:
         """

@@ -121,3 +121,34 @@ def test_protocolsThatAreNotOpen() -> None:
     assert not isKept({IPV4: every4}, RECEIVED, IPV6, local)
     assert not isKept({IPV4: every4}, RECEIVED, 0x002B, packet4)
     assert not isKept({IPV4: Attachment((NETWORKS4[0],))}, RECEIVED, IPV4, packet4[:15])
+
+
+@pytest.mark.parametrize("isHost", [False, True])
+@pytest.mark.parametrize("direction", [RECEIVED, SENT])
+def test_theRolesOfALink(isHost: bool, direction: int) -> None:
+    """
+    Of what concerns the link alone that passes which the peer may send in its role, and which this
+    end may send in its: only a router advertises, and DHCPv6 has a port for each.
+    """
+    attachments = {IPV6: Attachment((NETWORKS6[0],), isHost=isHost)}
+    here, there = (IPv6Network(one).network_address.packed for one in ("fe80::1", "fe80::2"))
+    head = bytearray(ipv6(there, here) if direction == RECEIVED else ipv6(here, there))
+    fromRouter = isHost is (direction == RECEIVED)
+    for number, expected in (
+        (133, not fromRouter),
+        (134, fromRouter),
+        (135, True),
+        (128, True),
+        (1, direction == RECEIVED or not isHost),
+        (137, direction == SENT and not isHost),
+    ):
+        # Whatever this end sends as the router is its own.
+        own = direction == SENT and not isHost
+        head[6] = 58
+        packet = bytes(head) + bytes((number, 0))
+        assert isKept(attachments, direction, IPV6, packet) is (expected or own), number
+    head[6] = 17
+    for source, destination in ((546, 547), (547, 546)):
+        ports = source.to_bytes(2, "big") + destination.to_bytes(2, "big")
+        packet = bytes(head) + ports + bytes(4)
+        assert isKept(attachments, direction, IPV6, packet) is ((source == 547) is fromRouter)

@@ -26,8 +26,6 @@ from pptpgw.networks.ipv6.wire.dhcpv6option import (
     require,
 )
 
-CLIENT_PORT = 546
-
 ALL_SERVERS = IPv6Address("ff02::1:2")
 """
 All_DHCP_Relay_Agents_and_Servers, the address that clients send to (section 7.1).

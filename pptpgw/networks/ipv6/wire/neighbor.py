@@ -1,27 +1,29 @@
 """
-Encoding and decoding of Neighbor Discovery for a router on a point-to-point link (RFC 4861 section
-4). The router receives Router and Neighbor Solicitations; it sends Neighbor Advertisements, and
-Router Advertisements with name servers and a search list (RFC 8106 section 5).
+Encoding and decoding of Neighbor Discovery on a point-to-point link (RFC 4861 section 4). A router
+receives Router and Neighbor Solicitations; it sends Neighbor Advertisements, and Router
+Advertisements with name servers and a search list (RFC 8106 section 5), which a host receives.
 
 PPP has no link-layer addresses, so options with such addresses are never sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from struct import Struct
 
 from pptpgw.error import Malformed
-from pptpgw.networks.ipv6.wire.domain import encodeNames
+from pptpgw.networks.ipv6.wire.domain import decodeNames, encodeNames
 from pptpgw.networks.ipv6.wire.ipv6 import UNSPECIFIED, ICMPv6Message, IPv6Packet
+from pptpgw.networks.wire.ip import ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION
 
 # Types of ICMPv6 messages.
-ROUTER_ADVERTISEMENT = 134
 NEIGHBOR_SOLICITATION = 135
 NEIGHBOR_ADVERTISEMENT = 136
 
 _HOP_LIMIT = 255
+_INFINITY = 0xFFFFFFFF
 # Types of options (RFC 4861 section 4.6, RFC 8106 section 5).
 _SOURCE_LINK_LAYER = 1
 _PREFIX_INFORMATION = 3
@@ -37,6 +39,11 @@ _advertisement = Struct("!BBHII")
 _prefix = Struct("!BBIII16s")
 _mtu = Struct("!HI")
 _names = Struct("!HI")
+MAX_PREFIXES, MAX_NAMES = 8, 8
+"""
+The most prefixes, and the most name servers and domains, of an advertisement that are decoded.
+"""
+
 _SOLICITED_NODE = int(IPv6Address("ff02::1:ff00:0"))
 
 
@@ -111,6 +118,54 @@ class RouterAdvertisement:
             body += _option(_DNSSL, _names.pack(0, self.dnsLifetime) + encodeNames(self.search))
         return ICMPv6Message(ROUTER_ADVERTISEMENT, 0, body)
 
+    @classmethod
+    def decode(cls, packet: IPv6Packet, message: ICMPv6Message) -> RouterAdvertisement:
+        """
+        Return the advertisement that C{message} in C{packet} is. Name servers and domains whose
+        lifetime is 0 are left out; that of the others is the shortest.
+
+        @raise Malformed: it isn't valid (RFC 4861 section 6.1.2), or an option isn't.
+        """
+        _check(packet, message, _advertisement.size)
+        if not packet.source.is_link_local:
+            raise Malformed("a Router Advertisement from beyond the link")
+        hopLimit, flags, lifetime, _, _ = _advertisement.unpack_from(message.body)
+        prefixes: list[PrefixInformation] = []
+        mtu: int | None = None
+        dns: tuple[IPv6Address, ...] = ()
+        search: tuple[str, ...] = ()
+        lifetimes = [_INFINITY]
+        for number, value in _options(message.body, _advertisement.size):
+            if number == _PREFIX_INFORMATION and len(prefixes) < MAX_PREFIXES:
+                prefixes.append(_prefixInformation(value))
+            elif number == _MTU:
+                if len(value) != _mtu.size:
+                    raise Malformed(f"an MTU in {len(value)} octets")
+                (_, mtu) = _mtu.unpack(value)
+            elif number in (_RDNSS, _DNSSL):
+                if len(value) < _names.size:
+                    raise Malformed(f"names in {len(value)} octets")
+                _, seconds = _names.unpack_from(value)
+                if not seconds:
+                    continue
+                lifetimes.append(seconds)
+                told = value[_names.size :]
+                if number == _RDNSS:
+                    dns += _servers(told)
+                else:
+                    search += _domains(told)
+        return cls(
+            lifetime,
+            tuple(prefixes),
+            bool(flags & _MANAGED),
+            bool(flags & _OTHER),
+            mtu,
+            dns[:MAX_NAMES],
+            search[:MAX_NAMES],
+            min(lifetimes) if dns or search else 0,
+            hopLimit,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NeighborAdvertisement:
@@ -132,6 +187,13 @@ class NeighborAdvertisement:
         return ICMPv6Message(
             NEIGHBOR_ADVERTISEMENT, 0, bytes((flags, 0, 0, 0)) + self.target.packed
         )
+
+
+def routerSolicitation() -> ICMPv6Message:
+    """
+    Return a Router Solicitation (RFC 4861 section 4.1).
+    """
+    return ICMPv6Message(ROUTER_SOLICITATION, 0, bytes(4))
 
 
 def checkRouterSolicitation(packet: IPv6Packet, message: ICMPv6Message) -> None:
@@ -180,14 +242,53 @@ def _check(packet: IPv6Packet, message: ICMPv6Message, fixed: int) -> None:
     body = message.body
     if len(body) < fixed:
         raise Malformed(f"Neighbor Discovery of {len(body)} octets")
-    position = fixed
+    for number, _ in _options(body, fixed):
+        if number == _SOURCE_LINK_LAYER and packet.source == UNSPECIFIED:
+            raise Malformed("a link-layer address of nobody")
+
+
+def _options(body: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+    """
+    Iterate over the options in C{body} from C{position} on, each with its number and what follows
+    its length.
+
+    @raise Malformed: an option is longer than the body, or has no length.
+    """
     while position < len(body):
         length = body[position + 1] * 8 if position + 1 < len(body) else 0
         if length == 0 or position + length > len(body):
             raise Malformed(f"option {body[position]} gives its length as {length}")
-        if body[position] == _SOURCE_LINK_LAYER and packet.source == UNSPECIFIED:
-            raise Malformed("a link-layer address of nobody")
+        yield body[position], body[position + 2 : position + length]
         position += length
+
+
+def _prefixInformation(value: bytes) -> PrefixInformation:
+    if len(value) != _prefix.size:
+        raise Malformed(f"Prefix Information of {len(value)} octets")
+    length, flags, valid, preferred, _, address = _prefix.unpack(value)
+    if length > IPV6LENGTH:
+        raise Malformed(f"a prefix of {length} bits")
+    return PrefixInformation(
+        IPv6Network((address, length), strict=False),
+        preferred,
+        valid,
+        bool(flags & _ON_LINK),
+        bool(flags & _AUTONOMOUS),
+    )
+
+
+def _servers(value: bytes) -> tuple[IPv6Address, ...]:
+    if not value or len(value) % 16:
+        raise Malformed(f"name servers in {len(value)} octets")
+    return tuple(IPv6Address(value[at : at + 16]) for at in range(0, len(value), 16))
+
+
+def _domains(value: bytes) -> tuple[str, ...]:
+    # Zeros fill the option up.
+    names = value.rstrip(b"\0")
+    if not names:
+        raise Malformed("a list without domains")
+    return decodeNames(names + b"\0")
 
 
 def _option(number: int, value: bytes) -> bytes:

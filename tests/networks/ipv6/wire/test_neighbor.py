@@ -4,6 +4,7 @@ Tests for L{pptpgw.networks.ipv6.wire.neighbor}, compared with scapy.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -34,6 +35,8 @@ from pptpgw.networks.ipv6.wire.ipv6 import (
     encodeMessage,
 )
 from pptpgw.networks.ipv6.wire.neighbor import (
+    MAX_NAMES,
+    MAX_PREFIXES,
     NeighborAdvertisement,
     PrefixInformation,
     RouterAdvertisement,
@@ -234,3 +237,58 @@ def test_hostile(body: bytes, code: int) -> None:
 
 def test_solicitedNode() -> None:
     assert solicitedNode(IPv6Address(TARGET)) == IPv6Address(NODE)
+
+
+PREFIX_LISTS = st.lists(
+    st.builds(
+        PrefixInformation,
+        st.builds(
+            lambda number, length: IPv6Network((number, length), strict=False),
+            st.integers(0, (1 << 128) - 1),
+            st.integers(0, 128),
+        ),
+        st.integers(0, 0xFFFFFFFF),
+        st.integers(0, 0xFFFFFFFF),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=MAX_PREFIXES,
+)
+ADVERTISEMENTS = st.builds(
+    lambda names, **fields: RouterAdvertisement(
+        dns=tuple(names[0]),
+        search=tuple(names[1]),
+        dnsLifetime=names[2] if names[0] or names[1] else 0,
+        **fields,
+    ),
+    names=st.tuples(
+        st.lists(st.integers(0, 1 << 127).map(IPv6Address), max_size=MAX_NAMES),
+        st.lists(st.sampled_from(["example.net", "a.b", "x"]), max_size=MAX_NAMES),
+        st.integers(1, 0xFFFFFFFF),
+    ),
+    lifetime=st.integers(0, 0xFFFF),
+    prefixes=PREFIX_LISTS.map(tuple),
+    managed=st.booleans(),
+    other=st.booleans(),
+    mtu=st.none() | st.integers(0, 0xFFFFFFFF),
+    hopLimit=st.integers(0, 255),
+)
+
+
+@given(ADVERTISEMENTS)
+def test_advertisementsAreDecodedAsTheyAreEncoded(advertisement: RouterAdvertisement) -> None:
+    packet = decode(encodeMessage(HERE, ALL_NODES, advertisement.message()))
+    assert RouterAdvertisement.decode(packet, decodeMessage(packet)) == advertisement
+
+
+@given(st.binary(max_size=200))
+def test_arbitraryAdvertisements(octets: bytes) -> None:
+    """
+    Arbitrary octets are an advertisement or L{Malformed}.
+    """
+    message = ICMPv6Message(134, 0, octets)
+    packet = IPv6Packet(HERE, ALL_NODES, 58, b"", 255)
+    with suppress(Malformed):
+        decoded = RouterAdvertisement.decode(packet, message)
+        assert len(decoded.prefixes) <= MAX_PREFIXES
+        assert max(len(decoded.dns), len(decoded.search)) <= MAX_NAMES
