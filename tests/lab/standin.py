@@ -33,7 +33,8 @@ _PPTPGW = Path(sys.executable).parent / "pptpgw"
 _OPTIONS = {
     **dict.fromkeys(("logfile", "name", "user", "password", "mru", "asyncmap"), 1),
     **dict.fromkeys(("lcp-echo-interval", "lcp-echo-failure", "ms-dns"), 1),
-    **dict.fromkeys(("auth", "require-mppe-128", "require-mppe-40", "+ipv6", "novj"), 0),
+    **dict.fromkeys(("auth", "require-mppe-128", "require-mppe-40"), 0),
+    **dict.fromkeys(("+ipv6", "novj", "nodeflate"), 0),
 }
 # Those that mean nothing here: the line is always standard input and output, name servers are
 # always asked for, and C{maxconnect} is the suite's guard against a pppd that stays.
@@ -154,6 +155,7 @@ class Options:
             "encryption": "require" if keys else "off",
             "encryption-bits": keys or [128],
             "mru": int(self.one("mru", "1500")),
+            "compression": [] if keys or "nodeflate" in values else ["deflate"],
         }
         if "lcp-echo-interval" in values:
             link["echo-interval"] = int(self.one("lcp-echo-interval"))

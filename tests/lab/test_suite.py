@@ -253,11 +253,12 @@ def test_dataTransfer(options: list[str], join: Join, tmp_path: Path) -> None:
     """
     C{data-transfer}: two million random octets arrive by TCP in each direction, with every control
     character escaped and with none; and with some, and with others that pppd escapes of itself.
-    Both ends compress the headers of TCP, as two pppds do.
+    Both ends compress the headers of TCP, and then packets by Deflate, as two pppds do.
     """
     pair = join(options, options[:2]).up()
     for verb in ("sent", "rcvd"):
         assert re.search(rf"{verb} \[IPCP ConfAck .*<compress VJ", pair.first.text)
+    pair.first.waitFor(r"Deflate \(15\) compression enabled")
     octets = os.urandom(2 * 1024 * 1024)
     path = tmp_path / "octets"
     path.write_bytes(octets)
@@ -433,7 +434,9 @@ def test_whatWeRefuse(join: Join) -> None:
     """
     The link comes up with a pppd that offers all of its compression, none of which we take.
     """
-    pair = join(["bsdcomp", "15", "deflate", "15", "vj-max-slots", "16"], ["novj"]).up()
+    pair = join(
+        ["bsdcomp", "15", "deflate", "15", "vj-max-slots", "16"], ["novj", "nodeflate"]
+    ).up()
     text = pair.first.text
     assert "<compress VJ" in text.partition("rcvd [IPCP ConfRej")[2].partition("\n")[0]
     assert re.search(r"rcvd \[LCP ProtRej.* 80 fd|rcvd \[CCP (ConfRej|TermReq)", text)
