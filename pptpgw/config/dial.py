@@ -120,6 +120,8 @@ class Dial:
         end gives.
     @ivar leaseAddress: whether DHCPv6 is asked for an IPv6 address, too, besides the one made from
         an advertised prefix.
+    @ivar resolvFile: the file that has the other end's name servers while the call is up; empty:
+        none are asked for.
     @ivar mtu: the largest packet in octets that is sent; 0: as C{[link] mru} says.
     @ivar source: the address of ours to call from; empty for any.
     @ivar number: the telephone number that the other end, or the modem, is to dial.
@@ -164,6 +166,7 @@ class Dial:
     prefixTo: tuple[str, ...] = key(INTERFACES, ())
     prefixLength: int = key(orZero(whole(16, 64)), 0)
     leaseAddress: bool = key(BOOLEAN, False)
+    resolvFile: str = key(FILE, "")
     mtu: int = key(orZero(whole(576, 4000)), 0)
     source: str = key(SOURCE, "")
     number: str = key(NUMBER, "")

@@ -14,12 +14,14 @@ from twisted.internet.defer import Deferred, fail
 from pptpgw.dialling.plan import DialPlan
 from pptpgw.error import PPTPGWError, Refused
 from pptpgw.interfaces import (
+    Attachments,
     Claim,
     Direction,
     Grant,
     IBoundCall,
     ICall,
     IKeys,
+    INamingProtocol,
     INetworkProtocol,
 )
 from pptpgw.sessions.context import LineContext
@@ -36,6 +38,11 @@ class DialListener(TypingProtocol):
         Note that the first network protocol of C{line} is open.
         """
 
+    def namesTold(self, servers: Sequence[str], domains: Sequence[str]) -> None:
+        """
+        Note the name servers that the other end names, and the domains to search.
+        """
+
     def lineEnded(self, line: DialledLine, cause: str) -> None:
         """
         Note that C{line} is over, and everything that it had is given back.
@@ -47,7 +54,7 @@ class DialledLine(Line):
     A call that this gateway has dialled.
     """
 
-    __slots__ = ("_listener", "_plan")
+    __slots__ = ("_listener", "_naming", "_plan", "_told")
 
     direction = Direction.OUT
 
@@ -60,6 +67,9 @@ class DialledLine(Line):
         """
         self._plan = plan
         self._listener: DialListener | None = listener
+        # The protocols that are open and know name servers, and what was told of these.
+        self._naming: dict[str, INamingProtocol] = {}
+        self._told: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         settings = replace(plan.settings, encrypted=call.encrypted, accm=call.accm)
         super().__init__(context, call, settings)
         self.identity = plan.dial.name
@@ -127,11 +137,37 @@ class DialledLine(Line):
         )
         self._context.sessions.sessionStarted(session)
 
+    def networkOpened(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        See L{Line.networkOpened}. The listener is told of name servers.
+        """
+        super().networkOpened(protocol, attachments)
+        if INamingProtocol.providedBy(protocol):
+            self._naming[protocol.name] = INamingProtocol(protocol)
+            self._tellNames()
+
+    def networkChanged(self, protocol: INetworkProtocol, attachments: Attachments) -> None:
+        """
+        See L{Line.networkChanged}. The listener is told of name servers.
+        """
+        super().networkChanged(protocol, attachments)
+        self._tellNames()
+
+    def networkClosed(self, protocol: INetworkProtocol) -> None:
+        """
+        See L{Line.networkClosed}. The listener is told that its name servers are gone.
+        """
+        super().networkClosed(protocol)
+        if self._naming.pop(protocol.name, None) is not None:
+            self._tellNames()
+
     def linkEnded(self, cause: str) -> None:
         """
         See L{Line.linkEnded}. The listener is told last.
         """
         super().linkEnded(cause)
+        self._naming.clear()
+        self._tellNames()
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.lineEnded(self, cause)
@@ -144,6 +180,20 @@ class DialledLine(Line):
 
     def _neverOpened(self) -> None:
         pass
+
+    def _tellNames(self) -> None:
+        """
+        Tell the listener the name servers of all networks, if they are others than before.
+        """
+        # In the order of the configuration, whichever opened first.
+        names = [protocol.name for _, protocol in self._made]
+        naming = [self._naming[name] for name in names if name in self._naming]
+        servers = dict.fromkeys(one for protocol in naming for one in protocol.dns)
+        domains = dict.fromkeys(one for protocol in naming for one in protocol.search)
+        told = tuple(servers), tuple(domains)
+        if told != self._told and self._listener is not None:
+            self._told = told
+            self._listener.namesTold(*told)
 
     def _over(self, cause: str) -> None:
         pass

@@ -20,12 +20,13 @@ L{pptpgw.dialling.plan.DialPlan}.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,6 +35,7 @@ from pptpgw.config.dial import Dial
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.secrecy import privately
 from pptpgw.dialling.line import DialledLine
+from pptpgw.dialling.names import Names
 from pptpgw.dialling.plan import DialPlan, Networks, Tunnels, planOf
 from pptpgw.dialling.redial import DialState, Redial
 from pptpgw.error import PPTPGWError
@@ -100,6 +102,7 @@ class DialService(Service):
         Service.setName(self, f"dial {plan.dial.name}")
         self._context = context
         self._tunnels = tunnels
+        self._names = self._makeNames()
         self._placed: _Placed | None = None
         self._stopped: Deferred[None] | None = None
         # What was logged last of calls that failed, so that it is logged once.
@@ -128,6 +131,7 @@ class DialService(Service):
         Begin to dial, unless the call waits to be asked for.
         """
         Service.startService(self)
+        self._names.tell(())
         if self.plan.dial.when == "always":
             self.redial.up()
 
@@ -145,6 +149,9 @@ class DialService(Service):
         Follow another plan. The call is placed anew if it is described in another way.
         """
         before, self.plan = self.plan, plan
+        if plan.dial.resolvFile != before.dial.resolvFile:
+            self._names.stop()
+            self._names = self._makeNames()
         if plan.dial != before.dial:
             self.redial.change(plan.dial, _CHANGED)
             if plan.dial.when == "always" and self.running:
@@ -158,9 +165,10 @@ class DialService(Service):
         """
         self.redial.down(cause)
         if self.redial.state is DialState.OFF:
-            return succeed(None)
+            return self._names.stop()
         if self._stopped is None:
             self._stopped = Deferred()
+            self._stopped.addCallback(lambda _: self._names.stop())
         return self._stopped
 
     # pptpgw.dialling.redial.Placer
@@ -199,6 +207,12 @@ class DialService(Service):
         """
         self._told = ""
         self.redial.opened()
+
+    def namesTold(self, servers: Sequence[str], domains: Sequence[str]) -> None:
+        """
+        Write the name servers of the other end to C{resolv-file}.
+        """
+        self._names.tell(servers, domains)
 
     def lineEnded(self, line: DialledLine, cause: str) -> None:
         """
@@ -247,6 +261,10 @@ class DialService(Service):
                 new=dial.newPasswordFile,
                 path=dial.passwordFile,
             )
+
+    def _makeNames(self) -> Names:
+        dial = self.plan.dial
+        return Names(self._context.clock, dial.name, dial.resolvFile)
 
     def _failed(self, failure: Failure, placed: _Placed, address: str) -> None:
         placed.placing = None

@@ -229,6 +229,15 @@ class IDetachable(Interface):
         """
 
 
+class INamingProtocol(INetworkProtocol):
+    """
+    A network protocol that learns name servers of the peer.
+    """
+
+    dns = Attribute("The addresses of name servers, a tuple of str, valid while it is open.")
+    search = Attribute("The domains to search, a tuple of str.")
+
+
 class IAddressedProtocol(INetworkProtocol):
     """
     A network control protocol that gives each end of the link an address, such as IPCP.

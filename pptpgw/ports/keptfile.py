@@ -19,16 +19,17 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 class KeptFile:
     """
-    A file with a part's state, which is read at the start, and replaced as a whole. Only its owner
-    can read it.
+    A file with a part's state, which is read at the start, and replaced as a whole.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, path: Path, limit: int) -> None:
+    def __init__(self, clock: IReactorTime, path: Path, limit: int, mode: int = OWNER_ONLY) -> None:
         """
         @param limit: the most octets that it may have.
+        @param mode: who may read and write it.
         """
+        self._mode = mode
         self._clock = clock
         self._path = path
         self._limit = limit
@@ -80,6 +81,7 @@ class KeptFile:
         try:
             descriptor = os.open(new, _FLAGS, OWNER_ONLY)
             with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, self._mode)
                 file.write(octets)
                 file.flush()
                 os.fsync(descriptor)

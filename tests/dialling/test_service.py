@@ -6,7 +6,9 @@ northern one.
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -166,6 +168,12 @@ class Sites:
         """
         stopped = self.dialling.stopService()
         self.run(10, 0.01)
+        for _ in range(500):
+            # A thread may be writing a file.
+            if stopped.called:
+                break
+            sleep(0.01)
+            self.run(0.1, 0.01)
         resultOf(stopped)
         self.run(120, 0.1)
         assert not self.south.gateway.lines and not self.north.gateway.lines
@@ -553,3 +561,44 @@ def test_aCertificate(tmp_path: Path) -> None:
     missing = more.replace(str(key), "/nowhere") + f'authorities = "{authority.certificate}"\n'
     with pytest.raises(ConfigurationError, match="north: key = /nowhere: No such file"):
         Sites(tmp_path, missing)
+
+
+def settled(sites: Sites, path: Path) -> list[str]:
+    """
+    Return the lines of the file at C{path}, without comments, once the thread has written it.
+    """
+    names = sites.dial._names._file
+    assert names is not None
+    if names._worker is not None:
+        assert names._worker.wait(10)
+    return [one for one in path.read_text().splitlines() if not one.startswith("#")]
+
+
+def test_nameServers(tmp_path: Path) -> None:
+    """
+    The name servers of the other end are in a file while the call is up, whichever network has told
+    them. A run that was killed has left others.
+    """
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 192.0.2.99\n")
+    more = f'resolv-file = "{path}"\nnetworks = ["ipv4", "ipv6"]\nwhen = "asked"\n'
+    dns = '[ipv6]\ndns = ["2001:db8::53"]\nsearch = ["example.net"]\n'
+    both = f'[network]\nprotocols = ["ipv4", "ipv6"]\n{dns}'
+    sites = Sites(tmp_path, more, both=both)
+    ipv4: Any = sites.north.networks["ipv4"]
+    ipv4._settings = replace(ipv4._settings, dns=(IPv4Address("10.77.0.53"),))
+    sites.start(0.1)
+    assert settled(sites, path) == []
+    sites.dial.redial.up()
+    sites.run(1)
+    assert sites.state == "UP"
+    assert settled(sites, path) == [
+        "nameserver 10.77.0.53",
+        "nameserver 2001:db8::53",
+        "search example.net",
+    ]
+    assert path.stat().st_mode & 0o777 == 0o644
+    sites.dial.redial.down("enough")
+    sites.run(5, 0.01)
+    assert settled(sites, path) == []
+    sites.stop()

@@ -18,6 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from pptpgw.config.dial import Dial
 from pptpgw.config.kind import (
     BOOLEAN,
     INTERFACE,
@@ -32,6 +33,7 @@ from pptpgw.config.kind import (
 from pptpgw.datapath.interface import DeliverPacket
 from pptpgw.interfaces import (
     Caller,
+    IAskingNetwork,
     IEnvironment,
     IHealth,
     INetworkFactory,
@@ -199,7 +201,7 @@ class BridgedSession(BCP):
             self._switch.leave(port)
 
 
-@implementer(IReadableNetwork, IReloadable, ISized, IPreparable, IHealth)
+@implementer(IReadableNetwork, IAskingNetwork, IReloadable, ISized, IPreparable, IHealth)
 class BridgeNetwork:
     """
     The network that all bridged callers share: the switch and the TAP device.
@@ -293,6 +295,13 @@ class BridgeNetwork:
         return succeed(
             BridgedSession(self.switch, subscriber.name, self._settings, self._environment)
         )
+
+    def ask(self, dial: Dial, subscriber: ISubscriber, caller: Caller) -> BridgedSession:
+        """
+        Make BCP for a call that this gateway dialled, which joins the LAN of both ends. See
+        L{IAskingNetwork.ask}.
+        """
+        return BridgedSession(self.switch, dial.name, self._settings, self._environment)
 
     def release(self, protocol: BridgedSession) -> None:
         """

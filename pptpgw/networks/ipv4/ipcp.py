@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 from zope.interface import implementer
 
 from pptpgw.error import Refused
-from pptpgw.interfaces import Attachment, HeaderCompression, IAddressedProtocol
+from pptpgw.interfaces import Attachment, HeaderCompression, IAddressedProtocol, INamingProtocol
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.ppp.decode.text import hexed
 from pptpgw.ppp.decode.words import OptionWords, Words, dotted, named
@@ -243,7 +243,7 @@ def _isVJ(value: bytes) -> bool:
     return len(value) == 4 and value.startswith(_VJ) and value[3] <= 1
 
 
-@implementer(IAddressedProtocol)
+@implementer(IAddressedProtocol, INamingProtocol)
 class IPCP(NetworkProtocol):
     """
     IP's control protocol (RFC 1332, with name servers by RFC 1877) on one link.
@@ -284,6 +284,8 @@ class IPCP(NetworkProtocol):
         """
         allowed = self.negotiator.allowed.get(IP_ADDRESS)
         return _dotted(allowed) if allowed is not None else self.settings.peerAddress
+
+    search: ClassVar[tuple[str, ...]] = ()
 
     @property
     def dns(self) -> tuple[str, ...]:

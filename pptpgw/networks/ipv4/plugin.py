@@ -284,6 +284,7 @@ class IPv4Sessions(Stages):
             IPv4Settings(
                 addresses=self._behind.give(profile, (), pools),
                 mtu=min(mru, profile.mtu or mru),
+                requestDNS=bool(dial.resolvFile),
                 judge=Told(environment.sessions, caller.session, self._gateway, pools),
             )
         )

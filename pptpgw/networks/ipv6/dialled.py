@@ -5,8 +5,10 @@ Neighbor Discovery, and the DHCPv6 client that asks for a prefix.
 
 from __future__ import annotations
 
+from zope.interface import implementer
+
 from pptpgw.counting.counters import Counters
-from pptpgw.interfaces import Attachment
+from pptpgw.interfaces import Attachment, INamingProtocol
 from pptpgw.networks.ipv6.dhcpv6client import DHCPv6Client, Wishes
 from pptpgw.networks.ipv6.host import IPv6Host
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
@@ -14,6 +16,7 @@ from pptpgw.networks.ipv6.site import Site
 from pptpgw.ppp.control import ControlProtocol
 
 
+@implementer(INamingProtocol)
 class DialledIPV6CP(IPV6CP):
     """
     IPV6CP on a dialled call.
@@ -50,6 +53,17 @@ class DialledIPV6CP(IPV6CP):
             return ()
         servers = (*(host.dhcp.dns if host.dhcp is not None else ()), *host.dns)
         return tuple(dict.fromkeys(map(str, servers)))
+
+    @property
+    def search(self) -> tuple[str, ...]:
+        """
+        The domains that the other end names.
+        """
+        host = self.host
+        if host is None:
+            return ()
+        domains = (*(host.dhcp.search if host.dhcp is not None else ()), *host.search)
+        return tuple(dict.fromkeys(domains))
 
     def attachment(self) -> Attachment:
         """
