@@ -5,6 +5,7 @@ The choice of a PPTP call's channel, and of its transport within the kernel.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from pptpgw.datapath.threaded import NativeDataPath
 from pptpgw.error import NotPermitted
@@ -42,10 +43,11 @@ class GREChannels:
         if (
             isinstance(dataPath, NativeDataPath)
             and dataPath.engine.threads is not None
-            and isinstance(port, SharedGRE)
+            and hasattr(port, "readBy")
         ):
+            shared = cast(SharedGRE, port)
             try:
-                return NativeChannel(dataPath, owner, call.ends, port, call.tellACCM)
+                return NativeChannel(dataPath, owner, call.ends, shared, call.tellACCM)
             except OSError as error:
                 self._log.warn("a call isn't carried natively: {error}", error=str(error))
         return GREChannel(dataPath, owner, call.ends, port, call.tellACCM)

@@ -7,7 +7,7 @@ Packets that a thread holds until their turn comes are part of what is owned.
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, cast
 
 from pptpgw.datapath.engine import LiveCounters
 from pptpgw.datapath.interface import Reader
@@ -19,7 +19,6 @@ from pptpgw.tunnels.pptp.handover import SharedWindow
 from pptpgw.tunnels.pptp.owner import Ends
 
 
-@runtime_checkable
 class SharedGRE(GRE, Protocol):
     """
     A GRE port whose socket a thread can read.
