@@ -312,7 +312,7 @@ class IPCP(NetworkProtocol):
         Return the attachment: the peer's address and the networks behind it.
         """
         peer = self._judged()
-        own = (networkOf(str(peer)),) if peer is not None else ()
+        own = (networkOf(peer),) if peer is not None else ()
         judged = self.settings.judge is not None
         return Attachment(
             addresses=own + self.settings.addresses,
@@ -336,11 +336,13 @@ class IPCP(NetworkProtocol):
             receive[2] + 1 if receive is not None else 0,
         )
 
-    def _judged(self) -> IPv4Address | None:
+    def _judged(self) -> str | None:
         """
-        Return the peer's address, if packets are to be led to it.
+        Return the peer's address, dotted, if packets are to be led to it.
         """
-        peer = self.peerAddress
+        peer, judge = self.peerAddress, self.settings.judge
+        if judge is None:
+            return peer
         told = None if peer is None else IPv4Address(peer)
-        judge = self.settings.judge
-        return told if judge is None else judge(IPv4Address(self.localAddress), told)
+        led = judge(IPv4Address(self.localAddress), told)
+        return None if led is None else str(led)
