@@ -20,6 +20,7 @@ from pptpgw.auth.chain import judgesOf, makeNamed
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.environment import Environment, Plugged
 from pptpgw.config.reload import ReloadStep
+from pptpgw.config.secrecy import readSecret
 from pptpgw.config.section import LinkSection, TunnelSection, strongestFirst
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import (
@@ -28,7 +29,8 @@ from pptpgw.interfaces import (
     IConfiguredProtocol,
     IReloadable,
 )
-from pptpgw.ppp.settings import LinkSettings
+from pptpgw.ppp.settings import Identity, LinkSettings
+from pptpgw.ppp.wire.ppp import PAP
 from pptpgw.sessions.lockout import JUDGING_SECONDS
 from pptpgw.sessions.offers import Offers
 from pptpgw.store.interface import IStore, IStoreOwner
@@ -235,9 +237,13 @@ def offersOf(environment: Environment, judged: Container[type[Interface]] = ()) 
                 )
         # Configuration may change the strength of a protocol.
         methods = strongestFirst(configured[one.name] for one in permitted)
-        return replace(settingsOf(link), methods=methods)
+        # Who answers by PAP shows the password.
+        ours = tuple(one for one in methods if one.number != PAP)
+        proof = None if identity is None else replace(identity, methods=ours)
+        return replace(settingsOf(link), methods=methods, identity=proof)
 
     link = configuration.link
+    identity = _identity(link)
     general = make(link, link.methods())
     tunnels = {}
     for name, section in configuration.sections.items():
@@ -270,6 +276,22 @@ def settingsOf(link: LinkSection) -> LinkSettings:
         qualityReports=link.qualityReports,
         qualityLoss=link.qualityLoss / 100,
     )
+
+
+def _identity(link: LinkSection) -> Identity | None:
+    """
+    Return what the gateway authenticates with, without the methods; None if it doesn't.
+
+    @raise ConfigurationError: the file can't be used, or there is only one of name and file.
+    """
+    if bool(link.user) != bool(link.passwordFile):
+        raise ConfigurationError("[link] user and password-file need each other")
+    if not link.user:
+        return None
+    try:
+        return Identity(link.user.encode(), readSecret(link.passwordFile), ())
+    except ConfigurationError as error:
+        raise ConfigurationError(f"[link] password-file: {error}") from error
 
 
 def _plugins(

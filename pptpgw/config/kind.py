@@ -347,6 +347,7 @@ COMPRESSIONS = _subset(("deflate",), lambda value: exactly(str, value), mayBeEmp
 NAME = matching(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
 )
+USER_OR_NONE = matching("at most 253 printable characters", r"[^\x00-\x1f\x7f]{0,253}")
 PLUGIN_NAME = "[a-z][a-z0-9-]{0,31}"
 """
 The pattern of the names of plugins.

@@ -37,6 +37,7 @@ from pptpgw.config.kind import (
     STORE_OR_NONE,
     TEXTS,
     TUNNELS,
+    USER_OR_NONE,
     Fault,
     ValueKind,
     choice,
@@ -108,6 +109,9 @@ class LinkSection:
     @ivar authentication: the methods permitted, by the names of their plugins. If the file doesn't
         have this key, but has one of C{[eap]}, EAP is permitted too.
     @ivar name: the authenticator's name.
+    @ivar user: the name by which the gateway authenticates to callers that demand it; empty: it
+        doesn't.
+    @ivar passwordFile: the file with the password of C{user}.
     @ivar rechallenge: seconds between challenges during a session; 0: none.
     @ivar encryption: whether MPPE must open, may open, or stays off.
     @ivar encryptionRelaxable: whether an account may go without encryption that is required.
@@ -126,6 +130,8 @@ class LinkSection:
     authentication: tuple[str, ...] = key(METHODS, ("mschapv2",), NEW)
     name: str = key(NAME, "pptpgw", NEW)
     rechallenge: float = key(orZero(seconds(1, 86400)), 0.0, NEW)
+    user: str = key(USER_OR_NONE, "", NEW)
+    passwordFile: str = key(FILE, "", NEW)
     encryption: Literal["require", "prefer", "off"] = key(
         choice("require", "prefer", "off"), "require", NEW
     )

@@ -13,6 +13,7 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from pptpgw.auth.authenticator import Authenticator
 from pptpgw.auth.chain import judgesOf
 from pptpgw.auth.identity import Certificate, makeIdentity
+from pptpgw.auth.judging import settingsOf
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.dial import Dial
 from pptpgw.config.section import strongestFirst
@@ -114,15 +115,15 @@ def planOf(
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from error
     link = configuration.link
-    settings = LinkSettings(
+    settings = replace(
+        settingsOf(link),
         methods=() if judge is None else strongestFirst(dial.authentication()),
-        name=link.name.encode(),
+        rechallenge=0.0,
         encryption=dial.encryption,
         bits=dial.encryptionBits,
         stateful=dial.encryptionStateful,
-        mru=link.mru,
+        relaxable=False,
         echoInterval=dial.echoInterval,
-        echoFailures=link.echoFailures,
         setupTimeout=dial.timeout,
         identity=identity,
         dials=True,

@@ -20,7 +20,9 @@ L{pptpgw.dialling.plan.DialPlan}.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,22 @@ The stage in which a call is placed.
 """
 
 
+class DialResult(Enum):
+    """
+    What became of an attempt. The value is the word for programs.
+    """
+
+    OPENED = "opened"
+    """
+    A network opened.
+    """
+
+    FAILED = "failed"
+    """
+    The attempt ended before that.
+    """
+
+
 @implementer(ICallOwner)
 class _Placed:
     """
@@ -88,6 +106,7 @@ class DialService(Service):
 
     @ivar plan: what it is; a reload may replace it for calls to come.
     @ivar redial: its state. Its methods C{up} and C{down} steer it.
+    @ivar results: how many attempts had which result.
     """
 
     _log = Logger()
@@ -103,6 +122,7 @@ class DialService(Service):
         self._context = context
         self._tunnels = tunnels
         self._names = self._makeNames()
+        self.results: Counter[DialResult] = Counter()
         self._placed: _Placed | None = None
         self._stopped: Deferred[None] | None = None
         # What was logged last of calls that failed, so that it is logged once.
@@ -206,6 +226,7 @@ class DialService(Service):
         Note that a network is open.
         """
         self._told = ""
+        self.results[DialResult.OPENED] += 1
         self.redial.opened()
 
     def namesTold(self, servers: Sequence[str], domains: Sequence[str]) -> None:
@@ -218,6 +239,8 @@ class DialService(Service):
         """
         Note that the call is over.
         """
+        if not line.attempt.isUp:
+            self.results[DialResult.FAILED] += 1
         self._over(cause, line.caller.called)
 
     # What is private
@@ -268,6 +291,7 @@ class DialService(Service):
 
     def _failed(self, failure: Failure, placed: _Placed, address: str) -> None:
         placed.placing = None
+        self.results[DialResult.FAILED] += 1
         if failure.check(CancelledError) is None:
             cause = asCause(failure.getErrorMessage().removesuffix("."), Termination.LOST_CARRIER)
             self._notPlaced(cause, address)

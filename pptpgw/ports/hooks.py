@@ -31,7 +31,14 @@ from pptpgw.config.configuration import Configuration
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.section import HooksSection
 from pptpgw.error import ConfigurationError
-from pptpgw.interfaces import IAddressedProtocol, INetworkProtocol, IPreparable, ISession, ISessions
+from pptpgw.interfaces import (
+    Direction,
+    IAddressedProtocol,
+    INetworkProtocol,
+    IPreparable,
+    ISession,
+    ISessions,
+)
 from pptpgw.log import Logger, escape
 from pptpgw.ports.script import Run, check
 from pptpgw.ppp.wire.ppp import IPCP, IPV6CP
@@ -245,14 +252,16 @@ class Hooks(SessionObserver):
             if not path:
                 return
             queue = self._queues[session.identifier] = ScriptQueue()
+        isOurs = session.direction is Direction.OUT
         environment = {
             "DEVICE": _DEVICE,
+            "DIRECTION": session.direction.value,
             "IFNAME": self._interface,
             "LINKNAME": session.identifier,
             "ORIG_UID": str(os.getuid()),
             "PEERNAME": escape(session.user),
             "PPPLOGNAME": _userName(),
-            "REMOTENUMBER": session.caller,
+            "REMOTENUMBER": session.called if isOurs else session.caller,
             "SPEED": _SPEED,
             **addresses,
         }

@@ -24,15 +24,30 @@ from pptpgw.ppp.exchange import Authenticate
 from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.settings import LinkSettings
 
+_REQUEST = b"\x01"
+"""
+The code of a Challenge of CHAP and of a Request of EAP.
+"""
+
 
 class Authentication:
     """
-    The exchanges that LCP has agreed on; there may be none.
+    The exchanges that LCP has agreed on; there may be none. If both ends authenticate, the end that
+    was called does so after the other one.
 
     @ivar isDemanded: whether the peer must authenticate.
     """
 
-    __slots__ = ("_authenticator", "_exchanges", "_method", "_pending", "isDemanded")
+    __slots__ = (
+        "_authenticator",
+        "_exchanges",
+        "_held",
+        "_method",
+        "_peer",
+        "_pending",
+        "_waits",
+        "isDemanded",
+    )
 
     def __init__(
         self,
@@ -54,6 +69,11 @@ class Authentication:
         # Each with the protocol number of its packets.
         self._exchanges: list[tuple[int, IExchange]] = []
         self._authenticator: IAuthenticatorExchange | None = None
+        self._peer: IExchange | None = None
+        # A stranger that calls gets no answer from which it could guess our password.
+        self._waits = lcp.demanded is not None and not settings.dials
+        # What the peer has asked meanwhile.
+        self._held: bytes | None = None
         self._method = demanded = lcp.demanded
         self.isDemanded = demanded is not None
         if demanded is not None:
@@ -73,6 +93,7 @@ class Authentication:
             if identity.newPassword and IChangingExchange.providedBy(peer):
                 IChangingExchange(peer).mayChange(identity.newPassword, identity.changed)
             self._exchanges.append((demandedOfUs.number, peer))
+            self._peer = peer
         # One more, for L{start}: nothing can follow before all exchanges were started.
         self._pending = len(self._exchanges) + 1
 
@@ -96,8 +117,20 @@ class Authentication:
         """
         exchanges = [exchange for number, exchange in self._exchanges if number == protocol]
         for exchange in exchanges:
-            exchange.received(packet)
+            if exchange is not self._peer or not self._waits:
+                exchange.received(packet)
+            elif packet[:1] == _REQUEST:
+                self._held = packet
         return bool(exchanges)
+
+    def believed(self) -> None:
+        """
+        Answer what the peer has asked, and asks from now on, since it has authenticated.
+        """
+        self._waits = False
+        held, self._held = self._held, None
+        if held is not None and self._peer is not None:
+            self._peer.received(held)
 
     def proved(self) -> bool:
         """
@@ -120,7 +153,7 @@ class Authentication:
         Stop the exchanges of both ends, and forget them. Their timers end.
         """
         exchanges, self._exchanges = self._exchanges, []
-        self._authenticator = None
+        self._authenticator = self._peer = None
         for _, exchange in exchanges:
             exchange.stop()
 

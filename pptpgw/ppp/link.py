@@ -389,6 +389,8 @@ class Link:
         """
         See L{IVerdicts.authenticated}: one exchange is done.
         """
+        if self._authentication is not None:
+            self._authentication.believed()
         self._proved()
 
     def proven(self, keys: IKeys | None) -> None:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from twisted.internet.abstract import isIPAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -86,6 +86,17 @@ def numbersOf(caller: ICall) -> Stations:
         known, called=known.called or caller.called, calling=known.calling or caller.caller
     )
 
+
+_NO_CONNECTION = (
+    PPTPGWError,
+    ConnectError,
+    DNSLookupError,
+    CancelledError,
+    ConnectingCancelledError,
+)
+"""
+How an attempt to open a control connection may fail.
+"""
 
 ConnectionType = TypeVar("ConnectionType", bound=ServerConnection)
 
@@ -204,6 +215,10 @@ class CalledServer(Generic[ConnectionType]):
         Note that a call is over, or given up.
         """
         self.waiting.pop(leg, None)
+        connecting = self._connecting
+        if connecting is not None and not self.isShared:
+            # Nobody waits for the connection any more.
+            connecting.cancel()
         self._rest()
 
     def _rest(self) -> None:
@@ -274,7 +289,7 @@ class CalledServer(Generic[ConnectionType]):
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
-        error = failure.trap(PPTPGWError, ConnectError, DNSLookupError, CancelledError)
+        error = failure.trap(*_NO_CONNECTION)
         if error is DNSLookupError:
             self._over(f"the name {self._host!a} isn't known")
         else:

@@ -19,7 +19,7 @@ from twisted.cred.checkers import (
 from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -328,6 +328,27 @@ def test_nobodyThere(sites: Sites) -> None:
     sites.stop()
 
 
+def test_connectingGivenUp(tmp_path: Path) -> None:
+    """
+    An attempt that is given up while it connects leaves no connection behind that still tries.
+    """
+    sites = Sites(tmp_path, "timeout = 5")
+    attempts: list[Deferred[Any]] = []
+
+    def cancelled(one: Deferred[Any]) -> None:
+        one.errback(ConnectingCancelledError(None))
+
+    def open(*given: Any) -> Deferred[Any]:
+        attempts.append(Deferred(cancelled))
+        return attempts[-1]
+
+    sites.tunnels["pptp"]._open = open
+    sites.start(6)
+    assert len(attempts) == 1 and attempts[0].called
+    assert sites.state == "WAITING"
+    sites.stop()
+
+
 def test_nobodyAnswers(tmp_path: Path) -> None:
     """
     An end that takes the call and then says nothing is given up in time.
@@ -366,6 +387,26 @@ def test_bothAuthenticate(tmp_path: Path) -> None:
             (session,) = sites.north.gateway.sessions
             assert session.encryption == "MPPE 128 bit stateless"
         sites.stop()
+
+
+def test_strangers(tmp_path: Path) -> None:
+    """
+    An end that was called answers no challenge of a caller that it hasn't let in.
+    """
+    path = tmp_path / "peer"
+    path.touch(0o600)
+    path.write_text("north wind")
+    sites = Sites(tmp_path, f'peer-name = "north"\npeer-password-file = "{path}"\n')
+    sites.write("password", "wrong")
+    sites.reload(sites.configuration(f'peer-name = "north"\npeer-password-file = "{path}"\n'))
+    offers = sites.north.gateway.offers
+    identity = Identity(b"north", b"north wind", (MSCHAPV2,))
+    offers.general = replace(offers.general, identity=identity)
+    sites.start(20)
+    frames = [one for made in sites.north.gateway.attempts for one in made.frames if one.isSent]
+    codes = {one.information[0] for one in frames if one.protocol == CHAP.number}
+    assert codes == {1, 4}
+    sites.stop()
 
 
 def test_peerWithoutName(tmp_path: Path) -> None:

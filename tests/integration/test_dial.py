@@ -40,6 +40,24 @@ def test_siteToSite(sites: Sites) -> None:
     assert session["encryption"] == "MPPE 128 bit stateless"
 
 
+def test_bothAuthenticate(sites: Sites) -> None:
+    """
+    Each gateway authenticates itself to the other one, by a name and password of its own. With
+    another password than the southern one expects, there is no call.
+    """
+    wrong, right = sites.write("wrong", "east wind"), sites.write("right", "north wind")
+    peer = {"peer-name": "north", "peer-password-file": str(right)}
+    north = sites.answer(link={"user": "north", "password-file": str(wrong)})
+    south = sites.dial(peer)
+    south.waitFor("north: no call to")
+    assert not north.sessions() and not south.sessions()
+    assert north.interrupt() == 0
+    sites.answer(link={"user": "north", "password-file": str(right)})
+    south.waitFor("north to 203.0.113.1: ipv4 .* open", 90)
+    sites.ping("south", "-s", "1300")
+    assert only(south)["encryption"] == "MPPE 128 bit stateless"
+
+
 def test_bySSTP(sites: Sites) -> None:
     """
     A call by SSTP is bound to the authentication, and its packets are encrypted by TLS. Who has

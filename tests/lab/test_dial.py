@@ -5,6 +5,8 @@ pppd.
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +16,9 @@ import pytest
 
 from tests.lab.l2tp import LNS
 from tests.lab.lines import CAROL
-from tests.lab.peers import LOCAL_ADDRESS, Host, Network
+from tests.lab.peers import GATEWAY_ADDRESS, LOCAL_ADDRESS, Host, Network, run
 from tests.lab.pptpd import PPTPD
-from tests.lab.server import ALICE, Gateway, StartGateway
+from tests.lab.server import ALICE, Gateway, StartGateway, toml
 
 MPPE = ("require-mschap-v2", "require-mppe-128")
 GIVEN = "10.77.0.10"
@@ -72,11 +74,21 @@ def startPPTPD(tmp_path: Path) -> Iterator[StartPPTPD]:
         one.end()
 
 
+def seen(gateway: Gateway, text: str, count: int, timeout: float = 60) -> None:
+    """
+    Wait until the log of C{gateway} has lines of the call with C{text}, C{count} in all.
+    """
+    deadline = time.monotonic() + timeout
+    while len(re.findall(rf"(?m)^.*office to .*{text}", gateway.text)) < count:
+        assert gateway.running and time.monotonic() < deadline, gateway.text
+        time.sleep(0.05)
+
+
 def up(gateway: Gateway, count: int = 1, timeout: float = 60) -> None:
     """
     Wait until the call is up for the C{count}th time.
     """
-    gateway.waitFor(rf"(?s)(office to [^\n]*: ipv4 [^\n]* open.*){{{count}}}", timeout)
+    seen(gateway, "ipv4 .* open", count, timeout)
 
 
 def ours(gateway: Gateway) -> list[str]:
@@ -131,7 +143,7 @@ def test_cut(
     longest = 0.0
     for number in range(20):
         host.unplug()
-        gateway.waitFor(rf"(?s)(office to [^\n]*: ended after.*){{{number + 1}}}", 30)
+        seen(gateway, "ended after", number + 1)
         assert ours(gateway) == []
         time.sleep(0.3 * (number % 4))
         host.restore()
@@ -176,3 +188,37 @@ def test_wrongPassword(
     startPPTPD(host, *MPPE)
     gateway = startGateway(**dial(tmp_path, host, user="mallory"))
     gateway.waitFor("office: no call to .*(E=691|wrong|doesn't believe|refused)", 60)
+
+
+@EVERY
+def test_betweenSites(
+    network: Network, startGateway: StartGateway, tmp_path: Path, path: str
+) -> None:
+    """
+    A second gateway of ours, at another site, dials the first one. pppd, which calls the first one,
+    reaches the network behind the second one, and is reached from there.
+    """
+    caller, site = network.hosts(2)
+    store = {"store": f"sqlite:{tmp_path / 'accounts'}", "key": str(tmp_path / "key")}
+    (tmp_path / "users.toml").write_text(toml({"accounts": store}))
+    for (name, password), *words in ((ALICE,), (CAROL, "--routes", "10.2.0.0/24")):
+        command = ["user", "add", name, "--stdin", "-c", str(tmp_path / "users.toml"), *words]
+        run(sys.executable, "-m", "pptpgw.command", *command, stdin=f"{password}\n")
+    startGateway(auth="accounts", accounts=store, datapath={"path": path})
+    folder = tmp_path / "site"
+    folder.mkdir()
+    site.ip("addr add 10.2.0.1/32 dev lo")
+    keys: dict[str, Any] = {"addresses": [GATEWAY_ADDRESS], "routes": ["10.77.0.0/24"]}
+    sections = dial(folder, site, CAROL, **keys)
+    second = Gateway(site, folder, {**sections, "datapath": {"path": path}})
+    try:
+        up(second)
+        call = caller.call(*ALICE, "require-mppe-128").up(60)
+        caller.ip(f"route add 10.2.0.0/24 dev {call.interface}")
+        caller.ping("10.2.0.1", "-s", "1300")
+        site.ping(call.address, "-I", "10.2.0.1", "-s", "1300")
+        site.ping(LOCAL_ADDRESS)
+        call.hangUp()
+    finally:
+        second.shutDown()
+        site.ip("addr del 10.2.0.1/32 dev lo")

@@ -4,6 +4,7 @@ Tests for L{pptpgw.management.metrics}.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from pptpgw.management.metrics.family import Labels
 from pptpgw.management.metrics.figures import FRESH, Figures
 from pptpgw.radius import udp
 from pptpgw.radius.servers import Server
+from tests.dialling.test_service import Sites
 from tests.management.managed import Managed
 from tests.radius.test_client import World as RADIUSWorld
 from tests.radius.wire import SECRET, connected
@@ -348,3 +350,21 @@ def test_faults(gateway: Fixture) -> None:
     assert gateway.samples()["pptpgw_faults"][()] == 1
     assert "TUN" not in gateway.scrape()
     assert Unavailable.category.value == "outage"
+
+
+def test_dials(tmp_path: Path) -> None:
+    """
+    A call that the gateway dials has figures by its name.
+    """
+    gateway, sites = Fixture(), Sites(tmp_path)
+    gateway.world.dialling = sites.dialling
+    sites.isThere = False
+    sites.start()
+    samples = gateway.samples()
+    assert samples["pptpgw_dial_up"] == {("north",): 0}
+    assert samples["pptpgw_dials_total"] == {("north", "opened"): 0, ("north", "failed"): 1}
+    sites.isThere = True
+    sites.run(10, 0.01)
+    samples = gateway.samples()
+    assert samples["pptpgw_dial_up"] == {("north",): 1}
+    assert samples["pptpgw_dials_total"] == {("north", "opened"): 1, ("north", "failed"): 1}

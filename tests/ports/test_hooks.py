@@ -174,6 +174,7 @@ class TestWhatScriptsAreTold:
         assert down.words == ["setsid", "/s/ip-down", *arguments]
         assert up.environment == {
             "DEVICE": "none",
+            "DIRECTION": "in",
             "IFNAME": "pptp0",
             "IPLOCAL": "10.77.0.1",
             "IPREMOTE": "10.77.0.10",

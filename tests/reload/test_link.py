@@ -4,6 +4,7 @@ Tests that calls after a reload are served by the new settings of links, and tho
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -168,6 +169,23 @@ def test_name() -> None:
     channels: list[Any] = [world.line(number).channel for number in (0, 1)]
     names = [any(information.endswith(b"gate") for _, information in one.sent) for one in channels]
     assert names == [False, True]
+
+
+@shows("[link] user", "[link] password-file")
+def test_identity(tmp_path: Path) -> None:
+    """
+    The gateway authenticates itself to callers to come that demand it.
+    """
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("north wind")
+    world = World()
+    resultOf(world.call())
+    world.reload(f'[link]\nuser = "north"\npassword-file = "{password}"')
+    resultOf(world.call("bob"))
+    before, after = (world.line(number).link.settings.identity for number in (0, 1))
+    assert before is None and after is not None
+    assert (after.name, after.password) == (b"north", b"north wind")
 
 
 @shows("[link] encryption-bits", "[link] encryption-stateful")

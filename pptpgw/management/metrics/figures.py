@@ -26,6 +26,8 @@ from pptpgw import __version__
 from pptpgw.counting.counters import LOST, Counters
 from pptpgw.counting.distribution import Distribution
 from pptpgw.datapath import mppe
+from pptpgw.dialling.redial import DialState
+from pptpgw.dialling.service import DialResult
 from pptpgw.error import Category
 from pptpgw.interfaces import ICountedPools, IGatewayService
 from pptpgw.management.metrics.family import Labels, Values, counter, gauge, histogram
@@ -146,6 +148,7 @@ class Figures:
         yield from self._gatewayItself()
         yield from self._calls(sums)
         yield from self._byTunnel(sums)
+        yield from self._dials()
         yield from self._pools()
         yield from self._servers()
         yield from self._discards(sums.counters)
@@ -276,6 +279,26 @@ class Figures:
             | {(one, "sent"): figures.packetsSent for one, figures in carried},
             "tunnel",
             "direction",
+        )
+
+    def _dials(self) -> Iterator[Metric]:
+        dials = self._gateway.dialling.dials
+        yield gauge(
+            "pptpgw_dial_up",
+            "1 while a call that the gateway dials is up.",
+            {(name,): one.redial.state is DialState.UP for name, one in dials.items()},
+            "dial",
+        )
+        yield counter(
+            "pptpgw_dials",
+            "Attempts to dial: opened, or failed before a network protocol opened.",
+            {
+                (name, result.value): one.results[result]
+                for name, one in dials.items()
+                for result in DialResult
+            },
+            "dial",
+            "result",
         )
 
     def _pools(self) -> Iterator[Metric]:
