@@ -114,6 +114,8 @@ class Dial:
     @ivar echoInterval: seconds of silence before an LCP Echo-Request; as many go unanswered as
         C{[link] echo-failures} says before the call counts as lost.
     @ivar routes: the networks that are reached by the call.
+    @ivar masquerade: whether the networks behind this gateway reach C{routes} by the address that
+        the other end gives us.
     @ivar prefixTo: the interfaces that get a /64 each of the IPv6 prefix that the other end
         delegates (RFC 8415), in the order of these; none: no prefix is asked for.
     @ivar prefixLength: the length of the prefix that is asked for, in bits; 0: whatever the other
@@ -163,6 +165,7 @@ class Dial:
     networks: tuple[str, ...] = key(PROTOCOLS, ("ipv4",))
     echoInterval: float = key(seconds(1, 3600), 10.0)
     routes: tuple[IPv4Network | IPv6Network, ...] = key(ROUTES, ())
+    masquerade: bool = key(BOOLEAN, False)
     prefixTo: tuple[str, ...] = key(INTERFACES, ())
     prefixLength: int = key(orZero(whole(16, 64)), 0)
     leaseAddress: bool = key(BOOLEAN, False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred, fail
@@ -14,6 +15,7 @@ from twisted.internet.defer import Deferred, fail
 from pptpgw.dialling.plan import DialPlan
 from pptpgw.error import PPTPGWError, Refused
 from pptpgw.interfaces import (
+    Attachment,
     Attachments,
     Claim,
     Direction,
@@ -24,6 +26,7 @@ from pptpgw.interfaces import (
     INamingProtocol,
     INetworkProtocol,
 )
+from pptpgw.ppp.wire.ppp import IPV4
 from pptpgw.sessions.context import LineContext
 from pptpgw.sessions.line import Line
 
@@ -43,6 +46,19 @@ class DialListener(TypingProtocol):
         Note the name servers that the other end names, and the domains to search.
         """
 
+    def addressGiven(
+        self, address: IPv4Address, interface: str, networks: Sequence[IPv4Network]
+    ) -> None:
+        """
+        Note that the other end has given us C{address}, from which this machine sends to
+        C{networks} by C{interface}.
+        """
+
+    def addressGone(self) -> None:
+        """
+        Note that the address isn't ours any more.
+        """
+
     def lineEnded(self, line: DialledLine, cause: str) -> None:
         """
         Note that C{line} is over, and everything that it had is given back.
@@ -54,7 +70,7 @@ class DialledLine(Line):
     A call that this gateway has dialled.
     """
 
-    __slots__ = ("_listener", "_naming", "_plan", "_told")
+    __slots__ = ("_hasAddress", "_listener", "_naming", "_plan", "_told")
 
     direction = Direction.OUT
 
@@ -67,6 +83,8 @@ class DialledLine(Line):
         """
         self._plan = plan
         self._listener: DialListener | None = listener
+        # Whether the listener knows of an address.
+        self._hasAddress = False
         # The protocols that are open and know name servers, and what was told of these.
         self._naming: dict[str, INamingProtocol] = {}
         self._told: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
@@ -142,6 +160,9 @@ class DialledLine(Line):
         See L{Line.networkOpened}. The listener is told of name servers.
         """
         super().networkOpened(protocol, attachments)
+        attachment = attachments.get(IPV4)
+        if attachment is not None and isinstance(attachment.localAddress, IPv4Address):
+            self._given(attachment.localAddress, attachment)
         if INamingProtocol.providedBy(protocol):
             self._naming[protocol.name] = INamingProtocol(protocol)
             self._tellNames()
@@ -158,6 +179,8 @@ class DialledLine(Line):
         See L{Line.networkClosed}. The listener is told that its name servers are gone.
         """
         super().networkClosed(protocol)
+        if IPV4 in protocol.protocols:
+            self._addressGone()
         if self._naming.pop(protocol.name, None) is not None:
             self._tellNames()
 
@@ -166,6 +189,7 @@ class DialledLine(Line):
         See L{Line.linkEnded}. The listener is told last.
         """
         super().linkEnded(cause)
+        self._addressGone()
         self._naming.clear()
         self._tellNames()
         listener, self._listener = self._listener, None
@@ -180,6 +204,19 @@ class DialledLine(Line):
 
     def _neverOpened(self) -> None:
         pass
+
+    def _given(self, address: IPv4Address, attachment: Attachment) -> None:
+        kernel = self._context.dataPath.interface
+        interface = self.channel.interface or ("" if kernel is None else kernel.name)
+        if interface and self._listener is not None:
+            networks = [one for one in attachment.addresses if isinstance(one, IPv4Network)]
+            self._hasAddress = True
+            self._listener.addressGiven(address, interface, networks)
+
+    def _addressGone(self) -> None:
+        if self._hasAddress and self._listener is not None:
+            self._hasAddress = False
+            self._listener.addressGone()
 
     def _tellNames(self) -> None:
         """

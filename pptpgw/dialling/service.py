@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from pptpgw.config.dial import Dial
 from pptpgw.config.reload import ReloadStep
 from pptpgw.config.secrecy import privately
 from pptpgw.dialling.line import DialledLine
+from pptpgw.dialling.masquerade import DialMasquerade
 from pptpgw.dialling.names import Names
 from pptpgw.dialling.plan import DialPlan, Networks, Tunnels, planOf
 from pptpgw.dialling.redial import DialState, Redial
@@ -123,6 +125,7 @@ class DialService(Service):
         self._tunnels = tunnels
         self._names = self._makeNames()
         self.results: Counter[DialResult] = Counter()
+        self._masquerade = DialMasquerade(context.clock, plan.dial.name)
         self._placed: _Placed | None = None
         self._stopped: Deferred[None] | None = None
         # What was logged last of calls that failed, so that it is logged once.
@@ -185,10 +188,10 @@ class DialService(Service):
         """
         self.redial.down(cause)
         if self.redial.state is DialState.OFF:
-            return self._names.stop()
+            return self._cleared(None)
         if self._stopped is None:
             self._stopped = Deferred()
-            self._stopped.addCallback(lambda _: self._names.stop())
+            self._stopped.addCallback(self._cleared)
         return self._stopped
 
     # pptpgw.dialling.redial.Placer
@@ -234,6 +237,21 @@ class DialService(Service):
         Write the name servers of the other end to C{resolv-file}.
         """
         self._names.tell(servers, domains)
+
+    def addressGiven(
+        self, address: IPv4Address, interface: str, networks: Sequence[IPv4Network]
+    ) -> None:
+        """
+        Masquerade what goes to C{networks} by C{address}, if the call is described so.
+        """
+        if self.plan.dial.masquerade and networks:
+            self._masquerade.use(address, interface, networks)
+
+    def addressGone(self) -> None:
+        """
+        Masquerade nothing any more.
+        """
+        self._masquerade.stop()
 
     def lineEnded(self, line: DialledLine, cause: str) -> None:
         """
@@ -284,6 +302,13 @@ class DialService(Service):
                 new=dial.newPasswordFile,
                 path=dial.passwordFile,
             )
+
+    def _cleared(self, _: None) -> Deferred[None]:
+        """
+        Wait until nothing of the call is left on this machine.
+        """
+        clearing: Deferred[None] = self._masquerade.stop()
+        return clearing.addCallback(lambda _: self._names.stop())
 
     def _makeNames(self) -> Names:
         dial = self.plan.dial
