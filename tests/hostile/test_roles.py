@@ -130,6 +130,12 @@ class Hostile(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[bytes] = []
+
+    def observe(self) -> None:
+        """
+        Begin to collect failures. Hypothesis makes machines, too, that it doesn't run and doesn't
+        tear down.
+        """
         self._logging = loggedFailures()
         self.failures = self._logging.__enter__()
 
@@ -266,8 +272,8 @@ class Hostile(RuleBasedStateMachine):
         """
 
     def teardown(self) -> None:
-        self._logging.__exit__(None, None, None)
         if hasattr(self, "world"):
+            self._logging.__exit__(None, None, None)
             with loggedFailures() as failures:
                 self._finish()
             assert not failures, failures
@@ -295,6 +301,7 @@ class HostilePNS(Hostile):
 
     @initialize()
     def begin(self) -> None:
+        self.observe()
         self.world = PAC()
         self.wires = self.world.wires
         self.callers: list[Any] = []
@@ -345,6 +352,7 @@ class HostilePAC(Hostile):
 
     @initialize()
     def begin(self) -> None:
+        self.observe()
         self.world = PNS()
         self.wires = []
 
