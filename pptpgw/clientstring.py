@@ -21,6 +21,7 @@ from pptpgw.ppp.settings import Identity, LinkSettings
 # What the link is like where nothing is said of it.
 _LINK = LinkSettings()
 _ENCRYPTION = ("require", "prefer", "off")
+_COMPRESSION = ("deflate", "mppc")
 _BITS = ("40", "56", "128")
 _ANSWERS = {"yes": True, "no": False}
 
@@ -99,6 +100,8 @@ def linkOf(given: dict[str, str], default: LinkSettings = _LINK) -> LinkSettings
      - C{encryption-bits=NUMBER,NUMBER}: the lengths of MPPE keys that may be used, of 40, 56 and
        128;
      - C{encryption-stateful=yes} or C{no}: whether MPPE may be stateful, if the gateway insists;
+     - C{compression=NAME,NAME}: how packets may be compressed if nothing encrypts: C{deflate},
+       C{mppc};
      - C{mtu=OCTETS}: the largest packet to receive and to send.
 
     @param default: the settings of a link of which nothing is said.
@@ -116,11 +119,23 @@ def linkOf(given: dict[str, str], default: LinkSettings = _LINK) -> LinkSettings
         if text not in _ANSWERS:
             raise ConfigurationError(f"encryption-stateful={text}: {', '.join(_ANSWERS)}")
         stateful = _ANSWERS[text]
+    compression = default.compression
+    if text := given.pop("compression", ""):
+        compression = tuple(text.split(","))
+        if not set(compression) <= set(_COMPRESSION):
+            raise ConfigurationError(f"compression={text}: {', '.join(_COMPRESSION)}")
     if text := given.pop("mtu", ""):
         if not text.isdecimal():
             raise ConfigurationError(f"mtu={text}: must be a number of octets")
         mru = int(text)
-    return replace(default, encryption=encryption, bits=bits, stateful=stateful, mru=mru)
+    return replace(
+        default,
+        encryption=encryption,
+        bits=bits,
+        stateful=stateful,
+        compression=compression,
+        mru=mru,
+    )
 
 
 def clientOf(

@@ -83,6 +83,13 @@ def test_theLinkInAString(world: Dialling, secret: Path) -> None:
         assert (endpoint.settings.bits, endpoint.settings.stateful) == (bits, stateful)
 
 
+def test_compressionInAString(world: Dialling, secret: Path) -> None:
+    where = f"pptp:{SERVER}:user=alice:password-file={secret}:encryption=off"
+    for words, methods in (("", ()), (":compression=mppc,deflate", ("mppc", "deflate"))):
+        endpoint: Any = clientFromString(world.reactor, where + words)
+        assert endpoint.settings.compression == methods
+
+
 def test_aNewPasswordInAString(world: Dialling, secret: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     new.touch(0o600)
@@ -130,6 +137,7 @@ def test_aCertificateInAString(world: Dialling, tmp_path: Path) -> None:
         (":user=alice:password-file={}:mtu=big", "big"),
         (":user=alice:password-file={}:encryption-bits=40,64", "40, 56, 128"),
         (":user=alice:password-file={}:encryption-stateful=maybe", "yes, no"),
+        (":user=alice:password-file={}:compression=bsd", "deflate, mppc"),
         (":user=alice:password-file={}:colour=red", "there is no colour=; there is bind-address="),
         (":0:user=alice:password-file={}", "'0' is no port"),
         (":1:2:user=alice:password-file={}", "at most a port"),

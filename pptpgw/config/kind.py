@@ -343,7 +343,7 @@ PREFIXES = ValueKind(
 )
 IPV6_ADDRESSES = listOf("distinct IPv6 addresses, not link-local", _ipv6Address)
 BITS = _subset((128, 56, 40), lambda value: exactly(int, value))
-COMPRESSIONS = _subset(("deflate",), lambda value: exactly(str, value), mayBeEmpty=True)
+COMPRESSIONS = _subset(("deflate", "mppc"), lambda value: exactly(str, value), mayBeEmpty=True)
 NAME = matching(
     "1 to 63 printable ASCII characters, no space first or last", r"[!-~]([ -~]{0,61}[!-~])?"
 )

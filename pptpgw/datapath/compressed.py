@@ -21,6 +21,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath import mppc
 from pptpgw.datapath.checks import NO_ROOM, Carrier, OpenProtocol
 from pptpgw.datapath.deflate import Deflater, Inflater
 from pptpgw.datapath.mppe import split
@@ -272,8 +273,10 @@ def _ignore(taken: Taken, frames: Sequence[bytes]) -> None:
 
 _COMPRESSORS: Mapping[str, Callable[[CompressionParameters], Compressor]] = {
     "deflate": lambda parameters: Deflater(parameters.window),
+    "mppc": lambda parameters: mppc.Compressor(),
 }
 
 _DECOMPRESSORS: Mapping[str, Callable[[CompressionParameters], Decompressor]] = {
     "deflate": lambda parameters: Inflater(parameters.window, parameters.longest),
+    "mppc": lambda parameters: mppc.Decompressor(parameters.longest),
 }

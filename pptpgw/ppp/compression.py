@@ -1,5 +1,6 @@
 """
-The compression of a link's packets: CCP where nothing encrypts (RFC 1962), with Deflate (RFC 1979).
+The compression of a link's packets: CCP where nothing encrypts (RFC 1962), with Deflate (RFC 1979)
+and MPPC (RFC 2118).
 
 The rules:
 
@@ -7,9 +8,10 @@ The rules:
    either (L{LinkSettings.mayCompress}): lengths of compressed packets tell of what they contain.
  - Each direction is agreed on by itself, and may do without. The network protocols don't wait for
    it: until it opens, and after it has ended, packets go as they are.
+ - A peer that asks for MPPC and for MPPE, as Windows does, gets a Nak with MPPC alone.
  - BSD-Compress, Predictor and the draft of Deflate (option 24) are rejected.
  - A Reset-Request is answered by a Reset-Ack, and a Reset-Ack has us begin anew: both ends do so at
-   the same place between two frames.
+   the same place between two frames. With MPPC a Reset-Ack has no effect: the next frame is marked.
 """
 
 from __future__ import annotations
@@ -32,7 +34,12 @@ DEFLATE = 26
 The option type of Deflate (RFC 1979 section 3).
 """
 
-METHODS = {DEFLATE: "deflate"}
+MPPC = 18
+"""
+The option type of MPPC (RFC 2118 section 2), which is that of MPPE, too.
+"""
+
+METHODS = {DEFLATE: "deflate", MPPC: "mppc"}
 """
 The methods by their option types, in the order in which they are asked for.
 """
@@ -44,6 +51,8 @@ The logarithm of the largest window of Deflate, in octets.
 
 # Method 8, by sequence numbers.
 _DEFLATE = bytes((LARGEST_WINDOW - 8 << 4 | 8, 0))
+# The bit of MPPC alone, and none of MPPE's.
+_MPPC = b"\x00\x00\x00\x01"
 # The octets of a protocol number.
 _PROTOCOL = 2
 
@@ -72,6 +81,26 @@ class _Deflate(Option["CompressionCCP"]):
         return value if _window(value) else _DEFLATE
 
 
+class _Microsoft(Option["CompressionCCP"]):
+    __slots__ = ()
+
+    def wanted(self, owner: CompressionCCP) -> bytes | None:
+        return _MPPC if METHODS[MPPC] in owner.methods else None
+
+    def naked(self, owner: CompressionCCP, current: bytes, suggested: bytes) -> bytes | None:
+        return _MPPC if _hasMPPC(suggested) else None
+
+    def judge(self, owner: CompressionCCP, value: bytes) -> bytes | None:
+        return _MPPC if METHODS[MPPC] in owner.methods and _hasMPPC(value) else None
+
+
+def _hasMPPC(value: bytes) -> bool:
+    """
+    Return whether the value of an option of MPPC and MPPE asks for MPPC.
+    """
+    return len(value) == 4 and bool(value[3] & 1)
+
+
 class CompressionCCP(CCP):
     """
     CCP for compression alone.
@@ -83,7 +112,7 @@ class CompressionCCP(CCP):
 
     __slots__ = ("methods", "resetAcknowledged")
 
-    kinds: ClassVar[Mapping[int, Option[Any]]] = {DEFLATE: _Deflate()}
+    kinds: ClassVar[Mapping[int, Option[Any]]] = {DEFLATE: _Deflate(), MPPC: _Microsoft()}
 
     def __init__(
         self,

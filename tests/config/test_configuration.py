@@ -290,7 +290,7 @@ class TestErrors:
             ("link", "encryption-bits = [64]", "128, 56, 40"),
             ("link", "encryption-bits = 128", "128, 56, 40"),
             ("link", "encryption-stateful = 1", "true or false"),
-            ("link", 'compression = ["bsd"]', 'a list of any of "deflate"'),
+            ("link", 'compression = ["bsd"]', 'a list of any of "deflate", "mppc"'),
             ("link", "mru = 575", "a whole number from 576 to 4000"),
             ("link", "rechallenge = 0.001", "0, or a number of seconds from 1 to 86400"),
             ("link", "rechallenge = -1", "0, or a number of seconds from 1 to 86400"),

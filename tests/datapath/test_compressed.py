@@ -24,7 +24,10 @@ from pptpgw.testing import MemoryChannel
 from tests.datapath.test_framed import End, tcp
 from tests.datapath.test_python import KEY, SUBSCRIBER, Fixture, packet
 
-PARAMETERS = [CompressionParameters("deflate", 15, 1502)]
+PARAMETERS = [
+    CompressionParameters("deflate", 15, 1502),
+    CompressionParameters("mppc", 0, 1502),
+]
 HEADER = b"\xff\x03\x00"
 
 each = pytest.mark.parametrize("parameters", PARAMETERS, ids=lambda one: one.method)

@@ -12,10 +12,11 @@ from ipaddress import IPv6Address
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from pptpgw.datapath import ipv4, vj
+from pptpgw.datapath import ipv4, mppc, vj
 from pptpgw.datapath import ipv6 as path6
 from pptpgw.datapath.compressed import Compressor, Decompressor
 from pptpgw.datapath.deflate import Deflater, Inflater
+from pptpgw.datapath.mppe import split
 from pptpgw.error import Malformed
 from pptpgw.log import LONGEST, readable
 from pptpgw.networks.ethernet import wire
@@ -68,6 +69,7 @@ def _compressed(
     while reader.more:
         kind, protocol = reader.number() % 8, reader.choose((b"\x00\x21", b"\x02\x81"))
         packet = reader.chunk() * (1 + reader.number() % 4)
+        number = int.from_bytes(protocol, "big")
         if kind < 3:
             frame = compressor.compress(protocol, packet)
             if kind == 2 and packet:
@@ -76,7 +78,7 @@ def _compressed(
                 ours.passed(protocol, packet)
             else:
                 try:
-                    assert ours.decompress(frame) == protocol.lstrip(b"\0") + packet
+                    assert split(ours.decompress(frame)) == (number, packet)
                 except Malformed:
                     assert lost
         elif kind == 3:
@@ -99,6 +101,22 @@ def _deflate(octets: bytes) -> None:
     window = 9 + len(octets) % 7
     ours, theirs = Inflater(window, _LONGEST), Inflater(window, _LONGEST)
     _compressed(octets, Deflater(window), ours, theirs)
+
+
+def _mppc(octets: bytes) -> None:
+    compressor, ours, theirs = mppc.Compressor(), mppc.Decompressor(_LONGEST), _Counted(_LONGEST)
+    _compressed(octets, compressor, ours, theirs)
+
+
+class _Counted(mppc.Decompressor):
+    """
+    A decompressor that takes every frame for the next one.
+    """
+
+    def decompress(self, frame: bytes) -> bytes:
+        if self._count is not None:
+            self._count = int.from_bytes(frame[:2], "big") % mppc.COUNTS
+        return super().decompress(frame)
 
 
 def _headers(octets: bytes) -> None:
@@ -423,6 +441,7 @@ TARGETS: dict[str, Target] = {
     "l2tp-message": _avps,
     "lqr": decoder(lqr.decode, lqr.encode),
     "mpls": _labels,
+    "mppc": _mppc,
     "pap": decoder(pap.decode, encoded),
     "ppp-frame": _frame,
     "ppp-options": decoder(ppp.decodeOptions, ppp.encodeOptions),

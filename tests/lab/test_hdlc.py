@@ -428,6 +428,30 @@ def test_aWrongPassword(network: Network, tmp_path: Path) -> None:
     assert re.search("(?m)^pptpgw: .*(691|denied|authentication)", caller.text, re.I)
 
 
+@pytest.mark.parametrize("method", ["deflate", "mppc"])
+def test_twoOfOurOwnThatCompress(method: str, network: Network, tmp_path: Path) -> None:
+    """
+    Two of our own compress packets and headers in both directions.
+    """
+    hosts = network.hosts(2)
+    secrets, file, path = tmp_path / "chap-secrets", tmp_path / "ppp.toml", tmp_path / "line"
+    secrets.touch(0o600)
+    secrets.write_text(USERS)
+    ipv4 = {"local": "10.78.0.1", "pool": ["10.78.0.10-10.78.0.20"], **VJ}
+    file.write_text(toml({"ipv4": ipv4, "link": {"encryption": "off", "compression": [method]}}))
+    shared = ["--config", str(file)]
+    own = ["--auth", f"chap-secrets:{secrets}"]
+    answerer = serving(ppp(hosts[1], f"unix:{path}", *shared, *own, log="answer.log"))
+    words = ["--user", ALICE[0], "--password-file", passwordFile(hosts[0], ALICE[1])]
+    caller = ppp(hosts[0], "--dial", *words, *shared, f"unix:{path}")
+    caller.waitFor("connected: mschapv2, not encrypted")
+    octets = Path(__file__).read_bytes() * 4 + urandom(20_000)
+    assert echoed(hosts[0], hosts[1], "10.78.0.1", octets) == octets
+    assert caller.stop() == 128 + signal.SIGTERM
+    ended = answerer.waitFor(r"ended after .* (\d+) octets received")
+    assert int(ended[1]) > len(octets)
+
+
 def test_twoOfOurOwnOverAUnixSocket(
     network: Network, configuration: list[str], tmp_path: Path
 ) -> None:

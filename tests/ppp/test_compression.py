@@ -23,8 +23,8 @@ from tests.ppp.test_link import CLIENT, SERVER, Pair
 
 ACK, NAK, REJECT = ppp.CONFIGURE_ACK, ppp.CONFIGURE_NAK, ppp.CONFIGURE_REJECT
 
-# The options of Deflate, of its draft, of BSD-Compress and of MPPE.
-DEFLATE, DRAFT, BSD, MPPE = 26, 24, 21, 18
+# The options of Deflate, of its draft, of BSD-Compress, and of MPPC and MPPE.
+DEFLATE, DRAFT, BSD, MPPC = 26, 24, 21, 18
 FULL = (DEFLATE, "7800")
 
 Wanted = tuple[int, str]
@@ -105,15 +105,20 @@ class Peer:
             [FULL, (DRAFT, "7800"), (BSD, "2f")],
             (REJECT, [(DRAFT, "7800"), (BSD, "2f")]),
         ),
-        ([(MPPE, "01000040")], (REJECT, [(MPPE, "01000040")])),
+        ([(MPPC, "01000040")], (REJECT, [(MPPC, "01000040")])),
+        ([(MPPC, "00000001")], (ACK, [(MPPC, "00000001")])),
+        # What Windows asks for.
+        ([(MPPC, "010000e1")], (NAK, [(MPPC, "00000001")])),
+        ([(MPPC, "000001")], (REJECT, [(MPPC, "000001")])),
         ([], (ACK, [])),
     ],
 )
 def test_judged(options: list[Wanted], answer: tuple[int, list[Wanted]]) -> None:
     """
-    Deflate is acknowledged with every window that zlib has, and other methods are rejected.
+    Deflate is acknowledged with every window that zlib has, MPPC without MPPE, and other methods
+    are rejected.
     """
-    assert Peer("deflate").request(*options) == answer
+    assert Peer("deflate", "mppc").request(*options) == answer
 
 
 def test_nothingIsPermitted() -> None:
@@ -122,7 +127,33 @@ def test_nothingIsPermitted() -> None:
     """
     peer = Peer()
     assert peer.asked() == []
-    assert peer.request(FULL) == (REJECT, [FULL])
+    both = [FULL, (MPPC, "00000001")]
+    assert peer.request(*both) == (REJECT, both)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "asked"),
+    [
+        ((REJECT, FULL), [(MPPC, "00000001")]),
+        ((NAK, (MPPC, "01000041")), [FULL, (MPPC, "00000001")]),
+        ((NAK, (MPPC, "01000040")), [FULL]),
+    ],
+)
+def test_bothMethods(refusal: tuple[int, Wanted], asked: list[Wanted]) -> None:
+    """
+    We ask for both methods, Deflate first, and receive by the first one that the peer grants; we
+    send by the first one that it asks for.
+    """
+    peer = Peer("mppc", "deflate")
+    assert peer.asked() == [FULL, (MPPC, "00000001")]
+    peer.answer(*refusal)
+    assert peer.asked() == asked
+    peer.answer(ACK)
+    peer.request((MPPC, "00000001"), FULL)
+    receiving, sending = peer.ccp.receiving(1502), peer.ccp.sending(1502)
+    assert receiving is not None and sending is not None
+    assert receiving.method == ("mppc" if asked[0][0] == MPPC else "deflate")
+    assert sending == CompressionParameters("mppc", 0, 1502)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +295,8 @@ def test_whateverComes(packets: list[bytes]) -> None:
     """
     No packets raise anything, or agree on what we don't have.
     """
-    peer = Peer("deflate")
+    peer = Peer("deflate", "mppc")
     for packet in packets:
         peer.ccp.received(packet)
         for parameters in (peer.ccp.sending(1502), peer.ccp.receiving(1502)):
-            assert parameters is None or 9 <= parameters.window <= 15
+            assert parameters is None or 9 <= parameters.window <= 15 or not parameters.window
