@@ -153,7 +153,8 @@ def test_cut(
         longest = max(longest, time.monotonic() - since)
     # An attempt of at most five seconds may have begun without the wire, and two follow it.
     assert longest < 10, longest
-    assert ours(gateway) == [GIVEN]
+    # A pppd that still waits for the call before holds its address.
+    assert len(ours(gateway)) == 1
     deadline = time.monotonic() + 20
     while gateway.descriptors() > held:
         assert time.monotonic() < deadline, (gateway.descriptors(), held)
