@@ -38,6 +38,7 @@ from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.admission import Admission, isWithin
 from pptpgw.sessions.answered import AnsweredLine
 from pptpgw.sessions.attempts import CALL, Attempts, wordsOf
+from pptpgw.sessions.bundles import Bundles
 from pptpgw.sessions.cause import Cause, Termination, causeOf
 from pptpgw.sessions.context import LineContext
 from pptpgw.sessions.forwarding import Forwarding
@@ -141,6 +142,7 @@ class Gateway:
             filters=filters,
             authenticate=authenticate,
             lockout=Lockout(clock, limits, refusals.lockedOut),
+            bundles=Bundles(),
             lines=self.lines,
             seating=Seating(self.lines, self.sessions, now),
             known=known,
@@ -360,5 +362,5 @@ class Gateway:
 
     def _living(self) -> Iterable[Counters]:
         # A copy: calls may come and go before all is added up.
-        counters = (line.channel.counters for line in tuple(self.lines))
+        counters = (one for line in tuple(self.lines) for one in line.figures)
         return chain((self.context.dataPath.counters,), counters)

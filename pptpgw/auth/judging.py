@@ -275,6 +275,8 @@ def settingsOf(link: LinkSection) -> LinkSettings:
         setupTimeout=link.setupTimeout,
         qualityReports=link.qualityReports,
         qualityLoss=link.qualityLoss / 100,
+        mrru=link.mrru if link.multilink else 0,
+        shortNumbers=link.shortSequenceNumbers,
     )
 
 

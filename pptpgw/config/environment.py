@@ -64,7 +64,7 @@ class Environment:
         """
         See L{IEnvironment}.
         """
-        return self.configuration.link.mru
+        return self.configuration.link.largest
 
     @property
     def addresses(self) -> tuple[IPv4Address, ...]:

@@ -123,6 +123,9 @@ class LinkSection:
     @ivar echoFailures: unanswered Echo-Requests that end the link; 0: none is ever sent.
     @ivar setupTimeout: seconds that a call has to be authenticated and open its first network.
     @ivar qualityReports: seconds between two Link-Quality-Reports; 0: there are none.
+    @ivar multilink: whether links of one user, to one peer, become one bundle (RFC 1990).
+    @ivar mrru: the largest information field in octets that is received in fragments.
+    @ivar shortSequenceNumbers: whether peers are asked for the short sequence numbers of fragments.
     @ivar qualityLoss: the losses, in per cent, by which reports make a period bad; 0: any are
         borne.
     """
@@ -145,6 +148,16 @@ class LinkSection:
     setupTimeout: float = key(seconds(5, 600), 60.0, NEW)
     qualityReports: float = key(orZero(seconds(1, 3600)), 0.0, NEW)
     qualityLoss: int = key(whole(0, 99), 0, NEW)
+    multilink: bool = key(BOOLEAN, False, NEW)
+    mrru: int = key(whole(1500, 16384), 1614, NEW)
+    shortSequenceNumbers: bool = key(BOOLEAN, False, NEW)
+
+    @property
+    def largest(self) -> int:
+        """
+        The largest information field that is received, in fragments or not, in octets.
+        """
+        return max(self.mru, self.mrru) if self.multilink else self.mru
 
     def offered(self, tunnel: TunnelSection) -> LinkSection:
         """
@@ -405,6 +418,7 @@ class LimitsSection:
         user's oldest session.
     @ivar maxSetups: calls at a time that have no network protocol open yet.
     @ivar maxSetupsPerSource: the same, from one address.
+    @ivar maxLinks: links at a time in the bundle of one session.
     @ivar knownSources: how many addresses are remembered from which somebody has logged in.
     @ivar sessionTimeout: seconds that a session may last.
     @ivar idleTimeout: seconds that a session may last without a packet from its user.
@@ -423,6 +437,7 @@ class LimitsSection:
     perUser: Literal["deny", "replace"] = key(choice("deny", "replace"), "deny", NEW)
     maxSetups: int = key(whole(0, 1_000_000), 2000, NEW)
     maxSetupsPerSource: int = key(whole(0, 1_000_000), 1000, NEW)
+    maxLinks: int = key(whole(1, 64), 8, NEW)
     knownSources: int = key(whole(1, 1_000_000), 16384, LIVE)
     sessionTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0, LIVE)
     idleTimeout: float = key(orZero(seconds(1, 31_536_000)), 0.0, LIVE)

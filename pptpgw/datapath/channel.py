@@ -14,7 +14,7 @@ octets smaller, as with pppd.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -32,10 +32,12 @@ from pptpgw.datapath.recovery import Recovery
 from pptpgw.interfaces import (
     Attachment,
     CompressionParameters,
-    IChannel,
+    IBundleChannel,
+    IBundledChannel,
     IChannelHost,
     IChannelOwner,
     MPPEParameters,
+    MultilinkParameters,
 )
 from pptpgw.ppp.mppe import MPPE_OVERHEAD
 from pptpgw.ppp.wire.ppp import ADDRESS_CONTROL, MPPE
@@ -67,10 +69,10 @@ class Receivers(Protocol):
     def get(self, protocol: int, /) -> OpenProtocol | Passage | None: ...
 
 
-@implementer(IChannel)
+@implementer(IBundledChannel)
 class Channel(ABC):
     """
-    The base class of channels. See L{IChannel}.
+    The base class of channels. See L{pptpgw.interfaces.IChannel}.
 
     @ivar recorders: those that are given the frames, each a
         L{pptpgw.datapath.recording.FrameRecorder}.
@@ -89,6 +91,7 @@ class Channel(ABC):
         "_known",
         "_mppePrefix",
         "_networks",
+        "_opened",
         "_owner",
         "_passages",
         "_pfc",
@@ -123,6 +126,8 @@ class Channel(ABC):
         self._owner = owner
         self._host = host
         self._networks: dict[int, OpenProtocol] = {}
+        # The networks that are open here, or in the bundle that the call is a link of.
+        self._opened: Mapping[int, OpenProtocol] = self._networks
         # The protocol numbers with which the plaintext of an encrypted frame makes sense.
         self._known = COMMON
         self._encryptor: EncryptorType | None = None
@@ -133,7 +138,7 @@ class Channel(ABC):
         self._required = False
         # The networks whose packets may come in clear: all that are open, or none.
         self._inClear: Receivers = self._networks
-        # What takes the frames of every protocol, if PPP ends elsewhere.
+        # What takes frames before anything else, if PPP ends elsewhere or in a bundle.
         self._passages: Passages | None = None
         # The compression of packets, between the networks and this channel.
         self._compressed: Compressed | None = None
@@ -282,13 +287,14 @@ class Channel(ABC):
 
     def sendFrame(self, protocol: int, information: bytes) -> None:
         """
-        See L{IChannel.sendFrame}.
+        See L{IBundledChannel.sendFrame}.
         """
         raise NotImplementedError
 
     def sendPacket(self, protocol: int, packet: bytes) -> None:
         """
-        See L{IChannel.sendPacket}. If the protocol isn't open the packet is counted and discarded.
+        See L{IBundledChannel.sendPacket}. If the protocol isn't open the packet is counted and
+        discarded.
         """
         network = self._networks.get(protocol)
         if network is None:
@@ -300,13 +306,13 @@ class Channel(ABC):
 
     def count(self) -> None:
         """
-        See L{IChannel.count}. What threads count is added when it is read.
+        See L{IBundledChannel.count}. What threads count is added when it is read.
         """
         return
 
     def setFraming(self, acfc: bool, pfc: bool, sendACCM: int = 0, receiveACCM: int = 0) -> None:
         """
-        See L{IChannel.setFraming}.
+        See L{IBundledChannel.setFraming}.
         """
         self._acfc = acfc
         self._pfc = pfc
@@ -314,13 +320,13 @@ class Channel(ABC):
 
     def offerMPPE(self, parameters: MPPEParameters, send: bool) -> None:
         """
-        See L{IChannel.offerMPPE}. Nothing is done: encryption begins when it is set.
+        See L{IBundledChannel.offerMPPE}. Nothing is done: encryption begins when it is set.
         """
         return
 
     def setSendMPPE(self, parameters: MPPEParameters | None) -> None:
         """
-        See L{IChannel.setSendMPPE}.
+        See L{IBundledChannel.setSendMPPE}.
 
         @raise ValueError: the start key has the wrong length.
         """
@@ -331,7 +337,7 @@ class Channel(ABC):
 
     def setReceiveMPPE(self, parameters: MPPEParameters | None) -> None:
         """
-        See L{IChannel.setReceiveMPPE}.
+        See L{IBundledChannel.setReceiveMPPE}.
 
         @raise ValueError: the start key has the wrong length.
         """
@@ -349,14 +355,14 @@ class Channel(ABC):
 
     def resetSendMPPE(self) -> None:
         """
-        See L{IChannel.resetSendMPPE}; L{pptpgw.datapath.mppe} explains what a reset does.
+        See L{IBundledChannel.resetSendMPPE}; L{pptpgw.datapath.mppe} explains what a reset does.
         """
         if self._encryptor is not None:
             self._encryptor.reset()
 
     def requireMPPE(self) -> None:
         """
-        See L{IChannel.requireMPPE}.
+        See L{IBundledChannel.requireMPPE}.
         """
         self._required = True
         self.setCompression(None, None)
@@ -366,7 +372,7 @@ class Channel(ABC):
         self, send: CompressionParameters | None, receive: CompressionParameters | None
     ) -> None:
         """
-        See L{IChannel.setCompression}.
+        See L{IBundledChannel.setCompression}.
         """
         begins = bool(send or receive) and not (self._closed or self._required)
         compressed, self._compressed = self._compressed, None
@@ -382,7 +388,7 @@ class Channel(ABC):
 
     def resetCompression(self, send: bool) -> None:
         """
-        See L{IChannel.resetCompression}.
+        See L{IBundledChannel.resetCompression}.
         """
         if self._compressed is not None:
             self._compressed.reset(send)
@@ -407,8 +413,8 @@ class Channel(ABC):
 
     def openNetwork(self, protocol: int, attachment: Attachment) -> None:
         """
-        See L{IChannel.openNetwork}. A protocol that is open already is closed first, unless nothing
-        is different.
+        See L{IBundledChannel.openNetwork}. A protocol that is open already is closed first, unless
+        nothing is different.
         """
         opened = self._networks.get(protocol)
         if self._closed or (opened is not None and opened.attachment == attachment):
@@ -425,7 +431,7 @@ class Channel(ABC):
 
     def closeNetwork(self, protocol: int) -> None:
         """
-        See L{IChannel.closeNetwork}.
+        See L{IBundledChannel.closeNetwork}.
         """
         network = self._networks.pop(protocol, None)
         if network is not None:
@@ -436,16 +442,39 @@ class Channel(ABC):
 
     def passFrames(self, receive: PassOn) -> None:
         """
-        See L{IChannel.passFrames}.
+        See L{IBundledChannel.passFrames}.
         """
         if not self._closed:
             self._passages = Passages(self.counters, receive)
             self._isProven()
             self._recompute()
 
+    def makeBundle(self, owner: IChannelOwner, parameters: MultilinkParameters) -> IBundleChannel:
+        """
+        See L{IBundledChannel.makeBundle}.
+        """
+        made: IBundleChannel = self._host.openBundle(owner, parameters)
+        return made
+
+    def joinBundle(self, passages: Passages, opened: Mapping[int, OpenProtocol]) -> None:
+        """
+        See L{IBundledChannel.joinBundle}.
+        """
+        if not self._closed:
+            self._passages, self._opened = passages, opened
+            self._isProven()
+            self._recompute()
+
+    def leaveBundle(self) -> None:
+        """
+        See L{IBundledChannel.leaveBundle}.
+        """
+        self._passages, self._opened = None, self._networks
+        self._recompute()
+
     def sendFrames(self, protocol: int, frames: Sequence[bytes]) -> None:
         """
-        See L{IChannel.sendFrames}.
+        See L{IBundledChannel.sendFrames}.
         """
         passage = None if self._passages is None else self._passages.get(protocol)
         if passage is None:
@@ -461,13 +490,13 @@ class Channel(ABC):
 
     def close(self) -> None:
         """
-        See L{IChannel.close}.
+        See L{IBundledChannel.close}.
         """
         if self._closed:
             return
         self._closed = True
         # This breaks a reference cycle.
-        self._passages = None
+        self._passages, self._opened = None, self._networks
         self.setCompression(None, None)
         self.setReceiveMPPE(None)
         self._disconnect()

@@ -74,6 +74,8 @@ def objections(configuration: Configuration) -> Iterator[str]:
         )
     if configuration.link.compression:
         yield "[link] compression is set, and the kernel's calls aren't compressed"
+    if configuration.link.multilink:
+        yield "[link] multilink is set, and fragments are put together in this process"
     if configuration.capture.file:
         yield "[capture] file is set, and the kernel's packets don't pass there"
     for name in configuration.sections:

@@ -65,22 +65,29 @@ class Passages:
     The passages of one channel, of which every protocol has one.
     """
 
-    __slots__ = ("_counters", "_made", "_receive")
+    __slots__ = ("_counters", "_end", "_made", "_receive")
 
-    def __init__(self, counters: Counters, receive: PassOn) -> None:
+    def __init__(self, counters: Counters, receive: PassOn, end: int = 1 << 16) -> None:
+        """
+        @param counters: see L{Passage}.
+        @param receive: takes the frames that come from the peer.
+        @param end: the lowest protocol number whose frames don't pass.
+        """
         self._counters = counters
+        self._end = end
         self._receive = receive
         self._made: dict[int, Passage] = {}
 
     def __contains__(self, protocol: object) -> bool:
-        return bool(protocol)
+        return isinstance(protocol, int) and 0 < protocol < self._end
 
     def get(self, protocol: int, /) -> Passage | None:
         """
-        Return the passage of a protocol; None for 0, which stands for a frame without one.
+        Return the passage of a protocol; None if its frames don't pass, and for 0, which stands for
+        a frame without one.
         """
         made = self._made.get(protocol)
-        if made is None and protocol:
+        if made is None and protocol in self:
             if len(self._made) >= MOST:
                 self._made.clear()
             made = self._made[protocol] = Passage(protocol, self._counters, self._receive)

@@ -62,7 +62,7 @@ class PortDataPath(PythonDataPath, SessionObserver):
         Make the TUN device, which isn't opened yet.
         """
         configuration: Configuration = self._environment.configuration
-        name, mtu = configuration.network.interface, configuration.link.mru
+        name, mtu = configuration.network.interface, configuration.link.largest
         return Device(self._environment.reactor, name, mtu, counters)
 
     def lacking(self) -> Iterator[str]:
@@ -87,7 +87,7 @@ class PortDataPath(PythonDataPath, SessionObserver):
         another file, and begins with calls to come or ends.
         """
         configuration: Configuration = self._environment.configuration
-        capture, mtu = configuration.capture, configuration.link.mru
+        capture, mtu = configuration.capture, configuration.link.largest
         self._mssClamp = configuration.network.mssClamp
         self._capture.size = capture.size * _MEBIBYTE
         if self._file is not None:

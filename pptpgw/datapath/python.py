@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
+from pptpgw.datapath.bundle import BundleChannel
 from pptpgw.datapath.checks import FAILURE_LIMIT, Carrier, OpenProtocol
 from pptpgw.datapath.fair import BATCH, Fair
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
@@ -25,12 +26,14 @@ from pptpgw.datapath.route import RouteTable
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import (
     Attachment,
+    IBundleChannel,
     ICall,
     IChannel,
     IChannelHost,
     IChannelOwner,
     IDataPath,
     IKernelInterface,
+    MultilinkParameters,
 )
 from pptpgw.log import Logger
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -117,6 +120,12 @@ class PythonDataPath:
         """
         channel: IChannel = call.openChannel(owner, self)
         return channel
+
+    def openBundle(self, owner: IChannelOwner, parameters: MultilinkParameters) -> IBundleChannel:
+        """
+        See L{IChannelHost.openBundle}.
+        """
+        return BundleChannel(self, owner, parameters)
 
     def packetsReceived(self, packets: Sequence[bytes]) -> None:
         """

@@ -280,6 +280,8 @@ class SharedChannel(Channel):
     requireMPPE = _owned(Channel.requireMPPE)
     setCompression = _owned(Channel.setCompression)
     passFrames = _owned(Channel.passFrames)
+    joinBundle = _owned(Channel.joinBundle)
+    leaveBundle = _owned(Channel.leaveBundle)
 
 
 def _isOpen(permits: Callable[[bytes], bool]) -> bool:

@@ -201,7 +201,7 @@ class NativeDataPath(PortDataPath):
         See L{PortDataPath._makeDevice}.
         """
         configuration: Configuration = self._environment.configuration
-        name, mtu = configuration.network.interface, configuration.link.mru
+        name, mtu = configuration.network.interface, configuration.link.largest
         return ThreadedDevice(self.engine, self._environment.reactor, name, mtu, counters)
 
     @property

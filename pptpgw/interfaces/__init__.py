@@ -42,9 +42,12 @@ from pptpgw.interfaces.caller import (
 from pptpgw.interfaces.channel import (
     CompressionParameters,
     IBridgedChannel,
+    IBundleChannel,
+    IBundledChannel,
     IChannel,
     IChannelOwner,
     IFrameSender,
+    MultilinkParameters,
 )
 from pptpgw.interfaces.checker import (
     ICertifiedName,
@@ -190,6 +193,8 @@ __all__ = [
     "IAuthenticatorExchange",
     "IBoundCall",
     "IBridgedChannel",
+    "IBundleChannel",
+    "IBundledChannel",
     "ICall",
     "ICallOwner",
     "ICallTaker",
@@ -271,6 +276,7 @@ __all__ = [
     "LineErrors",
     "LinkQuality",
     "MPPEParameters",
+    "MultilinkParameters",
     "Negotiated",
     "Operated",
     "Outcome",

@@ -4,8 +4,8 @@ The channel of one call, by which the link and the data path exchange frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from zope.interface import Attribute, Interface
 
@@ -210,6 +210,68 @@ class IBridgedChannel(IChannel):
     def unbridge() -> None:
         """
         Undo L{bridge}: frames pass through this process again. Do nothing if they do.
+        """
+
+
+class MultilinkParameters(NamedTuple):
+    """
+    What the links of a bundle have agreed on (RFC 1990).
+
+    @ivar mrru: the largest information field that we receive in fragments, in octets.
+    @ivar sendShort: whether the sequence numbers that we send have the short form.
+    @ivar receiveShort: whether those that we receive have it.
+    """
+
+    mrru: int
+    sendShort: bool = False
+    receiveShort: bool = False
+
+
+class IBundledChannel(IChannel):
+    """
+    The channel of a call that can be a link of a bundle.
+    """
+
+    isFull = Attribute("Whether the transport has no room, so that packets are discarded.")
+
+    def makeBundle(owner: IChannelOwner, parameters: MultilinkParameters) -> IBundleChannel:
+        """
+        Make the channel of a bundle, which has no link yet.
+
+        @param owner: what stands for the link of the bundle.
+        """
+
+    def joinBundle(passages: Any, opened: Mapping[int, Any]) -> None:
+        """
+        Have frames pass to a bundle from now on.
+
+        @param passages: takes them: the L{pptpgw.datapath.passage.Passages}.
+        @param opened: the networks that are open in the bundle, by protocol number.
+        """
+
+    def leaveBundle() -> None:
+        """
+        Undo L{joinBundle}.
+        """
+
+
+class IBundleChannel(IChannel):
+    """
+    The channel of a bundle, which sends its frames in fragments by the channels of its links, and
+    takes theirs.
+    """
+
+    def addLink(channel: IBundledChannel, mru: int) -> None:
+        """
+        Have the frames of C{channel} pass to the bundle, but for those of its LCP and its
+        authentication, and send by it.
+
+        @param mru: the largest information field that it sends, in octets.
+        """
+
+    def removeLink(channel: IBundledChannel) -> None:
+        """
+        Undo L{addLink}.
         """
 
 

@@ -14,7 +14,12 @@ from zope.interface import Attribute, Interface
 
 from pptpgw.interfaces.authentication import Grant
 from pptpgw.interfaces.caller import Stations, TunnelEnds
-from pptpgw.interfaces.channel import IChannel, IChannelOwner
+from pptpgw.interfaces.channel import (
+    IBundleChannel,
+    IChannel,
+    IChannelOwner,
+    MultilinkParameters,
+)
 from pptpgw.interfaces.keys import IKeys
 from pptpgw.interfaces.network import Attachment
 
@@ -422,4 +427,9 @@ class IChannelHost(Interface):
     def networkClosed(network: Any) -> None:
         """
         Remove the routes of C{network}, which L{networkOpened} made.
+        """
+
+    def openBundle(owner: IChannelOwner, parameters: MultilinkParameters) -> IBundleChannel:
+        """
+        See L{pptpgw.interfaces.IBundledChannel.makeBundle}.
         """

@@ -24,6 +24,7 @@ from pptpgw.interfaces import (
     IKeys,
     INetworkProtocol,
 )
+from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 
@@ -139,6 +140,12 @@ class ClientCall:
         """
         if IBoundCall.providedBy(self._call):
             IBoundCall(self._call).bind(keys)
+
+    def bundleOf(self, own: Bundle) -> Bundle:
+        """
+        Return C{own}: each of our calls has a bundle of its own.
+        """
+        return own
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """

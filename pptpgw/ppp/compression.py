@@ -25,9 +25,8 @@ from pptpgw.interfaces import CompressionParameters, IChannel
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import DEFAULT_MRU, ControlProtocol
 from pptpgw.ppp.layer import Layer
-from pptpgw.ppp.lcp import LCP
 from pptpgw.ppp.option import Option
-from pptpgw.ppp.settings import LinkSettings
+from pptpgw.ppp.settings import LinkPeer, LinkSettings
 
 DEFLATE = 26
 """
@@ -172,7 +171,7 @@ class Compression:
         self,
         clock: IReactorTime,
         settings: LinkSettings,
-        lcp: LCP,
+        peer: LinkPeer,
         channel: IChannel,
         send: Callable[[int, bytes], None],
     ) -> None:
@@ -181,9 +180,9 @@ class Compression:
         """
         self._channel = channel
         # A peer may send as much as LCP's default whatever it has agreed on.
-        self._longest = max(settings.mru, DEFAULT_MRU) + _PROTOCOL
+        self._longest = max(settings.mru, settings.mrru, DEFAULT_MRU) + _PROTOCOL
         self.ccp: CompressionCCP | None = CompressionCCP(clock, send, self, settings.compression)
-        self.ccp.peerMRU = lcp.peerMRU
+        self.ccp.peerMRU = peer.peerMRU
         self.ccp.resetRequested = self._resetRequested
         self.ccp.resetAcknowledged = self._resetAcknowledged
 

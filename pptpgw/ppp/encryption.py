@@ -21,8 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pptpgw.interfaces import IChannel, IKeys
 from pptpgw.ppp.ccp import CCP, CCPSettings
 from pptpgw.ppp.control import ControlProtocol
-from pptpgw.ppp.lcp import LCP
-from pptpgw.ppp.settings import LinkSettings, LinkWatcher
+from pptpgw.ppp.settings import LinkPeer, LinkSettings, LinkWatcher
 from pptpgw.sessions.cause import Cause, Termination, asCause
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.timing.timer import cancelled
@@ -54,8 +53,8 @@ class Encryption:
         "_close",
         "_decided",
         "_keys",
-        "_lcp",
         "_listening",
+        "_peer",
         "_preference",
         "_send",
         "_settings",
@@ -68,7 +67,7 @@ class Encryption:
         self,
         clock: IReactorTime,
         settings: LinkSettings,
-        lcp: LCP,
+        peer: LinkPeer,
         channel: IChannel,
         watcher: LinkWatcher | None,
         send: Callable[[int, bytes], None],
@@ -88,7 +87,7 @@ class Encryption:
         self.wasOn = wasOn
         self._clock = clock
         self._settings = settings
-        self._lcp = lcp
+        self._peer = peer
         self._channel = channel
         self._watcher = watcher
         self._send = send
@@ -249,7 +248,7 @@ class Encryption:
         )
         ccp.offered = self._offerMPPE
         ccp.resetRequested = self._channel.resetSendMPPE
-        ccp.peerMRU = self._lcp.peerMRU
+        ccp.peerMRU = self._peer.peerMRU
         if settings.encryption == "prefer":
             self._preference = self._clock.callLater(PREFERENCE_SECONDS, self._decide)
         ccp.open()

@@ -12,7 +12,7 @@ The rules, in addition to those of every control protocol:
  - An Echo packet with our own magic number was sent by ourselves, and is silently discarded.
  - What another end has agreed on with the peer, which has passed the call on (RFC 2661 section
    4.4.5), is taken over without a packet, if this end would agree on it. Otherwise LCP negotiates.
- - Options that aren't named here (multilink and so on) are rejected. So is Callback
+ - Options that aren't named here are rejected. So is Callback
    (RFC 1570 section 2.3), whatever its operation: nobody is called back, so the packets of CBCP,
    Microsoft's protocol for it, get a Protocol-Reject. Windows always asks for it, and goes on
    without.
@@ -36,11 +36,14 @@ from pptpgw.ppp.lcpoption import (
     ACCM,
     ACFC,
     AUTHENTICATION_PROTOCOL,
+    ENDPOINT,
     LCP_KINDS,
     MAGIC_NUMBER,
+    MRRU,
     MRU,
     PFC,
     QUALITY_PROTOCOL,
+    SHORT_NUMBERS,
     LCPSettings,
     methodOf,
     qualityPeriod,
@@ -211,6 +214,50 @@ class LCP(ControlProtocol):
         return self.reportEvery is not None or self.reportedEvery > 0
 
     @property
+    def mrru(self) -> int:
+        """
+        The largest information field that the peer may send in fragments, in octets; 0 if it may
+        send none.
+        """
+        return int.from_bytes(self.negotiator.granted.get(MRRU, b""), "big")
+
+    @property
+    def peerMRRU(self) -> int:
+        """
+        The largest one that the peer can receive; 0 if it can't receive any.
+        """
+        return int.from_bytes(self.negotiator.allowed.get(MRRU, b""), "big")
+
+    @property
+    def bundles(self) -> bool:
+        """
+        Whether the link is one of a bundle, since both ends can receive fragments.
+        """
+        return bool(self.mrru and self.peerMRRU)
+
+    @property
+    def sendShort(self) -> bool:
+        """
+        Whether the peer wants short sequence numbers.
+        """
+        return SHORT_NUMBERS in self.negotiator.allowed
+
+    @property
+    def receiveShort(self) -> bool:
+        """
+        Whether the peer has agreed to send short sequence numbers.
+        """
+        return SHORT_NUMBERS in self.negotiator.granted
+
+    @property
+    def peerEndpoint(self) -> bytes:
+        """
+        The class and the address of the peer's endpoint discriminator; empty if it has none.
+        """
+        value: bytes = self.negotiator.allowed.get(ENDPOINT, b"")
+        return b"" if value[:1] == b"\0" else value
+
+    @property
     def magic(self) -> int:
         """
         Our magic number; 0 if we have none.
@@ -338,6 +385,9 @@ class LCP(ControlProtocol):
         """
         announced = int.from_bytes(self.negotiator.allowed.get(MRU, b""), "big")
         self.peerMRU = announced or DEFAULT_MRU
+        if self.settings.mrru:
+            # What is larger is for bundles, which send it in fragments.
+            self.peerMRU = min(self.peerMRU, self.settings.mru)
         self._loops = 0
         self.echoesUnanswered = self._echoesOut = 0
 

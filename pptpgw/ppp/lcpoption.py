@@ -23,6 +23,9 @@ QUALITY_PROTOCOL = 4
 MAGIC_NUMBER = 5
 PFC = 7
 ACFC = 8
+MRRU = 17
+SHORT_NUMBERS = 18
+ENDPOINT = 19
 
 # The smallest MRU that either end may have, in octets, as in pppd. With a smaller one, a packet
 # would be cut into very many fragments.
@@ -89,6 +92,11 @@ class LCPSettings:
         7.1); None for a tunnel without escaping.
     @ivar qualityReports: the seconds between two Link-Quality-Reports that the peer is asked for; 0
         if there are none in either direction.
+    @ivar mrru: the largest information field that we can receive in fragments, in octets (RFC 1990
+        section 5.1.1); 0 if the link can't be one of a bundle.
+    @ivar shortNumbers: whether the peer is asked for short sequence numbers in fragments.
+    @ivar endpoint: what the endpoint discriminator says that is sent with an MRRU: a class, and an
+        address of this end that is the same on all links (RFC 1990 section 5.1.3).
     """
 
     mru: int = 1400
@@ -99,6 +107,9 @@ class LCPSettings:
     answers: tuple[IAuthenticationProtocol, ...] = ()
     accm: int | None = None
     qualityReports: float = 0
+    mrru: int = 0
+    shortNumbers: bool = False
+    endpoint: bytes = b""
 
 
 class Negotiating(TypingProtocol):
@@ -280,6 +291,70 @@ class _Compression(Option[Negotiating]):
         return value is None or (value == b"" and getattr(owner.settings, self._setting))
 
 
+class _MRRU(Option[Negotiating]):
+    """
+    The MRRU, by which an end says that it can receive fragments.
+    """
+
+    __slots__ = ()
+
+    def wanted(self, owner: Negotiating) -> bytes | None:
+        mrru = owner.settings.mrru
+        return mrru.to_bytes(2, "big") if mrru else None
+
+    def naked(self, owner: Negotiating, current: bytes, suggested: bytes) -> bytes | None:
+        mrru = int.from_bytes(suggested, "big") if len(suggested) == 2 else 0
+        return suggested if LEAST_MRU <= mrru <= owner.settings.mrru else current
+
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
+        if not owner.settings.mrru:
+            return None
+        if len(value) != 2:
+            return owner.settings.mrru.to_bytes(2, "big")
+        return max(int.from_bytes(value, "big"), LEAST_MRU).to_bytes(2, "big")
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or LEAST_MRU <= int.from_bytes(value, "big") <= owner.settings.mrru
+
+
+class _ShortNumbers(Option[Negotiating]):
+    """
+    The Short Sequence Number Header Format (RFC 1990 section 5.1.2), an option without a value.
+    """
+
+    __slots__ = ()
+
+    def wanted(self, owner: Negotiating) -> bytes | None:
+        settings = owner.settings
+        return b"" if settings.mrru and settings.shortNumbers else None
+
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
+        return b"" if owner.settings.mrru else None
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or bool(owner.settings.mrru)
+
+
+class _Endpoint(Option[Negotiating]):
+    """
+    The Endpoint-Discriminator: a class and an address, by which the links of one peer are told from
+    those of others.
+    """
+
+    __slots__ = ()
+
+    def wanted(self, owner: Negotiating) -> bytes | None:
+        settings = owner.settings
+        return settings.endpoint if settings.mrru and settings.endpoint else None
+
+    def judge(self, owner: Negotiating, value: bytes) -> bytes | None:
+        # Class 0 says that there is no address.
+        return (value or b"\0") if owner.settings.mrru else None
+
+    def accepts(self, owner: Negotiating, value: bytes | None) -> bool:
+        return value is None or bool(owner.settings.mrru)
+
+
 LCP_KINDS: Mapping[int, Option[Any]] = {
     MRU: _MRU(),
     ACCM: _ACCM(),
@@ -288,4 +363,7 @@ LCP_KINDS: Mapping[int, Option[Any]] = {
     MAGIC_NUMBER: _MagicNumber(),
     PFC: _Compression("pfc"),
     ACFC: _Compression("acfc"),
+    MRRU: _MRRU(),
+    SHORT_NUMBERS: _ShortNumbers(),
+    ENDPOINT: _Endpoint(),
 }

@@ -13,6 +13,8 @@ The rules:
  - What another end, which has passed the call on, has negotiated with the peer is taken over if
    this end would agree on it: LCP, and then the peer's claim, which is judged like any other.
    Nothing is taken over once LCP is negotiated anew.
+ - A link whose ends can both receive fragments (RFC 1990) is one of a bundle
+   (L{pptpgw.ppp.bundle}), which has the network phase in its place.
  - A peer that is to be left to another end once it knows that it has authenticated has no network
    phase here. What it sends meanwhile is kept for the other end. If LCP leaves Opened before, the
    link ends.
@@ -24,6 +26,7 @@ authenticates itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -36,6 +39,7 @@ from pptpgw.interfaces import (
     Agreement,
     Grant,
     IAuthenticationProtocol,
+    IBundledChannel,
     IChannel,
     IChannelOwner,
     IKeys,
@@ -45,6 +49,7 @@ from pptpgw.interfaces import (
     Negotiated,
 )
 from pptpgw.ppp.authentication import Authentication
+from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.keepalive import Keepalive
 from pptpgw.ppp.lcp import LCP
@@ -88,6 +93,7 @@ class Link:
 
     __slots__ = (
         "_authentication",
+        "_bundle",
         "_cause",
         "_channel",
         "_encrypted",
@@ -118,7 +124,9 @@ class Link:
         self.watcher: LinkWatcher | None = None
         self._owner = owner
         self._channel: IChannel | None = None
+        # Its own network phase, or that of its bundle.
         self._network: NetworkPhase | None = None
+        self._bundle: Bundle | None = None
         # While LCP is open.
         self._authentication: Authentication | None = None
         self._probe: Probe | None = None
@@ -146,6 +154,9 @@ class Link:
                 answers=settings.identity.methods if settings.identity is not None else (),
                 accm=settings.accm,
                 qualityReports=settings.qualityReports,
+                mrru=settings.mrru,
+                shortNumbers=settings.shortNumbers,
+                endpoint=settings.endpoint,
             ),
         )
         self.lcp.protocolRejected = self._protocolRejected
@@ -193,6 +204,8 @@ class Link:
         @param proxied: what another end has negotiated with the peer; None for nothing.
         """
         self._channel = channel
+        if not IBundledChannel.providedBy(channel):
+            self.lcp.settings = replace(self.lcp.settings, mrru=0)
         self._proxied = proxied
         if delay:
             self._setup = self.clock.callLater(delay, self._begin)
@@ -221,6 +234,13 @@ class Link:
         elif self.phase is not Phase.TERMINATE:
             self.phase = Phase.TERMINATE
             self.lcp.close(cause)
+
+    def drop(self, cause: str) -> None:
+        """
+        End the link at once: the peer is told, and not waited for.
+        """
+        self.close(cause)
+        self.lowerDown(cause)
 
     def handOver(self, method: IAuthenticationProtocol | None) -> list[tuple[int, bytes]]:
         """
@@ -322,18 +342,24 @@ class Link:
         self.phase = Phase.AUTHENTICATE
         if self.watcher is not None:
             self.watcher.passed("LCP", "authentication")
-        self._network = NetworkPhase(
-            self.clock,
-            settings,
-            self.lcp,
-            channel,
-            self._owner,
-            self.watcher,
-            self._networkOpened,
-            self._repeatSuccess,
-            self.close,
-            self._encrypted,
-        )
+        owner, watcher = self._owner, self.watcher
+        if lcp.bundles:
+            bundled = IBundledChannel(channel)
+            self._bundle = Bundle(self.clock, settings, lcp, bundled, owner, watcher)
+            self._network = self._bundle.network
+        else:
+            self._network = NetworkPhase(
+                self.clock,
+                settings,
+                lcp,
+                channel,
+                owner,
+                watcher,
+                self.networkOpened,
+                self.repeatSuccess,
+                self.close,
+                self._encrypted,
+            )
         proxied, self._proxied = self._proxied, None
         self._authentication = authentication = Authentication(
             self.clock, settings, lcp, self._send, self._owner.authenticate, self, self
@@ -352,9 +378,11 @@ class Link:
         self._keys = None
         self._stopWatches()
         network, self._network = self._network, None
-        if network is not None:
+        bundle, self._bundle = self._bundle, None
+        if network is not None and bundle is None:
             self._encrypted = network.encrypted
             network.end()
+        hadJoined = bundle is not None and bundle.leave(self)
         if self._channel is not None and self.settings.accm is not None:
             # The agreement is void (RFC 1662 section 7.1).
             self._channel.setFraming(False, False, ppp.DEFAULT_ACCM, ppp.DEFAULT_ACCM)
@@ -362,6 +390,9 @@ class Link:
         if leaving is not None:
             leaving.cancel()
             text = "LCP was negotiated anew while the call was to be passed on"
+            self.close(self.lcp.reason or Cause(text, Termination.USER_ERROR))
+        elif hadJoined:
+            text = "LCP was negotiated anew on a link of a bundle"
             self.close(self.lcp.reason or Cause(text, Termination.USER_ERROR))
         if self.phase is not Phase.TERMINATE:
             # The peer negotiates LCP anew, or has asked to terminate.
@@ -383,7 +414,8 @@ class Link:
             if not self._earnsByOurs:
                 self.method = self.lcp.demanded
                 self._keys = grant.keys
-            self._network.prepare(self._owner.networkProtocols(grant), grant)
+            if self._ownsNetwork():
+                self._network.prepare(self._owner.networkProtocols(grant), grant)
 
     def authenticated(self, grant: Grant) -> None:
         """
@@ -467,7 +499,7 @@ class Link:
             return
         if self.phase is not Phase.AUTHENTICATE:
             return
-        if not authentication.isDemanded:
+        if not authentication.isDemanded and self._ownsNetwork():
             try:
                 network.prepare(self._owner.networkProtocols(None))
             except Refused as refusal:
@@ -483,10 +515,34 @@ class Link:
             limit = settings.qualityLoss
             self._quality = Quality(self.clock, self.lcp, channel, self._send, limit, self.close)
         self._leaving = self._owner.authenticated(self._keys)
-        if self._leaving is None:
+        if self._leaving is not None:
+            return
+        if self._bundle is not None:
+            self._bundle.join(self, IBundledChannel(channel), self._keys)
+        else:
             network.begin(self._keys)
 
-    def _networkOpened(self) -> None:
+    def _ownsNetwork(self) -> bool:
+        """
+        Have the owner choose the bundle that the link joins, if it is one of a bundle.
+
+        @return: whether the link begins a network phase, and doesn't join one.
+        """
+        own = self._bundle
+        if own is None:
+            return True
+        chosen: Bundle = self._owner.bundleOf(own)
+        if chosen is not own:
+            own.end()
+            self._bundle, self._network = chosen, chosen.network
+        return chosen is own
+
+    # pptpgw.ppp.bundle.BundledLink, and the same of a link that is alone
+
+    def networkOpened(self) -> None:
+        """
+        Note that a network protocol has opened.
+        """
         self._setup = cancelled(self._setup)
         now = self.clock.seconds()
         since, count = self._openings
@@ -495,7 +551,10 @@ class Link:
             text = f"network protocols opened more than {OPENINGS} times within a minute"
             self.close(Cause(text, Termination.USER_ERROR))
 
-    def _repeatSuccess(self) -> None:
+    def repeatSuccess(self) -> None:
+        """
+        Tell the peer once more that it is let in.
+        """
         if self._authentication is not None:
             self._authentication.repeat()
 

@@ -47,8 +47,7 @@ from pptpgw.log import Logger
 from pptpgw.ppp.ccp import CCP
 from pptpgw.ppp.control import ControlProtocol
 from pptpgw.ppp.encryption import Encryption
-from pptpgw.ppp.lcp import LCP
-from pptpgw.ppp.settings import LinkOwner, LinkSettings, LinkWatcher
+from pptpgw.ppp.settings import LinkOwner, LinkPeer, LinkSettings, LinkWatcher
 from pptpgw.ppp.wire.ppp import CONFIGURE_REQUEST
 from pptpgw.sessions.cause import reworded
 
@@ -75,10 +74,10 @@ class NetworkPhase:
         "_encryption",
         "_held",
         "_kept",
-        "_lcp",
         "_networks",
         "_opened",
         "_owner",
+        "_peer",
         "_sentFor",
         "_settings",
         "_spoken",
@@ -94,7 +93,7 @@ class NetworkPhase:
         self,
         clock: IReactorTime,
         settings: LinkSettings,
-        lcp: LCP,
+        peer: LinkPeer,
         channel: IChannel,
         owner: LinkOwner,
         watcher: LinkWatcher | None,
@@ -114,7 +113,7 @@ class NetworkPhase:
         self.clock = clock
         self.begun = False
         self._settings = settings
-        self._lcp = lcp
+        self._peer = peer
         self._channel = channel
         self._owner = owner
         self._watcher = watcher
@@ -123,7 +122,7 @@ class NetworkPhase:
         # The control protocols of which the peer has sent a packet, and those of which we have sent
         # one before; None if the peer has no need to let us in.
         self._spoken: set[int] = set()
-        self._early: set[int] | None = set() if lcp.demandedOfUs is not None else None
+        self._early: set[int] | None = set() if peer.demandedOfUs is not None else None
         # The protocols for which a packet was sent before the first packet of this phase came; None
         # after that.
         self._sentFor: set[int] | None = set()
@@ -133,7 +132,7 @@ class NetworkPhase:
         self._compression: Compression | None = None
         self._kept: list[tuple[int, bytes]] = []
         self._encryption = Encryption(
-            clock, settings, lcp, channel, watcher, self.send, self._release, close, encrypted
+            clock, settings, peer, channel, watcher, self.send, self._release, close, encrypted
         )
 
     @property
@@ -206,7 +205,7 @@ class NetworkPhase:
             from pptpgw.ppp.compression import Compression
 
             self._compression = Compression(
-                self.clock, self._settings, self._lcp, self._channel, self.send
+                self.clock, self._settings, self._peer, self._channel, self.send
             )
             self._compression.begin()
         self._encryption.begin(self._settings, keys)
@@ -235,7 +234,7 @@ class NetworkPhase:
         elif any(protocol in network.protocols for network in self._networks.values()):
             self._channel.counters.discard("network protocol not open")
         else:
-            self._lcp.sendProtocolReject(protocol, packet)
+            self._peer.sendProtocolReject(protocol, packet)
 
     def takeKept(self) -> list[tuple[int, bytes]]:
         """
@@ -284,7 +283,7 @@ class NetworkPhase:
         """
         The largest information field that the peer can receive, in octets.
         """
-        return self._lcp.peerMRU
+        return self._peer.peerMRU
 
     def send(self, protocol: int, packet: bytes) -> None:
         """

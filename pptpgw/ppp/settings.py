@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from secrets import token_bytes
 from typing import Any, Literal
 from typing import Protocol as TypingProtocol
 
@@ -22,6 +23,11 @@ from pptpgw.interfaces import (
 from pptpgw.ppp.mschap import PASSWORD_OCTETS, unicodePassword
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
+
+ENDPOINT = b"\x01" + token_bytes(16)
+"""
+The endpoint discriminator of this process: a locally assigned address (RFC 1990 section 5.1.3).
+"""
 
 
 def _nothing() -> None:
@@ -83,6 +89,10 @@ class LinkSettings:
         before the link ends; 0 for any.
     @ivar compression: the methods by which packets may be compressed where nothing encrypts, by
         their names in L{pptpgw.ppp.compression.METHODS}.
+    @ivar mrru: the largest information field that we receive in fragments, in octets (RFC 1990); 0
+        if the link can't be one of a bundle.
+    @ivar shortNumbers: whether the peer is asked for short sequence numbers in fragments.
+    @ivar endpoint: the class and the address of the endpoint discriminator.
     @ivar authenticating: the PPP protocol numbers of all authentication protocols, including those
         of the methods.
     """
@@ -105,6 +115,9 @@ class LinkSettings:
     qualityReports: float = 0
     qualityLoss: float = 0
     compression: tuple[str, ...] = ()
+    mrru: int = 0
+    shortNumbers: bool = False
+    endpoint: bytes = ENDPOINT
     authenticating: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -148,6 +161,29 @@ class LinkSettings:
         if (encryption, bits) == (self.encryption, self.bits):
             return self
         return replace(self, encryption=encryption, bits=bits)
+
+
+class LinkPeer(TypingProtocol):
+    """
+    The peer of a network phase, as the LCP of its link knows it, or its bundle.
+    """
+
+    @property
+    def peerMRU(self) -> int:
+        """
+        The largest information field that the peer can receive, in octets.
+        """
+
+    @property
+    def demandedOfUs(self) -> IAuthenticationProtocol | None:
+        """
+        The protocol by which we authenticated to it, or None.
+        """
+
+    def sendProtocolReject(self, protocol: int, information: bytes) -> None:
+        """
+        See L{pptpgw.ppp.lcp.LCP.sendProtocolReject}.
+        """
 
 
 class LinkWatcher(TypingProtocol):
@@ -200,6 +236,13 @@ class LinkOwner(TypingProtocol):
         @return: None, and the network phase begins. Or else it doesn't, since the peer is to be
             left to another end: the Deferred has fired when L{pptpgw.ppp.link.Link.handOver} has
             been called, and is cancelled if LCP leaves Opened before.
+        """
+
+    def bundleOf(self, own: Any) -> Any:
+        """
+        Return the L{pptpgw.ppp.bundle.Bundle} that the link joins, whose peer has authenticated.
+
+        @param own: the bundle that was made for it.
         """
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:

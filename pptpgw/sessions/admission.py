@@ -223,6 +223,13 @@ class Admission(Generic[C]):
             if state.setup:
                 self._unproven.add(call, state.source)
 
+    def joined(self, call: C) -> None:
+        """
+        Count C{call} as a further link of a session, which has the seat.
+        """
+        self._unproven.remove(call)
+        self.opened(call)
+
     def opened(self, call: C) -> None:
         """
         Count C{call} as set up: its first network protocol is open.

@@ -26,14 +26,19 @@ from pptpgw.interfaces import (
     ISubscriber,
 )
 from pptpgw.log import about
+from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.settings import LinkSettings
-from pptpgw.sessions.cause import Termination, causeOf, codeOf, whyOf
+from pptpgw.sessions.cause import Cause, Termination, causeOf, codeOf, whyOf
 from pptpgw.sessions.context import LineContext
+from pptpgw.sessions.joining import joined
 from pptpgw.sessions.line import Line
 from pptpgw.sessions.networkprotocols import Making, given
 from pptpgw.sessions.remedy import Remedy
 from pptpgw.sessions.switch import Switch
 from pptpgw.sessions.username import nameOf
+from pptpgw.timing.timer import cancelled
+
+_SESSION_OVER = Cause("the session ended meanwhile")
 
 
 class AnsweredLine(Line):
@@ -41,7 +46,7 @@ class AnsweredLine(Line):
     One caller: its call, its link and, once it is authenticated, its session.
     """
 
-    __slots__ = ("_displaced", "_doubted", "_madeFor", "_named", "_switch")
+    __slots__ = ("_displaced", "_doubted", "_head", "_madeFor", "_named", "_switch")
 
     direction = Direction.IN
 
@@ -58,6 +63,8 @@ class AnsweredLine(Line):
         self._doubted = False
         # Whether the gateway ended it to make room.
         self._displaced = False
+        # The line whose session this one is a further link of.
+        self._head: AnsweredLine | None = None
         # The second call, if the frames of this one pass to it.
         self._switch: Switch | None = None
         super().__init__(context, call, settings)
@@ -85,7 +92,7 @@ class AnsweredLine(Line):
         """
         self._context.known.add(self.caller.address)
         self.call.authenticated(grant)
-        self._assertCalling()
+        self.assertCalling()
 
     def begin(self, grant: Grant) -> None:
         """
@@ -103,6 +110,7 @@ class AnsweredLine(Line):
         # An observer may end it at once.
         self.session = session
         context.sessions.sessionStarted(session)
+        context.bundles.served(self)
 
     # ICallOwner
 
@@ -157,10 +165,28 @@ class AnsweredLine(Line):
 
     def authenticated(self, keys: IKeys | None) -> Deferred[None] | None:
         """
-        Pass the call on if that waits until its caller knows that it is let in. The call itself was
-        told before.
+        Pass the call on if that waits until its caller knows that it is let in, and report it if it
+        is a further link of a session. The call itself was told before.
         """
+        head, context = self._head, self._context
+        if head is not None and head.session is not None and not self.attempt.isUp:
+            self._missed = cancelled(self._missed)
+            context.tally.opened(self.caller.tunnel.name, self.age)
+            context.attempts.opened(self.attempt, "multilink")
+            context.reports.joined(head.session, self.caller)
         return None if self._switch is None else self._switch.proceed()
+
+    def bundleOf(self, own: Bundle) -> Bundle:
+        """
+        Return the bundle of the line that heads it, or C{own} if that is this line.
+        """
+        head = self._head
+        if head is None:
+            return super().bundleOf(own)
+        if head.bundle is None:
+            self.link.close(_SESSION_OVER)
+            return own
+        return head.bundle
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         """
@@ -193,6 +219,14 @@ class AnsweredLine(Line):
         if switch is not None:
             switch.end(cause)
 
+    def _left(self, cause: str) -> None:
+        head, self._head = self._head, None
+        if head is None:
+            super()._left(cause)
+        else:
+            self._leave(cause, isCounted=False)
+            head._linkLeft(self.caller, cause)
+
     # What is private
 
     def _isOwn(self, claim: Claim) -> bool:
@@ -215,6 +249,10 @@ class AnsweredLine(Line):
         return verdict
 
     def _admit(self, grant: Grant, claim: Claim) -> Grant | Deferred[Grant]:
+        if self._head is not None:
+            if claim.identity(grant.name) != self.identity:
+                raise Refused(f"the link's user would become {grant.name}", retry=False)
+            return grant
         if self.session is None:
             self.identity = claim.identity(grant.name)
             self._named = claim.relayed, claim.identity()
@@ -222,19 +260,40 @@ class AnsweredLine(Line):
             return grant
         if self.session is not None:
             raise Refused(f"the session's user would become {grant.name}", retry=False)
-        self._assertCalling()
+        self.assertCalling()
+        if self.link.lcp.bundles:
+            return Deferred.fromCoroutine(self._bundled(grant, claim))
+        return self._seat(grant, claim)
+
+    def _seat(self, grant: Grant, claim: Claim) -> Deferred[Grant]:
+        """
+        Take a seat, and serve the caller.
+        """
         admitted = self._context.seating.admit(self, ISubscriber(grant.subscriber).profile)
         return admitted.addCallback(lambda _: self._serve(grant, claim))
+
+    async def _bundled(self, grant: Grant, claim: Claim) -> Grant:
+        """
+        Become a further link of the user's session to the same peer, or else head a bundle.
+        """
+        profile = ISubscriber(grant.subscriber).profile
+        self._head = await joined(self._context, self, profile)
+        if self._head is None:
+            return await self._seat(grant, claim)
+        self.prove(grant)
+        return grant
 
     def _serve(self, grant: Grant, claim: Claim) -> Deferred[Grant]:
         """
         Have the networks make the user's network protocols, or pass the call on.
         """
-        self._assertCalling()
+        self.assertCalling()
         self.attempt.named(grant.name, self.identity)
         subscriber = ISubscriber(grant.subscriber)
         ends = self._context.forwarding.judged(claim, subscriber.profile, self.call)
         if ends:
+            # Its frames pass whatever they are.
+            self._context.bundles.leave(self)
             self._switch = Switch(self._context, self)
             if IBoundCall.providedBy(self.call):
                 self._madeFor = grant.name
@@ -286,7 +345,12 @@ class AnsweredLine(Line):
         self._madeFor = grant.name
         return grant
 
-    def _assertCalling(self) -> None:
+    def assertCalling(self) -> None:
+        """
+        Check that the caller hasn't hung up.
+
+        @raise Refused: it has.
+        """
         if self not in self._context.lines:
             raise Refused("the call ended meanwhile", retry=False, category=Category.GONE)
 
@@ -300,6 +364,7 @@ class AnsweredLine(Line):
         context = self._context
         if self.session is None and self in context.lines:
             context.lines.unseat(self)
+            context.bundles.leave(self)
         if self.session is None and failure.check(CancelledError) is None:
             self.attempt.failed(self.attempt.going, whyOf(causeOf(failure.value)))
         context.refusals.claim(claim, self.caller.address, failure, self.session is not None)

@@ -15,6 +15,7 @@ from pptpgw.interfaces import IDataPath, INetwork
 from pptpgw.ppp.exchange import Authenticate
 from pptpgw.sessions.admission import Admission
 from pptpgw.sessions.attempts import Attempts
+from pptpgw.sessions.bundles import Bundles
 from pptpgw.sessions.forwarding import Forwarding
 from pptpgw.sessions.gate import Filters
 from pptpgw.sessions.lockout import Lockout
@@ -41,6 +42,7 @@ class LineContext:
     @ivar filters: make the gates that the packets of sessions pass.
     @ivar authenticate: judges claims.
     @ivar lockout: has claims judged, unless their user or source is locked out.
+    @ivar bundles: the lines whose sessions may have more links.
     @ivar lines: counts the current lines and their seats.
     @ivar seating: decides which callers may have a session.
     @ivar known: the addresses from which somebody has logged in lately.
@@ -62,6 +64,7 @@ class LineContext:
     filters: Filters
     authenticate: Authenticate
     lockout: Lockout
+    bundles: Bundles[Any]
     lines: Admission[Any]
     seating: Seating[Any]
     known: Known

@@ -15,10 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
+from pptpgw.counting.counters import Counters
 from pptpgw.interfaces import (
     AgreedProtocol,
     Attachments,
     Attack,
+    Caller,
     Claim,
     Direction,
     Grant,
@@ -31,6 +33,7 @@ from pptpgw.interfaces import (
     ISubscriber,
     LinkQuality,
 )
+from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.link import Link
 from pptpgw.ppp.settings import LinkSettings
 from pptpgw.sessions.attempt import Attempt
@@ -54,6 +57,7 @@ class Line(ABC):
 
     @cvar direction: who placed the call.
     @ivar attempt: the L{Attempt} to call, which is told what becomes of it.
+    @ivar bundle: the bundle of links that the line heads; None for none.
     @ivar identity: the L{Claim.identity} that the caller has authenticated as, or the name of the
         C{[[dial]]}; empty if none yet.
     """
@@ -61,10 +65,12 @@ class Line(ABC):
     __slots__ = (
         "_context",
         "_gate",
+        "_isGone",
         "_made",
         "_missed",
         "_since",
         "attempt",
+        "bundle",
         "call",
         "caller",
         "channel",
@@ -85,6 +91,9 @@ class Line(ABC):
         self._made: Made = ()
         # What the packets of the user have to pass.
         self._gate: Gate | None = None
+        # Whether its call has ended; the session may go on by other links.
+        self._isGone = False
+        self.bundle: Bundle | None = None
         self.identity = ""
         self._missed: IDelayedCall | None = None
         self._since = context.clock.seconds()
@@ -106,6 +115,21 @@ class Line(ABC):
         return method.name if method is not None else "none"
 
     @property
+    def figures(self) -> list[Counters]:
+        """
+        The counters of the call, and of the bundle that it heads.
+        """
+        own = [] if self._isGone else [self.channel.counters]
+        return own if self.bundle is None else [*own, self.bundle.counters]
+
+    @property
+    def _carrier(self) -> Bundle | Link:
+        """
+        What the session's packets pass through.
+        """
+        return self.link if self.bundle is None else self.bundle
+
+    @property
     def age(self) -> float:
         """
         The seconds since the call began.
@@ -116,19 +140,19 @@ class Line(ABC):
         """
         Return what the control protocols of the link have agreed on. See L{ISession.agreed}.
         """
-        return list(map(self._context.attempts.decoder.agreed, self.link.agreements))
+        return list(map(self._context.attempts.decoder.agreed, self._carrier.agreements))
 
     def quality(self) -> LinkQuality | None:
         """
         Return what Link-Quality-Reports have shown. See L{ISession.quality}.
         """
-        return self.link.quality
+        return self._carrier.quality
 
     def hangUp(self, cause: str) -> None:
         """
-        End the link, and then the call, both in order.
+        End the link, and then the call, both in order; if the line heads a bundle, all links of it.
         """
-        self.link.close(cause)
+        self._carrier.close(cause)
 
     def hangUpInTurn(self, cause: str) -> None:
         """
@@ -140,14 +164,13 @@ class Line(ABC):
         """
         End the link and the call at once: the peer is told, and not waited for.
         """
-        self.link.close(cause)
-        self.link.lowerDown(cause)
+        self._carrier.drop(cause)
 
     def probe(self) -> Deferred[bool]:
         """
         Find out whether the peer is still there. See L{Link.probe}.
         """
-        return self.link.probe()
+        return self._carrier.probe()
 
     def release(self) -> None:
         """
@@ -169,7 +192,7 @@ class Line(ABC):
             subscriber,
             caller.address,
             context.now(),
-            self.channel.counters,
+            self.channel.counters if self.bundle is None else self.bundle.counters,
             self.hangUpInTurn,
             changed,
             context.clock.seconds,
@@ -182,7 +205,7 @@ class Line(ABC):
         session.tunnel, session.carrier = caller.tunnel, caller.carrier
         session.direction = caller.direction
         session.authentication = self.authentication
-        session.path = self.channel.path
+        session.path = self.channel.path if self.bundle is None else self.bundle.channel.path
         return session
 
     def _establish(self, call: ICall) -> None:
@@ -257,6 +280,13 @@ class Line(ABC):
 
     # pptpgw.ppp.settings.LinkOwner
 
+    def bundleOf(self, own: Bundle) -> Bundle:
+        """
+        See L{pptpgw.ppp.settings.LinkOwner.bundleOf}: head C{own}.
+        """
+        self.bundle = own
+        return own
+
     def attached(self, attachments: Attachments) -> Attachments:
         """
         Put the session's gate before C{attachments}.
@@ -312,22 +342,64 @@ class Line(ABC):
             cause = Cause("; ".join(filter(None, (cause, self.call.silence))), codeOf(cause))
         self._over(cause)
         self.channel.close()
-        context.lines.leave(self)
-        context.counters.retire(self.channel.counters)
-        context.tally.left(self.caller.tunnel.name, self.channel.counters)
+        self._retire(self.channel.counters)
+        self._isGone = True
         context.attempts.ended(self.attempt, cause)
         if not self.attempt.isUp:
             self._neverOpened()
+        self._left(cause)
+        self.call.hangUp(cause)
+
+    def _left(self, cause: str) -> None:
+        """
+        Note that the call has ended: the session ends too, unless it has other links.
+        """
+        if self.bundle is None:
+            self._leave(cause)
+        else:
+            self._linkLeft(self.caller, cause)
+
+    def _linkLeft(self, caller: Caller, cause: str) -> None:
+        """
+        Note that the call from C{caller}, a link of the bundle that this line heads, has ended. The
+        session ends with the last one.
+        """
+        bundle, session = self.bundle, self.session
+        if bundle is not None and bundle.links:
+            if session is not None:
+                self._context.reports.left(session, caller, cause)
+        elif self._isGone and self in self._context.lines:
+            self._leave(cause)
+
+    def _leave(self, cause: str, isCounted: bool = True) -> None:
+        """
+        Leave the gateway: end the session, and give back what it had.
+
+        @param isCounted: whether the end of a line without a session is reported.
+        """
+        context = self._context
+        bundle, self.bundle = self.bundle, None
+        if bundle is not None:
+            self._retire(bundle.counters)
+        context.bundles.leave(self)
+        context.lines.leave(self)
         # The session refers to its line: this breaks the cycle.
         session, self.session = self.session, None
-        if session is None:
-            context.reports.endedWithoutSession(self.caller, whyOf(cause))
-            self.release()
-        else:
+        if session is not None:
             context.tally.ended(cause)
             context.reports.ended(session, cause)
             context.sessions.sessionEnded(session, cause, self.identity, self.release)
-        self.call.hangUp(cause)
+            return
+        if isCounted:
+            context.reports.endedWithoutSession(self.caller, whyOf(cause))
+        self.release()
+
+    def _retire(self, counters: Counters) -> None:
+        """
+        Count what was carried by something that is over.
+        """
+        self._context.counters.retire(counters)
+        self._context.tally.left(self.caller.tunnel.name, counters)
 
     @property
     def _encryption(self) -> str:
@@ -336,7 +408,7 @@ class Line(ABC):
         """
         call = self.call
         protection = call.protection if IProtectedCall.providedBy(call) else ""
-        return protection if call.encrypted and protection else self.link.encryption
+        return protection if call.encrypted and protection else self._carrier.encryption
 
     @property
     def _silent(self) -> bool:

@@ -163,6 +163,7 @@ class Remedy(Enum):
         "The gateway's log says what each end did: is it up, reachable by this tunnel, and the "
         "secret the same?"
     )
+    LINKS = "The client places more calls for one session (multilink) than [limits] max-links says."
     PROTOCOLS = "The account's protocols have none of those that [network] protocols serves."
 
     # Encryption and networks.

@@ -69,6 +69,31 @@ class Reports:
             authentication=session.authentication,
         )
 
+    def joined(self, session: ISession, caller: Caller) -> None:
+        """
+        Report that a further call, from C{caller}, is a link of C{session}.
+        """
+        self._log.info(
+            "{user}: a call from {caller}, {call}, is a further link",
+            session=session.identifier,
+            user=session.user,
+            caller=caller.address,
+            call=caller.session,
+        )
+
+    def left(self, session: ISession, caller: Caller, cause: str) -> None:
+        """
+        Report that a call from C{caller} has ended that was a link of C{session}, which goes on.
+        """
+        self._log.info(
+            "{user}: the link from {caller}, {call}, ended, and the session goes on: {cause}",
+            session=session.identifier,
+            user=session.user,
+            caller=caller.address,
+            call=caller.session,
+            cause=cause,
+        )
+
     def finished(self, session: ISession, protocol: INetworkProtocol, reason: str) -> None:
         """
         Report that a network protocol of C{session} ended, or never opened.

@@ -157,6 +157,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         ("[link]\nencryption-bits = [128, 56]", "[link] encryption-bits has 56"),
         ("[link]\nencryption-stateful = true", "[link] encryption-stateful is set"),
         ('[link]\ncompression = ["deflate"]', "[link] compression is set"),
+        ("[link]\nmultilink = true", "[link] multilink is set"),
         ('[capture]\nfile = "/tmp/x.pcapng"', "[capture] file is set"),
         ("[[network.generic]]\n" + DECLARED, "[[network.generic]] declares"),
         (FEW, ""),

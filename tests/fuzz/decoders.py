@@ -12,8 +12,10 @@ from ipaddress import IPv6Address
 from itertools import accumulate
 from typing import Any, TypeVar
 
+from pptpgw.counting.counters import Counters
 from pptpgw.datapath import ipv4, mppc, vj
 from pptpgw.datapath import ipv6 as path6
+from pptpgw.datapath import reassembly as multilinkFrames
 from pptpgw.datapath.compressed import Compressor, Decompressor
 from pptpgw.datapath.deflate import Deflater, Inflater
 from pptpgw.datapath.mppe import split
@@ -26,7 +28,7 @@ from pptpgw.networks.mpls.wire import arp, mpls
 from pptpgw.networks.wire import checksum
 from pptpgw.networks.wire.ip import IPV6_HEADER, TCP, UDP
 from pptpgw.ppp.eaptls import Reassembly
-from pptpgw.ppp.wire import chap, eap, lqr, pap, ppp
+from pptpgw.ppp.wire import chap, eap, lqr, multilink, pap, ppp
 from pptpgw.ppp.wire.ppp import COMPRESSED_TCP, UNCOMPRESSED_TCP
 from pptpgw.sessions.filter import Filter
 from pptpgw.tunnels.hdlc import wire as hdlc
@@ -350,6 +352,40 @@ def _fragments(octets: bytes) -> None:
             return
 
 
+def _multilink(octets: bytes) -> None:
+    """
+    A fragment of a bundle, with each form of the header.
+    """
+    for short in (False, True):
+        try:
+            bits, number, part = multilink.decode(octets, short)
+        except Malformed:
+            continue
+        again = multilink.encode(bits, number, part, short)
+        assert multilink.decode(again, short) == (bits, number, part)
+
+
+def _bundle(octets: bytes) -> None:
+    """
+    Fragments that two links deliver.
+    """
+    reader = Reader(octets)
+    frames: list[bytes] = []
+    counters = Counters()
+    numbers = multilink.SHORT_NUMBERS
+    reassembly = multilinkFrames.Reassembly(numbers, 64, frames.append, counters.discard)
+    for link in (0, 1):
+        reassembly.addLink(link)
+    while reader.more:
+        link = reader.number() & 1
+        try:
+            reassembly.add(link, *multilink.decode(reader.chunk(), True))
+        except Malformed:
+            continue
+        assert len(reassembly._waiting) <= multilinkFrames.MOST_WAITING
+    assert all(0 < len(one) <= 64 for one in frames)
+
+
 def _readable(octets: bytes) -> None:
     """
     A peer's text for a log.
@@ -442,6 +478,8 @@ TARGETS: dict[str, Target] = {
     "lqr": decoder(lqr.decode, lqr.encode),
     "mpls": _labels,
     "mppc": _mppc,
+    "multilink": _multilink,
+    "multilink-frames": _bundle,
     "pap": decoder(pap.decode, encoded),
     "ppp-frame": _frame,
     "ppp-options": decoder(ppp.decodeOptions, ppp.encodeOptions),

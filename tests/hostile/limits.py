@@ -97,6 +97,7 @@ LIMITS = {
     "Offers._made": 4,
     "Attempts._over[]": LimitsSection().attempts,
     "Attempts._framed": LimitsSection().attempts,
+    "Reassembly._waiting": 8 * 256,
 }
 """
 The number of entries that all containers of a kind may have together, however many calls there are.
@@ -121,6 +122,8 @@ LIMITS_PER_CALL = {
     "MPLSNetwork._open": 1,
     "MPLSNetwork._placed": 1,
     "Admission._calls": 1,
+    "Bundles._heads": 1,
+    "Bundle.links": LimitsSection().maxLinks,
     "Attempts._going": 1,
     "Registry._identifiers": 1,
     "Registry._numbers": 1,

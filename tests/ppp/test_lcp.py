@@ -222,6 +222,58 @@ def test_callback(settings: LCPSettings, value: str) -> None:
     )
 
 
+BUNDLING = LCPSettings(mrru=1614, endpoint=b"\x01here")
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "answer"),
+    [
+        ((17, "064e"), ppp.CONFIGURE_ACK, (17, "064e")),
+        ((17, "ffff"), ppp.CONFIGURE_ACK, (17, "ffff")),
+        ((17, "0040"), ppp.CONFIGURE_NAK, (17, "0080")),
+        ((17, "05"), ppp.CONFIGURE_NAK, (17, "064e")),
+        ((18, ""), ppp.CONFIGURE_ACK, (18, "")),
+        ((18, "01"), ppp.CONFIGURE_NAK, (18, "")),
+        ((19, "01aabb"), ppp.CONFIGURE_ACK, (19, "01aabb")),
+        ((19, ""), ppp.CONFIGURE_NAK, (19, "00")),
+    ],
+)
+def test_multilink(option: tuple[int, str], code: int, answer: tuple[int, str]) -> None:
+    """
+    The options of multilink are judged where that is permitted, and rejected otherwise.
+    """
+    peer = Peer(BUNDLING)
+    peer.request(option)
+    assert peer.last() == (code, [answer])
+    peer = Peer()
+    peer.request(option)
+    assert peer.last() == (ppp.CONFIGURE_REJECT, [option])
+
+
+def test_bundles() -> None:
+    """
+    A link is one of a bundle if both ends have an MRRU. Then it carries no more than its own MRU in
+    one frame.
+    """
+    peer = Peer(BUNDLING)
+    assert (peer.asked()[17], peer.asked()[19]) == ("064e", b"\x01here".hex())
+    peer.open((17, "0640"), (18, ""), (19, "0211223344"), (1, "05dc"))
+    lcp = peer.lcp
+    assert lcp.bundles and (lcp.mrru, lcp.peerMRRU) == (1614, 1600)
+    assert (lcp.sendShort, lcp.receiveShort) == (True, False)
+    assert lcp.peerEndpoint == b"\x02\x11\x22\x33\x44" and lcp.peerMRU == 1400
+    peer = Peer(BUNDLING)
+    peer.open((1, "05dc"), (19, "00"))
+    assert not peer.lcp.bundles and peer.lcp.peerMRU == 1400 and peer.lcp.peerEndpoint == b""
+    peer = Peer(LCPSettings(mrru=1614, shortNumbers=True))
+    assert (peer.asked()[18], 19 in peer.asked()) == ("", False)
+    peer.answer(ppp.CONFIGURE_NAK, (17, "05dc"))
+    assert peer.asked()[17] == "05dc"
+    peer.answer(ppp.CONFIGURE_REJECT, (17, "05dc"), (18, ""))
+    peer.open((17, "0640"))
+    assert not peer.lcp.bundles
+
+
 def test_routerOS() -> None:
     """
     RouterOS opens LCP with an MRU of 1450 and a magic number, and its MRRU is rejected.

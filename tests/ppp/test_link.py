@@ -39,6 +39,7 @@ from pptpgw.interfaces import (
 )
 from pptpgw.networks.ipv4.ipcp import IPCP, IPv4Settings
 from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
+from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
 from pptpgw.ppp.settings import Identity, LinkSettings
@@ -78,6 +79,9 @@ class Owner:
 
     def authenticated(self, keys: IKeys | None) -> None:
         self.keys.append(keys)
+
+    def bundleOf(self, own: Bundle) -> Bundle:
+        return own
 
     def networkProtocols(self, grant: Grant | None) -> Sequence[INetworkProtocol]:
         if self.refusal is not None:

@@ -135,6 +135,28 @@ def test_compression() -> None:
     assert [bool(one.compression[0]) for one in channels] == [False, True]
 
 
+@shows("[link] multilink", "[link] mrru", "[link] short-sequence-numbers")
+def test_multilink() -> None:
+    """
+    Links to come are asked for bundles, if their data path can carry them.
+    """
+    world = World()
+    resultOf(world.call())
+    world.reload("[link]\nmultilink = true\nmrru = 2000\nshort-sequence-numbers = true")
+    resultOf(world.call("bob"))
+    old, new = (world.line(number).link.settings for number in (0, 1))
+    assert (old.mrru, old.shortNumbers) == (0, False)
+    assert (new.mrru, new.shortNumbers) == (2000, True)
+    assert world.service._environment.mru == 2000
+
+
+@shows("[limits] max-links")
+def test_maxLinks() -> None:
+    world = World()
+    world.reload("[limits]\nmax-links = 3")
+    assert world.gateway.lines.limits.maxLinks == 3
+
+
 @shows("[link] setup-timeout")
 def test_setupTimeout() -> None:
     world = World()

@@ -35,7 +35,7 @@ from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.diagnosis import adviceOn
 from pptpgw.sessions.profile import Profile
 from pptpgw.sessions.remedy import Remedy
-from pptpgw.testing import PASSWORD, World, makeTunnelEnvironment
+from pptpgw.testing import PASSWORD, GREWorld, World, makeTunnelEnvironment
 from pptpgw.tunnels.entrance import Entrance
 from pptpgw.tunnels.hdlc import wire
 from pptpgw.tunnels.hdlc.tunnel import HDLCFactory, HDLCSettings
@@ -570,6 +570,14 @@ def _() -> IAttempt:
     return over(gateway)
 
 
+@leadsTo(Remedy.LINKS)
+def _() -> IAttempt:
+    gateway = GREGateway("[link]\nmultilink = true\n[limits]\nmax-links = 1")
+    for _ in range(2):
+        gateway.call(mrru=1600, endpoint=b"\x01carol")
+    return over(gateway)
+
+
 @leadsTo(Remedy.QUALITY)
 def _() -> IAttempt:
     gateway = Gateway("[link]\nquality-reports = 1\nquality-loss = 5")
@@ -578,6 +586,12 @@ def _() -> IAttempt:
     gateway.network.lose = lambda frame: next(turns) % 4 == 0
     gateway.run(60, 0.5)
     return over(gateway)
+
+
+class GREGateway(Gateway, GREWorld):
+    """
+    A gateway whose packets go through GRE, so that its links may be those of bundles.
+    """
 
 
 def ended(text: str, octets: int = 0, profile: Profile = CAROL) -> IAttempt:

@@ -134,7 +134,8 @@ class Figures:
                 yield
         for number, line in enumerate(lines):
             tunnel = line.caller.tunnel.name
-            sums.traffic[tunnel].addTraffic(line.channel.counters)
+            for counters in line.figures:
+                sums.traffic[tunnel].addTraffic(counters)
             if line in gateway.lines:
                 session = line.session
                 sums.sessions[tunnel, _ACTIVE if session else _STARTING] += 1

@@ -215,7 +215,7 @@ class GREChannel(Channel):
         """
         Return whether a frame that came early may be held until its turn comes.
         """
-        return protocol == MPPE or canFollowGap(protocol, 1, self._networks, self._inClear)
+        return protocol == MPPE or canFollowGap(protocol, 1, self._opened, self._inClear)
 
     def _believes(self, protocol: int, information: bytes, gap: int, silent: bool) -> bool:
         """
@@ -231,7 +231,7 @@ class GREChannel(Channel):
             return True
         if protocol == MPPE and self._decryptor is not None:
             return gap > 0 and self._follow(information, gap) is not None
-        return canFollowGap(protocol, gap, self._networks, self._inClear)
+        return canFollowGap(protocol, gap, self._opened, self._inClear)
 
     # To the peer
 

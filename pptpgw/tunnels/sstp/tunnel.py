@@ -191,7 +191,7 @@ class SSTPTunnel:
     _log = Logger()
 
     def __init__(self, settings: SSTPSettings, environment: ITunnelEnvironment) -> None:
-        mru = environment.environment.mru
+        mru = environment.environment.configuration.link.mru
         if mru > LONGEST_FRAME - _PPP_HEADER:
             most = LONGEST_FRAME - _PPP_HEADER
             raise ConfigurationError(f"[link] mru = {mru}: SSTP carries at most {most} octets")
