@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pptpgw.auth.eap import EAPProtocol
 from pptpgw.error import ConfigurationError
 from pptpgw.interfaces import IAuthenticationProtocol
 from pptpgw.ppp.settings import Identity
@@ -54,9 +53,7 @@ def makeIdentity(
         certificate without EAP.
     """
     if certificate is not None:
-        if not any(isinstance(one, EAPProtocol) for one in methods):
-            raise ConfigurationError('a certificate is for EAP, and "eap" isn\'t among the methods')
-        methods = [_withTLS(one, certificate) for one in methods]
+        methods = _withTLS(methods, certificate)
     octets = name.encode("utf-8", "surrogateescape")
     try:
         if changed is None:
@@ -66,12 +63,20 @@ def makeIdentity(
         raise ConfigurationError(str(error)) from error
 
 
-def _withTLS(method: IAuthenticationProtocol, certificate: Certificate) -> IAuthenticationProtocol:
-    if not isinstance(method, EAPProtocol):
-        return method
-    # OpenSSL is loaded only where it is used.
+def _withTLS(
+    methods: Sequence[IAuthenticationProtocol], certificate: Certificate
+) -> Sequence[IAuthenticationProtocol]:
+    """
+    Return C{methods} with EAP-TLS in place of EAP.
+
+    @raise ConfigurationError: a file can't be used, or EAP isn't among them.
+    """
+    # EAP and OpenSSL are loaded only where they are used.
+    from pptpgw.auth.eap import EAPProtocol
     from pptpgw.auth.eaptls import TLSMethod, makeContext
 
+    if not any(isinstance(one, EAPProtocol) for one in methods):
+        raise ConfigurationError('a certificate is for EAP, and "eap" isn\'t among the methods')
     context = makeContext(
         certificate.certificate,
         certificate.key,
@@ -80,4 +85,5 @@ def _withTLS(method: IAuthenticationProtocol, certificate: Certificate) -> IAuth
         server=certificate.server,
         section="",
     )
-    return EAPProtocol((TLSMethod(context),))
+    secured = EAPProtocol((TLSMethod(context),))
+    return [secured if isinstance(one, EAPProtocol) else one for one in methods]
