@@ -424,8 +424,8 @@ class NetworkPhase:
         self._deliver()
 
     def _keep(self, protocol: int, packet: bytes) -> None:
-        self._spoken.add(protocol)
         if len(self._kept) < KEPT_PACKETS:
+            self._spoken.add(protocol)
             self._kept.append((protocol, packet))
         else:
             self._channel.counters.discard("too many early packets")

@@ -42,6 +42,7 @@ from pptpgw.networks.ipv6.ipv6cp import IPV6CP, IPv6Settings
 from pptpgw.ppp.bundle import Bundle
 from pptpgw.ppp.link import Link, Phase
 from pptpgw.ppp.mppe import mschapV2Keys
+from pptpgw.ppp.networkphase import KEPT_PACKETS
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.ppp.wire import ppp
 from pptpgw.sessions.profile import Profile
@@ -1123,3 +1124,19 @@ def test_bothOwnersAreToldOfTheSameKeyForBinding() -> None:
     plain.start()
     plain.run(1)
     assert plain.gateway.keys == plain.caller.keys == [None]
+
+
+def test_nothingGrowsWithEarlyPackets() -> None:
+    """
+    A peer that sends packets of all sorts of protocols before it has authenticated has no more of
+    them remembered than are kept.
+    """
+    pair = Pair(gateway=Undecided())
+    pair.start()
+    pair.run(0.05)
+    phase = pair.server._network
+    assert phase is not None and not phase.begun
+    for number in range(1, 0x4000, 2):
+        phase.received(number, b"\1\1\0\4")
+    assert len(phase._spoken) == len(phase._kept) == KEPT_PACKETS
+    pair.server.close("enough")
