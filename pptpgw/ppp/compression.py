@@ -229,7 +229,7 @@ class Compression:
     def _resetAcknowledged(self) -> None:
         self._channel.resetCompression(False)
 
-    # pptpgw.ppp.control.Layer
+    # pptpgw.ppp.layer.Layer
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

@@ -329,7 +329,7 @@ class Link:
         """
         self.close(Cause(reason, Termination.NAS_ERROR))
 
-    # pptpgw.ppp.control.Layer, for LCP
+    # pptpgw.ppp.layer.Layer, for LCP
 
     def layerUp(self, protocol: ControlProtocol) -> None:
         """

@@ -163,7 +163,7 @@ def echoed(here: Namespace, there: Namespace, address: str, octets: bytes) -> by
         thread = threading.Thread(target=echo, daemon=True)
         thread.start()
         with here.entered():
-            connection = socket.create_connection(listener.getsockname(), timeout=60)
+            connection = socket.create_connection(listener.getsockname(), timeout=150)
         with connection, connection.makefile("rb") as file:
             connection.sendall(octets)
             connection.shutdown(socket.SHUT_WR)

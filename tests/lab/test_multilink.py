@@ -73,7 +73,7 @@ class Transfer:
         """
         Wait for the end: the same octets must have come back.
         """
-        self._process.waitFor("equal|different", 60)
+        self._process.waitFor("equal|different", 150)
         assert "equal" in self._process.text
 
 
