@@ -1,46 +1,33 @@
 """
 C{python -m pptpgw.demo}: in a network namespace of its own it starts a gateway, places two calls to
-it, carries every kind of network protocol over them at once, then calls by each tunnel, and prints
-the results in two tables.
+it, carries every kind of network protocol over them at once, then calls by each tunnel, has another
+gateway dial it, and prints the results in two tables.
 
 The exit status is 0 if every protocol carried packets both ways, by every tunnel.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
-from twisted.internet.task import react
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
 
 from pptpgw.auth.protocols import MSCHAPV2
 from pptpgw.config.configuration import parse
-from pptpgw.demo import tunnels
-from pptpgw.demo.probe import PROBES, TIMEOUT, NetworkProbe
+from pptpgw.demo import apart, sites, tunnels
+from pptpgw.demo.probe import PROBES, TIMEOUT, NetworkProbe, Openings
 from pptpgw.error import PPTPGWError
 from pptpgw.interfaces import INetworkProtocol
-from pptpgw.ports import privileges
 from pptpgw.ppp.client import ClientCall
 from pptpgw.ppp.settings import Identity, LinkSettings
 from pptpgw.service import GatewayService
-from pptpgw.sessions.observer import SessionObserver
 from pptpgw.tunnels.sstp.certificate import make
 
 CONFIGURATION = """
-[link]
-# Whole Ethernet frames need as much.
-mru = 1520
+[management]
+endpoints = []
 
 [network]
 protocols = ["ipv4", "ipv6", "bridge", "mpls", "ipx", "appletalk"]
@@ -52,7 +39,7 @@ pool = ["10.77.0.10-10.77.0.20"]
 routes = ["100 as 200 via 10.77.0.11", "101 as 201 via 10.77.0.10"]
 """
 """
-The configuration of the demo's gateway, without its tunnels.
+The configuration of the demo's gateway, without its link and its tunnels.
 """
 
 USERS = {b"alice": b"open sesame", b"bob": b"abracadabra"}
@@ -67,26 +54,6 @@ COLUMNS = (
     "round trip",
     "agreed",
 )
-
-
-class Openings(SessionObserver):
-    """
-    An observer that waits until network protocols have opened.
-
-    @ivar all: fires when C{count} protocols have opened.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.all: Deferred[None] = Deferred()
-        self._missing = count
-
-    def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
-        """
-        Count the protocol, and fire C{all} if it is the last one.
-        """
-        self._missing -= 1
-        if self._missing == 0:
-            self.all.callback(None)
 
 
 def settingsFor(user: bytes) -> LinkSettings:
@@ -157,12 +124,11 @@ async def demonstrate(reactor: Any, folder: str) -> int:
     @return: the exit status.
     @raise PPTPGWError: the gateway can't be started, or a call failed.
     """
-    checker = InMemoryUsernamePasswordDatabaseDontUse(
-        **{user.decode(): password for user, password in USERS.items()}
-    )
+    checker = sites.Accounts(USERS)
     openings = Openings(len(USERS) * len(PROBES))
     make(f"{folder}/{tunnels.CERTIFICATE}", "localhost")
-    configuration = parse(CONFIGURATION + tunnels.sections(folder), "the demo")
+    text = CONFIGURATION + sites.section(folder) + tunnels.sections(folder)
+    configuration = parse(text, "the demo")
     service = GatewayService(reactor, configuration, [checker], [openings])
     service.startService()
     try:
@@ -189,11 +155,17 @@ async def demonstrate(reactor: Any, folder: str) -> int:
             placed.hangUp()
             await placed.ended
         settings = settingsFor(next(iter(USERS)))
-        trials = [trial(reactor, service, settings) for trial in tunnels.TRIALS]
+        trials: list[tunnels.Trial] = [
+            trial(reactor, service, settings) for trial in tunnels.TRIALS
+        ]
+        trials.append(sites.SiteTrial(reactor, folder))
         for trial in trials:
             await trial.run()
         failed += [trial.name for trial in trials if trial.fault]
-        print("\nThe same user's call by each tunnel, with pings to the gateway:\n")
+        print(
+            "\nThe same user's call by each tunnel, with pings to the gateway; and a call from the "
+            "gateway of another site,\nwith pings from a host there to a host here:\n"
+        )
         print(table([tunnels.COLUMNS, *map(tunnels.row, trials)]))
         print(
             f"\nNot carried: {', '.join(failed)}."
@@ -205,29 +177,13 @@ async def demonstrate(reactor: Any, folder: str) -> int:
         await service.stopService()
 
 
-def main() -> None:
+async def main(reactor: Any) -> int:
     """
-    Run the demo in a network namespace of its own, and exit with its status.
+    Run the demo, and return its exit status.
     """
-    observer = FilteringLogObserver(
-        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
-    )
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-
-    async def run(reactor: Any) -> None:
-        try:
-            with TemporaryDirectory() as folder:
-                raise SystemExit(await demonstrate(reactor, folder))
-        except PPTPGWError as error:
-            raise SystemExit(f"pptpgw: {error}") from error
-
-    try:
-        privileges.acquire("pptpgw.demo", apart=True)
-        privileges.forward()
-    except PPTPGWError as error:
-        sys.exit(f"pptpgw: {error}")
-    react(run)
+    with TemporaryDirectory() as folder:
+        return await demonstrate(reactor, folder)
 
 
 if __name__ == "__main__":
-    main()
+    apart.run("pptpgw.demo", main)

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from pptpgw.clock import steady
+from pptpgw.interfaces import INetworkProtocol
 from pptpgw.networks.ethernet.bcp import BCP, TINYGRAM_COMPRESSION, BridgeSettings
 from pptpgw.networks.generic.catalogue import shipped
 from pptpgw.networks.generic.control import GenericProtocol, GenericSettings, protocolFor
@@ -32,6 +33,7 @@ from pptpgw.networks.mpls.wire import mpls
 from pptpgw.networks.protocol import NetworkProtocol
 from pptpgw.networks.wire.checksum import checksum
 from pptpgw.networks.wire.ip import ICMPV6, ROUTER_ADVERTISEMENT
+from pptpgw.sessions.observer import SessionObserver
 
 Receive = Callable[[bytes], None]
 
@@ -47,6 +49,26 @@ The most seconds to wait for an answer, or until both ends are ready.
 
 _MARK = b"pptpgw demo "
 _ASK, _ANSWER = b"?", b"!"
+
+
+class Openings(SessionObserver):
+    """
+    An observer that waits until network protocols have opened.
+
+    @ivar all: fires when C{count} protocols have opened.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.all: Deferred[None] = Deferred()
+        self._missing = count
+
+    def protocolOpened(self, session: object, protocol: INetworkProtocol) -> None:
+        """
+        Count the protocol, and fire C{all} if it is the last one.
+        """
+        self._missing -= 1
+        if self._missing == 0:
+            self.all.callback(None)
 
 
 class NetworkProbe(ABC):

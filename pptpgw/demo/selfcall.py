@@ -141,3 +141,17 @@ def isEchoReply(packet: bytes) -> bool:
         and message[0] == _ECHO_REPLY
         and int.from_bytes(message[4:6], "big") == _IDENTIFIER
     )
+
+
+def echoReply(packet: bytes) -> bytes:
+    """
+    Return the answer to an L{echoRequest} with its IPv4 header; empty if C{packet} is none.
+    """
+    length = (packet[0] & 15) * 4 if packet else 0
+    message = packet[length:]
+    if len(message) < 8 or packet[9] != ICMP or message[0] != _ECHO_REQUEST:
+        return b""
+    message = bytes((_ECHO_REPLY, 0, 0, 0)) + message[4:]
+    message = message[:2] + struct.pack(">H", checksum(message)) + message[4:]
+    # The header's checksum stays the same.
+    return packet[:12] + packet[16:20] + packet[12:16] + packet[20:length] + message

@@ -48,38 +48,79 @@ CERTIFICATE = "sstp.pem"
 The name of the file of the gateway's certificate.
 """
 
-_PAYLOAD = bytes(range(256)) * 2
+PAYLOAD = bytes(range(256)) * 2
+"""
+What each ping carries.
+"""
+
+LINE = "line"
+"""
+The name of the Unix socket at which the gateway answers calls over a line, too.
+"""
+
 _DEVICES = Path("/proc/self/net/dev")
 
 COLUMNS = ("tunnel", "set-up", "round trip", "octets more", "agreed")
 
 
-class TunnelTrial(ABC):
+class Trial(ABC):
     """
-    A call by one tunnel, from the gateway's own process.
+    A call of the second table.
 
     @cvar name: the name of the call in the table.
-    @cvar tunnel: the name of its tunnel.
     @ivar agreed: what the call has agreed on, in words.
     @ivar setUp: the seconds from the beginning of the call until IPv4 was open.
-    @ivar roundTrip: the seconds from a ping to the gateway's own address to its answer: the median.
+    @ivar roundTrip: the seconds from a ping to its answer: the median.
     @ivar overhead: the octets that a packet costs on its way beyond its own, with its share of the
-        acknowledgements.
+        acknowledgements; None if that isn't measured.
     @ivar fault: why the trial failed; empty if it didn't.
     """
 
     name: ClassVar[str]
+
+    def __init__(self, reactor: Any) -> None:
+        self.agreed = ""
+        self.setUp = self.roundTrip = 0.0
+        self.overhead: float | None = None
+        self.fault = ""
+        self._reactor = reactor
+        self._clock = steady(reactor)
+
+    async def run(self) -> None:
+        """
+        Call, ping, measure and hang up; set C{fault} if that fails.
+        """
+        try:
+            await self._run()
+        except TimeoutError:
+            self.fault = f"nothing came within {TIMEOUT:g} s"
+        except PPTPGWError as error:
+            self.fault = str(error)
+
+    @abstractmethod
+    async def _run(self) -> None:
+        """
+        Call, ping, measure and hang up.
+
+        @raise PPTPGWError: that failed; the text says why.
+        @raise TimeoutError: something took longer than L{TIMEOUT} seconds.
+        """
+
+
+class TunnelTrial(Trial):
+    """
+    A call by one tunnel, from the gateway's own process, with pings to the gateway's own address.
+
+    @cvar tunnel: the name of its tunnel.
+    """
+
     tunnel: ClassVar[str]
 
     def __init__(self, reactor: Any, service: GatewayService, settings: LinkSettings) -> None:
         """
         @param settings: the settings of the caller's link.
         """
-        self.agreed = ""
-        self.setUp = self.roundTrip = self.overhead = 0.0
-        self.fault = ""
-        self._reactor = reactor
-        self._clock = steady(reactor)
+        super().__init__(reactor)
         self._service = service
         self._settings = settings
         self._ipv4 = IPCP(IPv4Settings.client(self._received))
@@ -114,31 +155,23 @@ class TunnelTrial(ABC):
 
     # The trial
 
-    async def run(self) -> None:
-        """
-        Call, ping, measure and hang up; set C{fault} if that fails.
-        """
+    async def _run(self) -> None:
+        began = self._clock.seconds()
+        connection = await self.connect()
+        placed = connection.call(self._settings, [self._ipv4])
+        await placed.opened.addTimeout(TIMEOUT, self._reactor)
+        self.setUp = self._clock.seconds() - began
         try:
-            began = self._clock.seconds()
-            connection = await self.connect()
-            placed = connection.call(self._settings, [self._ipv4])
-            await placed.opened.addTimeout(TIMEOUT, self._reactor)
-            self.setUp = self._clock.seconds() - began
-            try:
-                await self._ping()
-                self.agreed = self._words(placed)
-            finally:
-                placed.hangUp()
-                await placed.ended
-                await connection.close()
-        except TimeoutError:
-            self.fault = f"nothing came within {TIMEOUT:g} s"
-        except PPTPGWError as error:
-            self.fault = str(error)
+            await self._ping()
+            self.agreed = self._words(placed)
+        finally:
+            placed.hangUp()
+            await placed.ended
+            await connection.close()
 
     async def _ping(self) -> None:
         ours, gateway = self._ipv4.localAddress, self._ipv4.peerAddress or ""
-        packet = echoRequest(ours, gateway, _PAYLOAD)
+        packet = echoRequest(ours, gateway, PAYLOAD)
         times = []
         before = self.carried()
         for _ in range(ROUNDS):
@@ -304,7 +337,7 @@ class HDLCTrial(TunnelTrial):
         """
         See L{TunnelTrial.client}: call over the device on which the gateway answers.
         """
-        (path,) = self._service.tunnels["hdlc"].places
+        path = self._service.tunnels["hdlc"].places[0]
         self._device = DeviceEndpoint(self._reactor, path)
         return HDLCClient(self._reactor, self._device, dataPath=self._service.dataPath)
 
@@ -350,11 +383,11 @@ certificate = "{folder}/{CERTIFICATE}"
 clear = "accept"
 
 [hdlc]
-endpoints = ["pty:"]
+endpoints = ["pty:", "unix:{folder}/{LINE}"]
 """
 
 
-def row(trial: TunnelTrial) -> tuple[str, ...]:
+def row(trial: Trial) -> tuple[str, ...]:
     """
     Return the row of the table for C{trial}.
     """
@@ -364,6 +397,6 @@ def row(trial: TunnelTrial) -> tuple[str, ...]:
         trial.name,
         f"{trial.setUp * 1000:.0f} ms",
         f"{trial.roundTrip * 1000:.2f} ms",
-        f"{trial.overhead:.1f}",
+        "-" if trial.overhead is None else f"{trial.overhead:.1f}",
         trial.agreed,
     )

@@ -106,6 +106,14 @@ def inNamespace() -> bool:
     return _ENTERED in os.environ
 
 
+def environment() -> dict[str, str]:
+    """
+    Return the environment of a program that is to enter another namespace of its own, whether or
+    not this process has entered one.
+    """
+    return {name: value for name, value in os.environ.items() if name != _ENTERED}
+
+
 def namespaceCommand() -> str:
     """
     Return the beginning of a shell command that runs a program inside the namespace.

@@ -18,6 +18,7 @@ from pptpgw.config import discovery
 from pptpgw.config.configuration import parse
 from pptpgw.demo.__main__ import carry, row, table
 from pptpgw.demo.probe import PROBES, ROUNDS, TIMEOUT, MPLSProbe
+from pptpgw.demo.sites import SiteTrial
 from pptpgw.demo.tunnels import TRIALS, sections
 from pptpgw.error import CallError
 from pptpgw.interfaces import INetworkProtocol, ITunnelFactory
@@ -149,5 +150,11 @@ def test_theWholeDemo() -> None:
         )
         # More than PPP's own header, and less than another packet.
         assert found is not None and 2 < int(found[1]) < 200, line
+    (line,) = re.findall(rf"(?m)^{SiteTrial.name} .*$", done.stdout)
+    assert re.fullmatch(
+        rf"{SiteTrial.name} +\d+ ms +\d+\.\d\d ms +- +mschapv2 of both ends, "
+        r"MPPE 128 bit stateless, 10\.2\.0\.2 to 10\.1\.0\.2, MRU 1520",
+        line,
+    )
     assert done.stdout.endswith("Every protocol was carried both ways, by every tunnel.\n")
     assert done.stderr == ""
