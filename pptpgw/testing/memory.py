@@ -29,6 +29,7 @@ from pptpgw.interfaces import (
     IKernelInterface,
     MPPEParameters,
 )
+from pptpgw.networks.wire.ip import IPV6_HEADER
 from pptpgw.tunnels.pptp.call import Call
 from pptpgw.tunnels.pptp.connection import ControlConnection
 from pptpgw.tunnels.pptp.owner import Ends
@@ -141,8 +142,10 @@ class MemoryChannel:
         self.counters.octetsReceived += len(information)
         if attachment.receive is not None:
             attachment.receive(information)
-        elif attachment.local is not None and isLocal(information):
-            attachment.local(information)
+        elif attachment.local is not None:
+            isWhole = len(information) >= IPV6_HEADER
+            if isWhole and isLocal(information):
+                attachment.local(information)
 
     def count(self) -> None:
         """

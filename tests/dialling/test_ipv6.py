@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from pptpgw.error import ConfigurationError
 from pptpgw.networks.ipv6.dialled import DialledIPV6CP
@@ -174,7 +175,7 @@ def test_aSite() -> None:
     alone, and what the kernel refuses doesn't keep the rest.
     """
     devices = Devices()
-    site = Site("north", ["lan", "nowhere", "dmz"], devices)
+    site = Site("north", ["lan", "nowhere", "dmz"], devices, (), set(), Clock().seconds)
     wide, narrow = IPv6Network("2001:db8:1::/56"), IPv6Network("2001:db8:2:7::/64")
     site.use([wide])
     assert devices.addresses == {("lan", "2001:db8:1::1/64"), ("dmz", "2001:db8:1:2::1/64")}

@@ -279,13 +279,14 @@ class IPv4Sessions(Stages):
         environment, profile = self._environment, subscriber.profile
         # Those that callers get addresses from, if there can be any.
         pools = self.pool.networks if environment.configuration.listen.tunnels else ()
+        ends = caller.address, caller.called
         mru: int = environment.mru
         return IPCP(
             IPv4Settings(
                 addresses=self._behind.give(profile, (), pools),
                 mtu=min(mru, profile.mtu or mru),
                 requestDNS=bool(dial.resolvFile),
-                judge=Told(environment.sessions, caller.session, self._gateway, pools),
+                judge=Told(environment.sessions, caller.session, self._gateway, ends, pools),
             )
         )
 

@@ -4,9 +4,11 @@ The addresses that the other end of a call tells this gateway, which has dialled
 The rules:
 
  - An address that no host can have ends IPv4 on the call, and so does one for us that is the
-   gateway's already, leads to another session, or may be given to a caller.
+   gateway's already, an end of the tunnel, leads to another session, or may be given to a caller.
  - The peer's own address leads to its session, unless it is one of those: then nothing is sent to
    it there, and packets that come from it are dropped, but the networks behind it are reached.
+   Many servers tell the address to which their callers' tunnels lead. A route to that by the
+   session would have the packets of the tunnel enter the tunnel.
 """
 
 from __future__ import annotations
@@ -32,17 +34,20 @@ class Told:
         sessions: ISessions,
         session: str,
         gateway: Collection[IPv4Address],
+        ends: Collection[str],
         pools: Collection[IPv4Network],
     ) -> None:
         """
         @param sessions: the current sessions.
         @param session: the identifier of the session of the call.
         @param gateway: the gateway's own addresses.
+        @param ends: the addresses of both ends of the tunnel, in text.
         @param pools: the networks that callers get addresses from.
         """
         self._sessions = sessions
         self._session = session
         self._gateway = gateway
+        self._ends = frozenset(ends)
         self._pools = pools
         self._fault = ""
 
@@ -79,6 +84,8 @@ class Told:
         """
         if address in self._gateway:
             return "is this gateway's own"
+        if str(address) in self._ends:
+            return "is that of an end of the tunnel"
         if any(address in pool for pool in self._pools):
             return "is one of those that callers get"
         holder = self._sessions.sessionFor(str(address))

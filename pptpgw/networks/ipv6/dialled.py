@@ -5,6 +5,9 @@ Neighbor Discovery, and the DHCPv6 client that asks for a prefix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv6Network
+
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
@@ -24,16 +27,23 @@ class DialledIPV6CP(IPV6CP):
     @ivar host: our side of the link while the protocol is open; None otherwise.
     """
 
-    __slots__ = ("_counters", "_duid", "_site", "_wishes", "host")
+    __slots__ = ("_counters", "_duid", "_gateways", "_site", "_wishes", "host")
 
     def __init__(
-        self, settings: IPv6Settings, duid: bytes, wishes: Wishes, site: Site, counters: Counters
+        self,
+        settings: IPv6Settings,
+        duid: bytes,
+        wishes: Wishes,
+        site: Site,
+        gateways: Sequence[IPv6Network],
+        counters: Counters,
     ) -> None:
         """
         @param settings: settings with the networks that are reached by the call.
         @param duid: how DHCPv6 servers know us.
         @param wishes: what is asked for by DHCPv6; nothing if it has neither prefix nor address.
         @param site: is given the prefixes.
+        @param gateways: the networks that the gateway has, in which no address is taken.
         @param counters: counts what is discarded.
         """
         super().__init__(settings)
@@ -41,6 +51,7 @@ class DialledIPV6CP(IPV6CP):
         self._duid = duid
         self._wishes = wishes
         self._site = site
+        self._gateways = gateways
         self._counters = counters
 
     @property
@@ -77,7 +88,11 @@ class DialledIPV6CP(IPV6CP):
             mtu=min(self.settings.mtu, self.peerMRU),
             local=host.received,
             localAddress=self.localAddress,
-            own=tuple(dict.fromkeys((*host.addresses, *leased))),
+            own=tuple(
+                one
+                for one in dict.fromkeys((*host.addresses, *leased))
+                if not any(one in network for network in self._gateways)
+            ),
             isHost=True,
         )
 

@@ -169,6 +169,8 @@ class IPv6Sessions:
         # The DUID is derived from the prefixes, so it is the same after every start.
         self._duid = makeDUID(uuid5(NAMESPACE_OID, f"pptpgw {self.local}"))
         self._devices = devices or Devices()
+        # The prefixes that the other ends of dialled calls delegate.
+        self._used: set[IPv6Network] = set()
         self._disabled = False
 
     def judge(self, settings: IPv6Section) -> dict[str, str]:
@@ -268,6 +270,7 @@ class IPv6Sessions:
             raise ConfigurationError("the kernel has no IPv6 on the interface of the gateway")
         environment, profile = self._environment, subscriber.profile
         pools = self._networks if environment.configuration.listen.tunnels else ()
+        gateways = (IPv6Network(self.local), *pools)
         narrow = tuple(one for one in profile.routes if one != _DEFAULT)
         behind = self._behind.give(replace(profile, routes=narrow), (), pools)
         if _DEFAULT in profile.routes:
@@ -277,7 +280,15 @@ class IPv6Sessions:
             IPv6Settings(addresses=behind, mtu=mtu),
             makeDUID(machineUUID(f"dial {dial.name}")),
             Wishes(bool(dial.prefixTo), dial.leaseAddress, dial.prefixLength),
-            Site(dial.name, dial.prefixTo, self._devices),
+            Site(
+                dial.name,
+                dial.prefixTo,
+                self._devices,
+                gateways,
+                self._used,
+                environment.reactor.seconds,
+            ),
+            gateways,
             environment.counters,
         )
 

@@ -1,6 +1,7 @@
 """
 What is done with prefixes that are delegated to this gateway: the networks behind it get a part of
-them, each by an address of the interface that leads there.
+them, each by an address of the interface that leads there. A prefix that overlaps one that the
+gateway or another call has isn't used.
 """
 
 from __future__ import annotations
@@ -9,11 +10,18 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol as TypingProtocol
 
+from pptpgw.counting.bucket import Bucket
 from pptpgw.log import Logger
 
 LENGTH = 64
 """
 The length of the part that each interface gets, in bits.
+"""
+
+
+LINES = (1 / 60, 10)
+"""
+The lines of the log that the prefixes of one call may cause: each second, and at once.
 """
 
 
@@ -51,14 +59,28 @@ class Site:
 
     _log = Logger()
 
-    def __init__(self, name: str, interfaces: Sequence[str], devices: SiteDevices) -> None:
+    def __init__(
+        self,
+        name: str,
+        interfaces: Sequence[str],
+        devices: SiteDevices,
+        gateways: Sequence[IPv6Network],
+        taken: set[IPv6Network],
+        seconds: Callable[[], float],
+    ) -> None:
         """
         @param name: the name of the dialled call, for the log.
         @param interfaces: the interfaces that get a part each, in the order of the parts.
+        @param gateways: the networks that the gateway has.
+        @param taken: the prefixes that calls use. The site adds and removes its own.
+        @param seconds: the clock by which the lines of the log are limited.
         """
         self._name = name
         self._interfaces = tuple(interfaces)
         self._devices = devices
+        self._gateways = gateways
+        self._taken = taken
+        self._lines = Bucket(seconds, LINES)
         self._prefixes: tuple[IPv6Network, ...] = ()
         self._addresses: dict[tuple[str, IPv6Interface], None] = {}
 
@@ -66,6 +88,8 @@ class Site:
         """
         Use these prefixes, and no others any more. What stays is left alone.
         """
+        self._taken.difference_update(self._prefixes)
+        prefixes = self._free(prefixes)
         wanted = dict.fromkeys(_parts(prefixes, self._interfaces))
         for name, address in self._addresses.keys() - wanted.keys():
             self._tell(self._devices.removeAddress(name, address), f"{address} of {name}")
@@ -74,16 +98,30 @@ class Site:
                 self._tell(self._devices.removeUnreachable(prefix), str(prefix))
         for prefix in prefixes:
             if prefix not in self._prefixes:
-                self._log.info(
-                    "{name}: the other end delegates {prefix}", name=self._name, prefix=prefix
-                )
+                if self._lines.take():
+                    self._log.info(
+                        "{name}: the other end delegates {prefix}", name=self._name, prefix=prefix
+                    )
                 self._tell(self._devices.addUnreachable(prefix), str(prefix))
         for name, address in wanted.keys() - self._addresses.keys():
             self._tell(self._devices.addAddress(name, address), f"{address} for {name}")
         self._prefixes, self._addresses = tuple(prefixes), wanted
+        self._taken.update(prefixes)
+
+    def _free(self, prefixes: Sequence[IPv6Network]) -> list[IPv6Network]:
+        """
+        Return those of C{prefixes} that nobody else has.
+        """
+        free: list[IPv6Network] = []
+        for prefix in prefixes:
+            if any(map(prefix.overlaps, (*self._gateways, *self._taken, *free))):
+                self._tell("the other end delegates it, and it is in use already", str(prefix))
+            else:
+                free.append(prefix)
+        return free
 
     def _tell(self, why: str, what: str) -> None:
-        if why:
+        if why and self._lines.take():
             self._log.error("{name}: {what}: {why}", name=self._name, what=what, why=why)
 
 
