@@ -97,7 +97,6 @@ LIMITS = {
     "Offers._made": 4,
     "Attempts._over[]": LimitsSection().attempts,
     "Attempts._framed": LimitsSection().attempts,
-    "Reassembly._waiting": 8 * 256,
 }
 """
 The number of entries that all containers of a kind may have together, however many calls there are.
@@ -116,14 +115,13 @@ LIMITS_PER_CALL = {
     "Negotiator.granted": 20,
     "Negotiator.allowed": 14 * 256,
     "NetworkPhase._networks": 12,
-    "GREChannel._networks": 15,
+    "GREChannel._opened": 15,
     "Hub.members": 14,
     "MPLSNetwork._neighbours": 1,
     "MPLSNetwork._open": 1,
     "MPLSNetwork._placed": 1,
     "Admission._calls": 1,
     "Bundles._heads": 1,
-    "Bundle.links": LimitsSection().maxLinks,
     "Attempts._going": 1,
     "Registry._identifiers": 1,
     "Registry._numbers": 1,

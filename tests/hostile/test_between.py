@@ -280,7 +280,7 @@ def test_oneOfEach(plain: World) -> None:
     session = eve.caller.session
     assert len(session.networks) == len(CONTROLS)
     again = containers(plain.gateway)
-    for name in ("Switch._ports", "IPXRouter._stations", "Hub.members", "GREChannel._networks"):
+    for name in ("Switch._ports", "IPXRouter._stations", "Hub.members", "GREChannel._opened"):
         assert again[name] == once[name] > 0
     assert again["RouteTable.exact"] == once["RouteTable.exact"]
 

@@ -125,16 +125,17 @@ class Figures:
     def _add(self, sums: _Sums) -> Iterator[None]:
         gateway = self._gateway
         # What there is now: calls may come and go between two slices.
-        parts, lines = gateway.counters.parts(), list(gateway.lines)
+        parts = gateway.counters.parts()
+        lines = [(line, line.figures) for line in gateway.lines]
         for tunnel, counters in gateway.tally.traffic.items():
             sums.traffic[tunnel].addTraffic(counters)
         for number, counters in enumerate(parts):
             sums.counters.add(counters)
             if not number % _STEP:
                 yield
-        for number, line in enumerate(lines):
+        for number, (line, figures) in enumerate(lines):
             tunnel = line.caller.tunnel.name
-            for counters in line.figures:
+            for counters in figures:
                 sums.traffic[tunnel].addTraffic(counters)
             if line in gateway.lines:
                 session = line.session
