@@ -248,7 +248,7 @@ def test_deflateOnABadLine(
         assert way[0] < len(octets) / 2 and way[1] > 50 and way[2] > 20_000 and way[3] > 10
     resets = caller.received("CCP ResetReq") + caller.sent("CCP ResetReq")
     assert not resets or nullModem.lost
-    spoilers = [Spoiler(every, flipped) for every in (2501, 2001)]
+    spoilers = [Spoiler(every, flipped) for every in (5501, 4501)]
     nullModem.damage[:] = spoilers
     assert echoed(host, network.gateway, LOCAL_ADDRESS, octets) == octets
     nullModem.damage[:] = [unchanged, unchanged]
