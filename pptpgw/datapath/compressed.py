@@ -92,6 +92,11 @@ class Compressing(Carrier, Protocol):
         Pass on a packet that came compressed.
         """
 
+    def lost(self) -> None:
+        """
+        Note that frames from the peer were lost.
+        """
+
     def transmitCompressed(
         self, network: OpenProtocol, packet: bytes, form: OpenProtocol, frame: bytes
     ) -> None:
@@ -170,6 +175,7 @@ class Compressed:
                 plain = decompressor.decompress(frame)
             except Malformed:
                 self._counters.discard(NOT_DECOMPRESSED)
+                self._channel.lost()
                 self._resync.request()
             else:
                 self._resync.succeeded()

@@ -10,6 +10,7 @@ from zope.interface.verify import verifyClass
 from pptpgw.datapath.channel import NO_MPPE, NOT_OPEN
 from pptpgw.datapath.checks import NO_ROOM, SPOOFED
 from pptpgw.datapath.compressed import NOT_COMPRESSED, NOT_DECOMPRESSED
+from pptpgw.datapath.headers import AFTER_LOSS
 from pptpgw.datapath.recording import startRecording, stopRecording
 from pptpgw.datapath.resync import INTERVAL, LIMIT
 from pptpgw.interfaces import (
@@ -176,6 +177,23 @@ def test_compressedHeaders(parameters: CompressionParameters) -> None:
     assert both.taken() == packets
     counters = both.here.channel.counters
     assert counters.octetsSent == sum(map(len, packets))
+
+
+@each
+def test_compressedHeadersAfterALostFrame(parameters: CompressionParameters) -> None:
+    """
+    A header that leaves out its slot isn't taken for one of the slot before the loss.
+    """
+    both = Both(parameters, headers=True)
+    both.send(tcp(0), tcp(0, port=1001))
+    both.here.channel.sendPacket(IPV4, tcp(1))
+    both.taken()
+    both.send(tcp(2))
+    both.here.channel.resetCompression(True)
+    both.there.channel.resetCompression(False)
+    both.send(tcp(3), tcp(1, port=1001), tcp(2, port=1001))
+    assert both.taken() == [tcp(1, port=1001), tcp(2, port=1001)]
+    assert both.there.discards == {NOT_DECOMPRESSED: 1, AFTER_LOSS: 1}
 
 
 @each
