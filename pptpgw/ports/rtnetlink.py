@@ -238,7 +238,7 @@ def addRoute(
         flags, more = CREATE, _FIRST if network.version == 6 else b""
     if source is not None:
         more += option(_ROUTE_SOURCE, source.packed)
-    return _routeRequest(NetlinkMessageType.NEW_ROUTE, flags, index, network, what, more)
+    return _routeRequest(NetlinkMessageType.NEW_ROUTE, flags, network, what, _device(index) + more)
 
 
 def addUnreachable(network: Network) -> bytes:
@@ -260,7 +260,8 @@ def removeRoute(index: int, network: Network) -> bytes:
     """
     Return the request to remove the route of a network to a device.
     """
-    return _routeRequest(NetlinkMessageType.DELETE_ROUTE, 0, index, network, (0, _NOWHERE, 0))
+    what = 0, _NOWHERE, 0
+    return _routeRequest(NetlinkMessageType.DELETE_ROUTE, 0, network, what, _device(index))
 
 
 def request(kind: int, flags: int, body: bytes) -> bytes:
@@ -365,23 +366,32 @@ def _addressRequest(
 def _routeRequest(
     kind: NetlinkMessageType,
     flags: int,
-    index: int,
     network: Network,
     what: tuple[int, int, int],
-    more: bytes = b"",
+    more: bytes,
 ) -> bytes:
+    """
+    Return a request about a route in the main table.
+
+    @param what: who has made the route, its scope and its type, as C{struct rtmsg} has them.
+    @param more: the options besides the network.
+    """
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
     body += option(_ROUTE_DESTINATION, network.network_address.packed)
-    return request(kind, flags, body + option(_ROUTE_DEVICE, pack("=I", index)) + more)
+    return request(kind, flags, body + more)
 
 
 def _unreachable(kind: NetlinkMessageType, flags: int, network: Network) -> bytes:
-    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     what = _STATIC, _UNIVERSE, _UNREACHABLE
-    body = _route.pack(family, network.prefixlen, 0, 0, _MAIN_TABLE, *what, 0)
-    body += option(_ROUTE_DESTINATION, network.network_address.packed)
-    return request(kind, flags, body + option(_ROUTE_METRIC, pack("=I", _LAST)))
+    return _routeRequest(kind, flags, network, what, option(_ROUTE_METRIC, pack("=I", _LAST)))
+
+
+def _device(index: int) -> bytes:
+    """
+    Return the option of a route that names the device that it leads to.
+    """
+    return option(_ROUTE_DEVICE, pack("=I", index))
 
 
 class RequestSocket:
