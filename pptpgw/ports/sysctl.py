@@ -34,12 +34,10 @@ def enableIPv6(interface: str) -> None:
 
     @raise OSError: the setting can't be changed.
     """
-    switch = FOLDER / interface / "disable_ipv6"
-    if _read(switch) != "0":
-        switch.write_text("0")
-    advertisements = FOLDER / interface / "accept_ra"
-    if _read(advertisements) != "0":
-        advertisements.write_text("0")
+    for name in ("disable_ipv6", "accept_ra"):
+        switch = FOLDER / interface / name
+        if _read(switch) != "0":
+            switch.write_text("0")
 
 
 def ipv6NotForwarded() -> str:
