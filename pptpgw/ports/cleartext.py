@@ -27,7 +27,8 @@ from zope.interface import implementer
 
 from pptpgw.error import NotPermitted
 from pptpgw.interfaces import IHealth
-from pptpgw.ports.rtnetlink import Kernel, RequestSocket, request
+from pptpgw.ports.netlink import request
+from pptpgw.ports.rtnetlink import Kernel, RequestSocket
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import Watch
 

@@ -9,14 +9,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-from pptpgw.ports.rtnetlink import (
-    DUMP,
-    HEADER,
-    READ_SIZE,
-    REQUEST,
-    NetlinkMessageType,
-    messages,
-)
+from pptpgw.ports.netlink import DUMP, HEADER, READ_SIZE, REQUEST, messages
+from pptpgw.ports.rtnetlink import NetlinkMessageType
 
 _statistics = Struct("=BxxxII")
 # The beginning of the kernel's struct rtnl_link_stats64: packets, octets and errors, each received

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.interfaces import IHealth
-from pptpgw.ports.rtnetlink import options
+from pptpgw.ports.netlink import options
 from pptpgw.ports.upkeep import Upkeep
 from pptpgw.ports.watch import NETFILTER, TABLE_GROUPS, Watch
 

@@ -1,6 +1,6 @@
 """
 rtnetlink(7): requests about devices, their addresses and routes, the socket that carries them, and
-the messages in which the kernel announces changes.
+the messages in which the kernel announces changes. L{pptpgw.ports.netlink} has their encoding.
 
 A gateway may add a route for each session, thousands at a time. So this module encodes requests
 itself, and sends many of them in one system call. The kernel has done them before that call
@@ -13,12 +13,26 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from struct import Struct, pack
 from typing import Protocol
+
+from pptpgw.ports.netlink import (
+    CREATE,
+    DUMP,
+    ERROR,
+    EXCLUSIVE,
+    HEADER,
+    READ_SIZE,
+    REQUEST,
+    messages,
+    option,
+    options,
+    request,
+)
 
 Network = IPv4Network | IPv6Network
 Interface = IPv4Interface | IPv6Interface
@@ -46,22 +60,6 @@ class NetlinkMessageType(IntEnum):
     GET_STATISTICS = 94
 
 
-HEADER = Struct("=IHHII")
-"""
-The header of every netlink message: length, type, flags, sequence number and sender.
-"""
-
-ERROR = 2
-"""
-The type of the answer to a request, which holds an error number.
-"""
-
-REQUEST, ACKNOWLEDGE, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
-"""
-The flags of requests.
-"""
-
-_attribute = Struct("=HH")
 _link = Struct("=BxHiII")
 _address = Struct("=BBBBi")
 _route = Struct("=BBBBBBBBI")
@@ -80,11 +78,6 @@ _LAST = 0xFFFFFFFF
 _SOL_NETLINK, _CAP_ACK = 270, 10
 # The most requests in one system call. Their answers must fit into the socket's buffer.
 _AT_ONCE = 64
-
-READ_SIZE = 65536
-"""
-Octets that hold what is read at once.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,51 +255,6 @@ def removeRoute(index: int, network: Network) -> bytes:
     """
     what = 0, _NOWHERE, 0
     return _routeRequest(NetlinkMessageType.DELETE_ROUTE, 0, network, what, _device(index))
-
-
-def request(kind: int, flags: int, body: bytes) -> bytes:
-    """
-    Return a request to which the kernel sends an answer. The sequence number is set when it is
-    sent.
-    """
-    size = HEADER.size + len(body)
-    return HEADER.pack(size, kind, REQUEST | ACKNOWLEDGE | flags, 0, 0) + body
-
-
-def option(number: int, value: bytes) -> bytes:
-    """
-    Return the encoding of an attribute, padded to a multiple of four octets.
-    """
-    return _attribute.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
-
-
-def messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """
-    Return the messages of one read: the type, the sender and the body of each.
-    """
-    place = 0
-    while place + HEADER.size <= len(octets):
-        length, kind, _, _, sender = HEADER.unpack_from(octets, place)
-        if length < HEADER.size:
-            return
-        yield kind, sender, octets[place + HEADER.size : place + length]
-        place += (length + 3) & ~3
-
-
-def options(octets: bytes) -> dict[int, bytes]:
-    """
-    Return the attributes of a message by their numbers; the last one of those with the same number.
-    """
-    found = {}
-    place = 0
-    while place + 4 <= len(octets):
-        length, number = _attribute.unpack_from(octets, place)
-        if length < 4:
-            break
-        # The two highest bits are flags about the encoding of the value.
-        found[number & 0x3FFF] = octets[place + 4 : place + length]
-        place += (length + 3) & ~3
-    return found
 
 
 def readLink(body: bytes) -> KernelLink:

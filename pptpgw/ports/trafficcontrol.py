@@ -9,7 +9,8 @@ import socket
 from enum import IntEnum
 from struct import Struct, pack
 
-from pptpgw.ports.rtnetlink import CREATE, REPLACE, Network, option, request
+from pptpgw.ports.netlink import CREATE, REPLACE, option, request
+from pptpgw.ports.rtnetlink import Network
 
 ROOT = 0xFFFFFFFF
 """

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pptpgw.log import Logger
-from pptpgw.ports.rtnetlink import messages
+from pptpgw.ports.netlink import messages
 
 ROUTE_GROUPS = (1, 5, 7, 9, 11)
 """

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from struct import pack
 
+from pptpgw.ports.netlink import HEADER, options
 from pptpgw.ports.rtnetlink import (
-    HEADER,
     UP,
     KernelLink,
     NetlinkMessageType,
-    options,
     readAddress,
     readLink,
     readRoute,

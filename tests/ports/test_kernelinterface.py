@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from pptpgw.error import ConfigurationError, NotPermitted
 from pptpgw.ports import rtnetlink
 from pptpgw.ports.kernelinterface import KernelInterface
-from pptpgw.ports.rtnetlink import HEADER, KernelLink, NetlinkMessageType
+from pptpgw.ports.netlink import HEADER
+from pptpgw.ports.rtnetlink import KernelLink, NetlinkMessageType
 from pptpgw.ports.sysctl import FOLDER
 from tests.ports.kernel import MemoryKernel, linkMessage
 from tests.ports.namespace import inNamespace

@@ -16,7 +16,7 @@ import pytest
 from pptpgw.datapath.kernel.local import LocalPackets
 from pptpgw.error import NotCarried
 from pptpgw.interfaces import Attachment
-from pptpgw.ports import rtnetlink, sysctl
+from pptpgw.ports import netlink, rtnetlink, sysctl
 from pptpgw.ports.bpf import Assembled
 from pptpgw.ports.ppp import DROP, PASS, PPPUnit
 from pptpgw.ppp.wire.ppp import IPV4, IPV6
@@ -284,7 +284,7 @@ def test_mtu(
         networks: Sequence[Any] = ATTACHMENT.addresses if protocol == IPV4 else (PREFIX,)
         world.channel.openNetwork(protocol, Attachment(tuple(networks), mtu=mtu))
     (last,) = [one for one in world.requests() if one[4:6] == b"\x10\x00"][-1:]
-    assert rtnetlink.options(last[32:])[4] == expected.to_bytes(4, "little")
+    assert netlink.options(last[32:])[4] == expected.to_bytes(4, "little")
 
 
 def test_theRouterSendsNothingInClear(world: Reached, folder: Path) -> None:
