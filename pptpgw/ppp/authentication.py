@@ -70,7 +70,7 @@ class Authentication:
         self._exchanges: list[tuple[int, IExchange]] = []
         self._authenticator: IAuthenticatorExchange | None = None
         self._peer: IExchange | None = None
-        # A stranger that calls gets no answer from which it could guess our password.
+        # A stranger that calls gets no packet from which it could guess our password.
         self._waits = lcp.demanded is not None and not settings.dials
         # What the peer has asked meanwhile.
         self._held: bytes | None = None
@@ -104,9 +104,13 @@ class Authentication:
         @param claim: the claim that the peer has made to another end, which is judged if it fits;
             None if there is none.
         """
-        for _, exchange in tuple(self._exchanges):
-            if claim is None or not self._resumes(exchange, claim):
-                exchange.start()
+        # If the claim is judged at once, L{believed} starts the exchange of this end.
+        waits, authenticator = self._waits, self._authenticator
+        isResumed = claim is not None and self._resumes(claim)
+        if authenticator is not None and not isResumed:
+            authenticator.start()
+        if self._peer is not None and not waits:
+            self._peer.start()
 
     def received(self, protocol: int, packet: bytes) -> bool:
         """
@@ -125,12 +129,17 @@ class Authentication:
 
     def believed(self) -> None:
         """
-        Answer what the peer has asked, and asks from now on, since it has authenticated.
+        Let this end authenticate, since the peer has: answer what it has asked, and asks from now
+        on.
         """
+        peer = self._peer
+        if peer is None or not self._waits:
+            return
         self._waits = False
         held, self._held = self._held, None
-        if held is not None and self._peer is not None:
-            self._peer.received(held)
+        peer.start()
+        if held is not None:
+            peer.received(held)
 
     def proved(self) -> bool:
         """
@@ -157,12 +166,15 @@ class Authentication:
         for _, exchange in exchanges:
             exchange.stop()
 
-    def _resumes(self, exchange: IExchange, claim: ProxyClaim) -> bool:
+    def _resumes(self, claim: ProxyClaim) -> bool:
         """
-        Return whether C{exchange} takes the claim that the peer has made to another end.
+        Have the exchange of the peer take the claim that the peer has made to another end, if it
+        fits.
+
+        @return: whether it does.
         """
-        method = self._method
-        if exchange is not self._authenticator or method is None:
+        exchange, method = self._authenticator, self._method
+        if method is None:
             return False
         if (method.number, method.algorithm) != (claim.number, claim.algorithm):
             return False

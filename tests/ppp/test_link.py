@@ -1126,6 +1126,26 @@ def test_bothOwnersAreToldOfTheSameKeyForBinding() -> None:
     assert plain.gateway.keys == plain.caller.keys == [None]
 
 
+def test_PAPOfBothEnds() -> None:
+    """
+    If both ends authenticate by PAP, the end that was called sends its password once it believes
+    the other one, and not before.
+    """
+    identity = Identity(b"alice", b"secret", (PAP,))
+    called = LinkSettings(methods=(PAP,), identity=identity, encryption="off")
+    pair = Pair(called, replace(called, dials=True))
+    pair.start()
+    pair.run(1)
+    assert len(pair.gateway.claims) == len(pair.caller.claims) == 1
+    assert pair.server.phase is pair.client.phase is Phase.NETWORK
+    false = replace(called, dials=True, identity=replace(identity, password=b"guessed"))
+    pair = Pair(called, false)
+    pair.start()
+    pair.run(10)
+    assert pair.gateway.claims and not pair.caller.claims
+    assert pair.server.phase is Phase.DEAD
+
+
 def test_nothingGrowsWithEarlyPackets() -> None:
     """
     A peer that sends packets of all sorts of protocols before it has authenticated has no more of
