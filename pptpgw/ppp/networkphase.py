@@ -70,7 +70,6 @@ class NetworkPhase:
         "_channel",
         "_close",
         "_compression",
-        "_early",
         "_encryption",
         "_held",
         "_kept",
@@ -119,10 +118,8 @@ class NetworkPhase:
         self._watcher = watcher
         self._opened = opened
         self._unheard = unheard
-        # The control protocols of which the peer has sent a packet, and those of which we have sent
-        # one before; None if the peer has no need to let us in.
+        # The control protocols of which the peer has sent a packet.
         self._spoken: set[int] = set()
-        self._early: set[int] | None = set() if peer.demandedOfUs is not None else None
         # The protocols for which a packet was sent before the first packet of this phase came; None
         # after that.
         self._sentFor: set[int] | None = set()
@@ -293,8 +290,6 @@ class NetworkPhase:
             if protocol in self._sentFor:
                 self._unheard()
             self._sentFor.add(protocol)
-        if self._early is not None and protocol not in self._spoken:
-            self._early.add(protocol)
         if self._watcher is not None:
             self._watcher.frame(True, protocol, packet)
         self._channel.sendFrame(protocol, packet)
@@ -358,14 +353,15 @@ class NetworkPhase:
 
     def _speaks(self, number: int, packet: bytes, protocol: object) -> None:
         """
-        Have a control protocol send its request again, if the peer's first packet shows that it was
-        sent too early.
+        Have a control protocol send its outstanding request again, if the peer's first packet shows
+        that it was sent too early: before the peer had let us in.
         """
-        if self._early is None or number in self._spoken:
+        if number in self._spoken:
             return
         self._spoken.add(number)
         isRequest = packet[:1] == bytes((CONFIGURE_REQUEST,))
-        if isRequest and number in self._early and isinstance(protocol, ControlProtocol):
+        letsIn = self._peer.demandedOfUs is not None
+        if isRequest and letsIn and isinstance(protocol, ControlProtocol):
             protocol.askAgain()
 
     def _closeNetwork(self, protocol: INetworkProtocol, reason: str) -> None:
