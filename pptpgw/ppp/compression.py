@@ -17,6 +17,7 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -183,8 +184,8 @@ class Compression:
         self._longest = max(settings.mru, settings.mrru, DEFAULT_MRU) + _PROTOCOL
         self.ccp: CompressionCCP | None = CompressionCCP(clock, send, self, settings.compression)
         self.ccp.peerMRU = peer.peerMRU
-        self.ccp.resetRequested = self._resetRequested
-        self.ccp.resetAcknowledged = self._resetAcknowledged
+        self.ccp.resetRequested = partial(channel.resetCompression, True)
+        self.ccp.resetAcknowledged = partial(channel.resetCompression, False)
 
     def begin(self) -> None:
         """
@@ -194,25 +195,12 @@ class Compression:
             self.ccp.open()
             self.ccp.lowerUp()
 
-    def handles(self, protocol: int) -> bool:
-        """
-        Return whether packets with the number C{protocol} are those of CCP.
-        """
-        return self.ccp is not None and protocol == self.ccp.protocol
-
     def received(self, packet: bytes) -> None:
         """
         Handle a packet of CCP.
         """
         if self.ccp is not None:
             self.ccp.received(packet)
-
-    def resyncNeeded(self) -> None:
-        """
-        See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
-        """
-        if self.ccp is not None:
-            self.ccp.sendResetRequest()
 
     def end(self) -> None:
         """
@@ -221,13 +209,7 @@ class Compression:
         ccp, self.ccp = self.ccp, None
         if ccp is not None:
             ccp.lowerDown()
-            _detach(ccp)
-
-    def _resetRequested(self) -> None:
-        self._channel.resetCompression(True)
-
-    def _resetAcknowledged(self) -> None:
-        self._channel.resetCompression(False)
+            ccp.detach()
 
     # pptpgw.ppp.layer.Layer
 
@@ -251,12 +233,4 @@ class Compression:
         """
         ccp, self.ccp = self.ccp, None
         if ccp is not None:
-            _detach(ccp)
-
-
-def _detach(ccp: CompressionCCP) -> None:
-    """
-    Have C{ccp} drop its references to its layer.
-    """
-    ccp.resetRequested = ccp.resetAcknowledged = None
-    ccp.detach()
+            ccp.detach()

@@ -140,12 +140,6 @@ class Encryption:
         else:
             self._decided()
 
-    def handles(self, protocol: int) -> bool:
-        """
-        Return whether packets with the number C{protocol} are those of CCP.
-        """
-        return self.ccp is not None and protocol == self.ccp.protocol
-
     def received(self, packet: bytes) -> None:
         """
         Handle a packet of CCP.
@@ -157,13 +151,6 @@ class Encryption:
             ccp.foresee(packet)
             ccp.lowerUp()
         ccp.received(packet)
-
-    def resyncNeeded(self) -> None:
-        """
-        See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
-        """
-        if self.ccp is not None:
-            self.ccp.sendResetRequest()
 
     def end(self) -> None:
         """

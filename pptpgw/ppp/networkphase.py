@@ -147,13 +147,19 @@ class NetworkPhase:
         return self._encryption.wasOn
 
     @property
+    def _aboveCCP(self) -> Encryption | Compression:
+        """
+        What CCP is negotiated for: compression, which there is only where nothing encrypts, or else
+        encryption.
+        """
+        return self._encryption if self._compression is None else self._compression
+
+    @property
     def _ccp(self) -> CCP | None:
         """
         The CCP of the link, for encryption or for compression; None while there is none.
         """
-        if self._compression is None:
-            return self._encryption.ccp
-        return self._compression.ccp
+        return self._aboveCCP.ccp
 
     # Methods for the link
 
@@ -214,14 +220,12 @@ class NetworkPhase:
         Handle a frame that belongs neither to LCP nor to an authentication protocol.
         """
         self._sentFor = None
+        ccp = self._ccp
         if not self.begun:
             self._keep(protocol, packet)
-        elif self._encryption.handles(protocol):
-            self._speaks(protocol, packet, self._encryption.ccp)
-            self._encryption.received(packet)
-        elif self._compression is not None and self._compression.handles(protocol):
-            self._speaks(protocol, packet, self._compression.ccp)
-            self._compression.received(packet)
+        elif ccp is not None and protocol == ccp.protocol:
+            self._speaks(protocol, packet, ccp)
+            self._aboveCCP.received(packet)
         elif protocol in self._networks:
             if self._held:
                 self._keep(protocol, packet)
@@ -254,9 +258,8 @@ class NetworkPhase:
         """
         See L{pptpgw.interfaces.IChannelOwner.resyncNeeded}.
         """
-        self._encryption.resyncNeeded()
-        if self._compression is not None:
-            self._compression.resyncNeeded()
+        if self._ccp is not None:
+            self._ccp.sendResetRequest()
 
     def end(self) -> None:
         """
