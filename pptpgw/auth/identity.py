@@ -8,7 +8,7 @@ weaker method. Without one, it means EAP's methods of passwords.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pptpgw.error import ConfigurationError
@@ -39,7 +39,6 @@ def makeIdentity(
     methods: Sequence[IAuthenticationProtocol],
     certificate: Certificate | None = None,
     newPassword: bytes = b"",
-    changed: Callable[[], None] | None = None,
 ) -> Identity:
     """
     Return the identity of this end.
@@ -48,7 +47,6 @@ def makeIdentity(
     @param password: our password in UTF-8; empty if only EAP-TLS is used.
     @param methods: the authentication protocols that we are willing to use, the best liked first.
     @param newPassword: see L{Identity}.
-    @param changed: see L{Identity}.
     @raise ConfigurationError: a file can't be used, the new password is too long, or there is a
         certificate without EAP.
     """
@@ -56,9 +54,7 @@ def makeIdentity(
         methods = _withTLS(methods, certificate)
     octets = name.encode("utf-8", "surrogateescape")
     try:
-        if changed is None:
-            return Identity(octets, password, tuple(methods), newPassword)
-        return Identity(octets, password, tuple(methods), newPassword, changed)
+        return Identity(octets, password, tuple(methods), newPassword)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 

@@ -168,13 +168,13 @@ class IChangingExchange(IExchange):
     The peer's end of an exchange that may be able to change a password that has expired.
     """
 
-    def mayChange(password: bytes, changed: Callable[[], None]) -> None:
+    def mayChange(password: bytes, changed: Callable[[], None] | None) -> None:
         """
         Change the password to C{password} if the authenticator says that it has expired. This is
         called before L{IExchange.start}.
 
         @param changed: called when the authenticator has taken the new password, before
-            L{IPeerResults.proven}.
+            L{IPeerResults.proven}; None if nobody is told.
         """
 
 

@@ -69,12 +69,6 @@ ERRORS = {
 _CHANGE_VERSION = 3
 
 
-def _nothing() -> None:
-    """
-    Do nothing: nobody wants to know that the password was changed.
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class ChangeClaim(Claim):
     """
@@ -304,11 +298,11 @@ class CHAPPeer(PeerExchange):
         # The password that replaces one that has expired, and what is then called. The password is
         # empty if there is none, or if it is the one in use.
         self._new = b""
-        self._changed: Callable[[], None] = _nothing
+        self._changed: Callable[[], None] | None = None
         self._transmissions = 0
         self._proven = False
 
-    def mayChange(self, password: bytes, changed: Callable[[], None]) -> None:
+    def mayChange(self, password: bytes, changed: Callable[[], None] | None) -> None:
         """
         See L{IChangingExchange.mayChange}.
         """
@@ -397,7 +391,8 @@ class CHAPPeer(PeerExchange):
             self._disarm()
             if self._isChanging:
                 self._password, self._new = self._new, b""
-                self._changed()
+                if self._changed is not None:
+                    self._changed()
             self._results.proven(answer.keys())
 
 

@@ -30,12 +30,6 @@ The endpoint discriminator of this process: a locally assigned address (RFC 1990
 """
 
 
-def _nothing() -> None:
-    """
-    Do nothing: nobody wants to know that the password was changed.
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
@@ -44,14 +38,14 @@ class Identity:
     @ivar methods: the protocols that this end is willing to use, in order of preference.
     @ivar newPassword: the password that replaces one that has expired, of no more than 256
         characters; empty if it isn't to be changed.
-    @ivar changed: called when the peer has taken the new password.
+    @ivar changed: called when the peer has taken the new password; None if nobody is told.
     """
 
     name: bytes
     password: bytes = field(repr=False)
     methods: tuple[IAuthenticationProtocol, ...]
     newPassword: bytes = field(default=b"", repr=False)
-    changed: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+    changed: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(unicodePassword(self.newPassword)) > PASSWORD_OCTETS:
