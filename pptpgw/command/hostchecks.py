@@ -15,7 +15,8 @@ from pptpgw.command.ruleset import GRE, Fate, control, fate
 from pptpgw.config.configuration import Configuration
 from pptpgw.config.secrecy import exposure
 from pptpgw.config.section import KERNEL
-from pptpgw.datapath.choice import carriable, foreseen
+from pptpgw.datapath.choice import foreseen
+from pptpgw.datapath.hindrance import carriable
 from pptpgw.ports.capabilities import NET_ADMIN, NET_RAW
 from pptpgw.ports.host import Host
 from pptpgw.ports.listening import wordsOf

@@ -1,5 +1,5 @@
 """
-Tests for L{pptpgw.datapath.choice}, with fakes of both paths.
+Tests for L{pptpgw.datapath.choice} and L{pptpgw.datapath.hindrance}, with fakes of both paths.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pptpgw.config.configuration import parse
 from pptpgw.config.environment import Environment
 from pptpgw.config.kind import NoSettings
 from pptpgw.datapath import engine
-from pptpgw.datapath.choice import ChosenDataPath, auto, foreseen, instead, kernel, objections
+from pptpgw.datapath.choice import ChosenDataPath, auto, foreseen, instead, kernel
 from pptpgw.datapath.framed import FramedChannel
+from pptpgw.datapath.hindrance import objections
 from pptpgw.error import ConfigurationError, NotCarried, NotPermitted, Unavailable
 from pptpgw.interfaces import ICall, IKernelCall, TunnelKind
 from pptpgw.ports import pppox
