@@ -15,7 +15,6 @@ from zope.interface import implementer
 
 from pptpgw.counting.bucket import Bucket
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.bundle import BundleChannel
 from pptpgw.datapath.checks import FAILURE_LIMIT, Carrier, OpenProtocol
 from pptpgw.datapath.fair import BATCH, Fair
 from pptpgw.datapath.filtered import FilteredIPv4, FilteredIPv6
@@ -125,6 +124,8 @@ class PythonDataPath:
         """
         See L{IChannelHost.openBundle}.
         """
+        from pptpgw.datapath.bundle import BundleChannel
+
         return BundleChannel(self, owner, parameters)
 
     def packetsReceived(self, packets: Sequence[bytes]) -> None:
