@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from pptpgw.counting.counters import Counters
-from pptpgw.datapath.channel import MALFORMED, NOT_SENT
+from pptpgw.datapath.channel import MALFORMED
 from pptpgw.datapath.framed import FramedChannel
 from pptpgw.datapath.passage import Passages
 from pptpgw.datapath.reassembly import LOST, Reassembly
@@ -167,6 +167,9 @@ class BundleChannel(FramedChannel):
 
     __slots__ = ("_fragmenter", "_passed", "_reassembly", "_short", "_timer")
 
+    # Frames within fragments have neither address nor control.
+    controlHeader = b""
+
     def __init__(
         self, host: IChannelHost, owner: IChannelOwner, parameters: MultilinkParameters
     ) -> None:
@@ -243,20 +246,6 @@ class BundleChannel(FramedChannel):
             self._reassembly.giveUp()
         if self._reassembly.isWaiting:
             self._await()
-
-    def sendFrame(self, protocol: int, information: bytes) -> None:
-        """
-        See L{pptpgw.interfaces.IChannel.sendFrame}. Frames within fragments have neither address
-        nor control.
-        """
-        if self._closed:
-            return
-        try:
-            self._fragmenter.send(protocol.to_bytes(2, "big") + information)
-        except OSError:
-            self.counters.discard(NOT_SENT)
-        else:
-            self.counters.framesSent += 1
 
     def _disconnect(self) -> None:
         """

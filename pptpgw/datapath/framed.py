@@ -10,6 +10,7 @@ the nearest is tried, up to 2,048 packets ahead (L{pptpgw.datapath.recovery}).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pptpgw.datapath.channel import NOT_ENCRYPTED, NOT_SENT, Channel
 from pptpgw.datapath.checks import NO_ROOM, OpenProtocol
@@ -32,6 +33,11 @@ class FramedChannel(Channel):
     """
 
     __slots__ = ("_receive", "_sender")
+
+    controlHeader: ClassVar[bytes] = ADDRESS_CONTROL
+    """
+    What control frames have before their protocol number.
+    """
 
     def __init__(self, host: IChannelHost, owner: IChannelOwner, sender: IFrameSender) -> None:
         super().__init__(host, owner)
@@ -107,7 +113,7 @@ class FramedChannel(Channel):
         if self._closed:
             return
         try:
-            self._sender.send(ADDRESS_CONTROL + protocol.to_bytes(2, "big") + information)
+            self._sender.send(self.controlHeader + protocol.to_bytes(2, "big") + information)
         except OSError:
             self.counters.discard(NOT_SENT)
         else:
