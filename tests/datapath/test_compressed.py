@@ -24,6 +24,7 @@ from pptpgw.ppp.wire.ppp import IPV4, LCP
 from pptpgw.testing import MemoryChannel
 from tests.datapath.test_framed import End, tcp
 from tests.datapath.test_python import KEY, SUBSCRIBER, Fixture, packet
+from tests.datapath.test_recording import MemoryRecorder
 
 PARAMETERS = [
     CompressionParameters("deflate", 15, 1502),
@@ -263,16 +264,7 @@ def test_recording(parameters: CompressionParameters) -> None:
     Packets are recorded as they are before and after compression, each once.
     """
     both = Both(parameters)
-    recorded: list[tuple[int, bytes]] = []
-
-    class Recorder:
-        def record(self, direction: int, frame: bytes) -> None:
-            recorded.append((direction, frame))
-
-        def closed(self) -> None:
-            pass
-
-    recorder = Recorder()
+    recorder = MemoryRecorder()
     both.send(text(1))
     for channel in (both.here.channel, both.there.channel):
         startRecording(channel, recorder)
@@ -282,8 +274,8 @@ def test_recording(parameters: CompressionParameters) -> None:
     both.send(text(3))
     assert both.taken() == [text(1), text(2), noise(2), text(3)]
     expected = [HEADER + b"\x21" + one for one in (text(2), noise(2))]
-    sent = [frame for _, frame in recorded[:2]]
-    received = [frame for _, frame in recorded[2:]]
+    sent = [frame for _, frame in recorder.frames[:2]]
+    received = [frame for _, frame in recorder.frames[2:]]
     assert sent == received == expected
 
 

@@ -35,6 +35,7 @@ from pptpgw.ppp.wire.ppp import IPV4, LCP
 from pptpgw.testing import MemoryTUN
 from tests.datapath.test_capture import MemorySink, read
 from tests.datapath.test_python import KEY, SUBSCRIBER, Owner, packet
+from tests.datapath.test_recording import MemoryRecorder
 
 ADDRESS = str(SUBSCRIBER.network_address)
 
@@ -212,23 +213,14 @@ def test_aCaptureOfCompressedHeaders(here: End) -> None:
     """
     headers = HeaderCompression(16, True, 16)
     here.channel.openNetwork(IPV4, Attachment((SUBSCRIBER,), headers=headers))
-    recorded: list[tuple[int, bytes]] = []
-
-    class Recorder:
-        def record(self, direction: int, frame: bytes) -> None:
-            recorded.append((direction, frame))
-
-        def closed(self) -> None:
-            pass
-
-    recorder = Recorder()
+    recorder = MemoryRecorder()
     here.channel.sendPacket(IPV4, tcp(0))
     startRecording(here.channel, recorder)
     here.channel.sendPacket(IPV4, tcp(1))
     stopRecording(here.channel, recorder)
     here.channel.sendPacket(IPV4, tcp(2))
     assert [frame[3] for frame in here.sender.sent] == [0x2F, 0x2D, 0x2D]
-    assert [frame for _, frame in recorded] == [here.sender.sent[1]]
+    assert [frame for _, frame in recorder.frames] == [here.sender.sent[1]]
 
 
 def test_interfaces(here: End) -> None:
