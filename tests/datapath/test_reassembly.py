@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pptpgw.counting.counters import DUPLICATE
@@ -271,6 +271,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[bytes], list[tuple[int, Fragment]]
     return frames, delivered, links, numbers, lost
 
 
+@example(([bytes(9)], [(0, (BEGINNING, 0, bytes(8)))], 1, SHORT_NUMBERS, 1))
 @given(deliveries())
 def test_framesAreWholeOrCounted(
     made: tuple[list[bytes], list[tuple[int, Fragment]], int, int, int],
@@ -291,6 +292,11 @@ def test_framesAreWholeOrCounted(
         assert receiver.frames == frames
         assert receiver.counted.keys() <= {DUPLICATE, LATE}
     taken = sum(len(one) for one in receiver.frames)
+    # A frame that lacks its end is counted once another one begins.
+    following = receiver.reassembly.following
+    assert following is not None
+    receiver.take(0, (WHOLE, following, b"next"))
+    assert receiver.frames[-1] == b"next"
     assert taken + sum(receiver.counted.values()) > 0
     assert receiver.counted[LOST] <= lost
 
