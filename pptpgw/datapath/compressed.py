@@ -53,7 +53,7 @@ class Compressor(Protocol):
 
     def reset(self) -> None:
         """
-        Begin anew, since the peer has asked for it.
+        Forget what was sent, since the peer has asked for that by a Reset-Request.
         """
 
 
@@ -66,19 +66,20 @@ class Decompressor(Protocol):
         """
         Return the protocol number, of one octet or two, and the packet.
 
-        @raise Malformed: that isn't possible, and the peer must begin anew.
+        @raise Malformed: that isn't possible until the peer begins anew.
         """
 
     def passed(self, protocol: bytes, packet: bytes) -> None:
         """
-        Note a packet that came as it is.
+        Note a packet that came as it is, since later frames may refer to it.
 
-        @raise Malformed: it can't be kept, and the peer must begin anew.
+        @raise Malformed: it can't be kept, so no frame can be decompressed until the peer begins
+            anew.
         """
 
     def reset(self) -> None:
         """
-        Begin anew, as the peer does.
+        Forget what came, as the peer has done on our Reset-Request.
         """
 
 
@@ -233,7 +234,8 @@ class Compressed:
 
     def reset(self, send: bool) -> None:
         """
-        Begin one direction anew.
+        Have the compressor or the decompressor begin anew. See
+        L{pptpgw.interfaces.IChannel.resetCompression}.
         """
         if send and self._compressor is not None:
             self._compressor.reset()
@@ -242,7 +244,7 @@ class Compressed:
 
     def close(self) -> None:
         """
-        Pass nothing on any more.
+        Ignore the frames that still come to this object: the channel uses it no more.
         """
         # These break reference cycles.
         self._seen = {}

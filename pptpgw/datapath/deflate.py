@@ -21,8 +21,8 @@ from pptpgw.error import Malformed
 
 SENT = 13
 """
-The logarithm of the largest window of what we send, whatever the peer's is: it makes less of more
-memory, and a peer with a larger window needn't know.
+The logarithm of the largest window with which we compress, whatever the peer's is. A larger one
+takes more memory and gains little, and a peer can read what has a smaller window than its own.
 """
 
 _LEVEL = 6
@@ -56,7 +56,7 @@ class Deflater:
 
     def reset(self) -> None:
         """
-        Begin anew, since the peer has asked for it.
+        Forget what was sent, since the peer has asked for that by a Reset-Request.
         """
         self._number = 0
         self._deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._window, _MEMORY)
@@ -94,7 +94,7 @@ class Inflater:
 
     def reset(self) -> None:
         """
-        Begin anew, as the peer does.
+        Forget what came, as the peer has done on our Reset-Request.
         """
         self._number: int | None = 0
         self._inflate = zlib.decompressobj(-self._window)

@@ -195,7 +195,7 @@ class Decompressor:
 
     def reset(self) -> None:
         """
-        Do nothing: a frame that is FLUSHED follows.
+        Do nothing: the next frame of the peer is FLUSHED, and that empties the history.
         """
 
     def passed(self, protocol: bytes, packet: bytes) -> None:

@@ -45,13 +45,13 @@ TOO_LARGE = "fragments of a frame larger than our MRRU"
 
 def _ignore(frame: bytes) -> None:
     """
-    Ignore a frame, after the end.
+    Ignore a frame: the reassembly is closed.
     """
 
 
 def _uncounted(reason: str, count: int) -> None:
     """
-    Don't count fragments, after the end.
+    Don't count fragments that are discarded: the reassembly is closed.
     """
 
 

@@ -316,7 +316,7 @@ class _Differences:
 
     def rest(self) -> bytes:
         """
-        Return what is left.
+        Return the octets behind the compressed header: the data that the packet carries.
         """
         return self._octets[self._place :]
 

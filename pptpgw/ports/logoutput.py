@@ -73,7 +73,8 @@ _PRIORITIES = {
 def _classic(event: LogEvent) -> str | None:
     """
     Return what L{formatEventAsClassicLogText} does, in a fraction of the time for most lines of
-    pptpgw's own loggers. Their formats call nothing, and their values are printable.
+    pptpgw's own loggers. Their formats call no values, as C{{user()}} would in Twisted's, and their
+    values are printable.
     """
     text = _own(event)
     if text is None or "log_failure" in event:
@@ -84,7 +85,7 @@ def _classic(event: LogEvent) -> str | None:
 
 def _text(event: LogEvent) -> str:
     """
-    Return what L{formatEvent} does, likewise.
+    Return what L{formatEvent} does, in less time for the same lines as L{_classic}.
     """
     text = _own(event)
     return formatEvent(event) if text is None else text

@@ -76,8 +76,9 @@ class Worker:
     def __init__(self, name: str, limit: int, grain: float = 0.0) -> None:
         """
         @param limit: the most jobs that may wait, including the one that is being done.
-        @param grain: the seconds after which a thread that has nothing to do begins with a job.
-            Those that come meanwhile don't wake it, which costs more than many a job.
+        @param grain: the seconds that a thread that has had nothing to do waits before it begins
+            with a job. Jobs that come meanwhile don't wake it: to wake a thread costs more than
+            most jobs do.
         """
         self._name = name
         self._limit = limit
